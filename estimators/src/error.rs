@@ -1,0 +1,44 @@
+//! What a user can get wrong; wrong array lengths are bugs and panic instead (see the crate's documentation).
+
+/// A setting that no estimator can work with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EstimatorError {
+    /// A decay outside [0, 1).
+    #[error("the decay of a running average must lie in [0, 1), but is {0}; 0.95 is a good start")]
+    Decay(f64),
+    /// Leave-one-out needs at least two samples to a group, and whole groups.
+    #[error(
+        "leave-one-out needs whole groups of at least 2 samples, but {samples} samples were given in groups of {group}"
+    )]
+    Groups {
+        /// How many samples there are.
+        samples: usize,
+        /// How many were said to share one distribution.
+        group: usize,
+    },
+    /// Enumerating 2ᴷ outcomes would take too long.
+    #[error(
+        "an expectation over {bits} Bernoulli variables has 2^{bits} terms; at most {limit} variables are enumerated"
+    )]
+    TooManyOutcomes {
+        /// How many variables there are.
+        bits: usize,
+        /// How many are enumerated at most.
+        limit: usize,
+    },
+    /// A check needs two samples at least, and one exact number per coordinate.
+    #[error(
+        "the check has {samples} samples of {coordinates} coordinates against {exact} exact values; it needs 2 samples and as many values as coordinates"
+    )]
+    Samples {
+        /// How many samples were seen.
+        samples: u64,
+        /// How many coordinates each has.
+        coordinates: usize,
+        /// How many exact values were given.
+        exact: usize,
+    },
+    /// A significance level outside (0, 1).
+    #[error("the significance level must lie in (0, 1), but is {0}; 0.001 is a good start")]
+    Significance(f64),
+}

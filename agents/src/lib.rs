@@ -1,0 +1,3 @@
+//! Actor-critic agents whose baseline is a learned control variate, and the ones they are compared with.
+
+pub mod config;

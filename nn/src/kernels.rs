@@ -1,0 +1,346 @@
+//! The fused passes of a multilayer perceptron, as plain functions over slices.
+//!
+//! With a_l = h_{l−1} W_l + b_l, h_l = σ(a_l), h_0 = x and the linear output c = h_{L−1} W_L + b_L:
+//!
+//! | pass | computes | needs before it |
+//! | --- | --- | --- |
+//! | [`forward`](MlpShape::forward) | c | – |
+//! | [`reverse`](MlpShape::reverse) | Σ_r d_rᵀ ∂c_r/∂W and ∂/∂x | `forward` |
+//! | [`value_and_gradient`](MlpShape::value_and_gradient) | c and ∇ₓc of a scalar net | – |
+//! | [`tangent`](MlpShape::tangent) | (∂c/∂x) ẋ | `forward` or `value_and_gradient` |
+//! | [`parameter_gradient`](MlpShape::parameter_gradient) | ∂/∂W Σ_r (α_r c_r + β_r·∇c_r), and ∂/∂x | `value_and_gradient` |
+//!
+//! The last is a mixed second derivative in one tangent pass and one reverse pass (Pearlmutter 1994, "Fast exact
+//! multiplication by the Hessian"): β·∇c is the derivative of c along β, so its gradient is the reverse of a tangent.
+
+use crate::shape::{Layer, MlpShape};
+use crate::{Real, product, thin};
+
+/// Intermediate arrays of one network's passes. Grows to the largest batch it has seen and is then reused: no pass
+/// allocates after its first call at a batch size.
+#[derive(Debug, Clone, Default)]
+pub struct Workspace<F> {
+    /// h_l of each hidden layer, `[B, width]`.
+    hidden: Vec<Vec<F>>,
+    /// p_l = ∂c/∂a_l of each hidden layer, `[B, width]`.
+    slopes: Vec<Vec<F>>,
+    /// ȧ_l of each hidden layer.
+    tangents: Vec<Vec<F>>,
+    /// ḣ_l of each hidden layer.
+    hidden_tangents: Vec<Vec<F>>,
+    /// A gradient on its way down, and the next.
+    down: [Vec<F>; 2],
+    /// The output layer's transposed weight, and scratch of the same size.
+    transposed: Vec<F>,
+    scratch: Vec<F>,
+}
+
+impl<F: Real> Workspace<F> {
+    /// An empty workspace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The activations h_l `[B, width]` of hidden layer `layer` that the last forward pass left.
+    #[must_use]
+    pub fn hidden(&self, layer: usize) -> &[F] {
+        &self.hidden[layer]
+    }
+}
+
+fn fit<F: Real>(arrays: &mut Vec<Vec<F>>, shape: &MlpShape, rows: usize) {
+    arrays.resize_with(shape.hidden().len(), Vec::new);
+    for (array, &width) in arrays.iter_mut().zip(shape.hidden()) {
+        array.resize(rows * width, F::ZERO);
+    }
+}
+
+/// The output of layer `layer` before activation, without its bias when `bias` is not wanted.
+fn affine_output<F: Real>(
+    parameters: &[F],
+    layer: &Layer,
+    x: &[F],
+    out: &mut [F],
+    bias: bool,
+    transposed: &mut Vec<F>,
+    scratch: &mut Vec<F>,
+) {
+    let weight = &parameters[layer.weight.clone()];
+    let n = layer.output;
+    if n <= thin::WIDEST {
+        thin::transpose(transposed, weight, n);
+        let bias = if bias {
+            &parameters[layer.bias.clone()]
+        } else {
+            scratch.clear();
+            scratch.resize(n, F::ZERO);
+            scratch
+        };
+        thin::affine(out, x, transposed, bias);
+    } else {
+        product::product(out, x, weight, layer.input, n);
+        if bias {
+            let bias = &parameters[layer.bias.clone()];
+            for row in out.chunks_exact_mut(n) {
+                row.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
+            }
+        }
+    }
+}
+
+/// dst `[B, in]` = d `[B, out]` · Wᵀ of a layer.
+fn back<F: Real>(parameters: &[F], layer: &Layer, d: &[F], dst: &mut [F], transposed: &mut Vec<F>) {
+    let weight = &parameters[layer.weight.clone()];
+    if layer.output <= thin::WIDEST {
+        thin::transpose(transposed, weight, layer.output);
+        thin::back(dst, d, transposed, layer.output);
+    } else {
+        product::product_transposed(dst, d, weight, layer.output, layer.input);
+    }
+}
+
+/// The weight's share of `d_parameters` += hᵀ · d of a layer.
+fn add_weight_gradient<F: Real>(
+    d_parameters: &mut [F],
+    layer: &Layer,
+    h: &[F],
+    d: &[F],
+    scratch: &mut Vec<F>,
+) {
+    let d_weight = &mut d_parameters[layer.weight.clone()];
+    if layer.output <= thin::WIDEST {
+        thin::add_outer(d_weight, h, d, layer.output, scratch);
+    } else {
+        product::add_outer(d_weight, h, d, layer.input, layer.output);
+    }
+}
+
+impl MlpShape {
+    fn rows<F>(&self, parameters: &[F], input: &[F]) -> usize {
+        assert_eq!(parameters.len(), self.parameter_count(), "length of the parameter vector");
+        assert_eq!(
+            input.len() % self.input(),
+            0,
+            "the input's length must be a multiple of {}",
+            self.input()
+        );
+        input.len() / self.input()
+    }
+
+    /// output `[B, out]` ← the network's value at input `[B, in]`. Leaves the hidden activations in `workspace`.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn forward<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &mut Workspace<F>,
+        output: &mut [F],
+    ) {
+        let rows = self.rows(parameters, input);
+        assert_eq!(output.len(), rows * self.output(), "length of the output");
+        fit(&mut workspace.hidden, self, rows);
+        let (last, below) = self.split();
+        for (l, layer) in below.iter().enumerate() {
+            let (done, rest) = workspace.hidden.split_at_mut(l);
+            let x = done.last().map_or(input, Vec::as_slice);
+            product::product(&mut rest[0], x, &parameters[layer.weight.clone()], layer.input, layer.output);
+            self.activation().add_bias_and_activate(&mut rest[0], &parameters[layer.bias.clone()]);
+        }
+        let x = workspace.hidden.last().map_or(input, Vec::as_slice);
+        let Workspace { transposed, scratch, .. } = workspace;
+        affine_output(parameters, last, x, output, true, transposed, scratch);
+    }
+
+    /// Sends `d_output` `[B, out]` back through the network: adds its gradient to `d_parameters` and writes its
+    /// gradient to `d_input` `[B, in]`. Must follow [`forward`](Self::forward) on the same parameters and input.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn reverse<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &mut Workspace<F>,
+        d_output: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
+        let rows = self.rows(parameters, input);
+        assert_eq!(d_output.len(), rows * self.output(), "length of the output's gradient");
+        assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
+        let Workspace { hidden, down, transposed, scratch, .. } = workspace;
+        let [current, next] = down;
+        for (l, layer) in self.layers().iter().enumerate().rev() {
+            let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
+            let x = if l == 0 { input } else { &hidden[l - 1] };
+            add_weight_gradient(d_parameters, layer, x, d, scratch);
+            product::add_rows(&mut d_parameters[layer.bias.clone()], d);
+            if l > 0 {
+                next.resize(rows * layer.input, F::ZERO);
+                back(parameters, layer, d, next, transposed);
+                self.activation().multiply_by_slope(next, x);
+                std::mem::swap(current, next);
+            } else if let Some(d_input) = d_input {
+                assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
+                back(parameters, layer, d, d_input, transposed);
+                return;
+            }
+        }
+    }
+
+    /// values `[B]` ← c(x) and gradient `[B, in]` ← ∇ₓc(x) of a network with one output.
+    ///
+    /// # Panics
+    /// If the network has more than one output or a length does not fit.
+    pub fn value_and_gradient<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &mut Workspace<F>,
+        values: &mut [F],
+        gradient: &mut [F],
+    ) {
+        assert_eq!(self.output(), 1, "value_and_gradient needs a network with one output");
+        assert_eq!(gradient.len(), input.len(), "length of the gradient");
+        self.forward(parameters, input, workspace, values);
+        let rows = values.len();
+        fit(&mut workspace.slopes, self, rows);
+        let Workspace { hidden, slopes, down, transposed, .. } = workspace;
+        let (last, below) = self.split();
+        let seed = &parameters[last.weight.clone()];
+        if below.is_empty() {
+            gradient.chunks_exact_mut(seed.len()).for_each(|row| row.copy_from_slice(seed));
+            return;
+        }
+        for l in (0..below.len()).rev() {
+            let width = below[l].output;
+            if l + 1 == below.len() {
+                for (p, h) in slopes[l].chunks_exact_mut(width).zip(hidden[l].chunks_exact(width)) {
+                    self.activation().slope_times(p, seed, h);
+                }
+            } else {
+                let lambda = &mut down[0];
+                lambda.resize(rows * width, F::ZERO);
+                back(parameters, &below[l + 1], &slopes[l + 1], lambda, transposed);
+                self.activation().slope_times(&mut slopes[l], lambda, &hidden[l]);
+            }
+        }
+        back(parameters, &below[0], &slopes[0], gradient, transposed);
+    }
+
+    /// d_output `[B, out]` ← the derivative of the output along `d_input` `[B, in]`. Must follow
+    /// [`forward`](Self::forward) or [`value_and_gradient`](Self::value_and_gradient) on the same parameters and input.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn tangent<F: Real>(
+        &self,
+        parameters: &[F],
+        d_input: &[F],
+        workspace: &mut Workspace<F>,
+        d_output: &mut [F],
+    ) {
+        self.tangents(parameters, d_input, workspace);
+        let Workspace { hidden_tangents, transposed, scratch, .. } = workspace;
+        let (last, _) = self.split();
+        let x = hidden_tangents.last().map_or(d_input, Vec::as_slice);
+        affine_output(parameters, last, x, d_output, false, transposed, scratch);
+    }
+
+    /// Leaves ȧ_l and ḣ_l of the hidden layers in the workspace.
+    fn tangents<F: Real>(&self, parameters: &[F], d_input: &[F], workspace: &mut Workspace<F>) {
+        let rows = self.rows(parameters, d_input);
+        fit(&mut workspace.tangents, self, rows);
+        fit(&mut workspace.hidden_tangents, self, rows);
+        let Workspace { hidden, tangents, hidden_tangents, .. } = workspace;
+        let (_, below) = self.split();
+        for (l, layer) in below.iter().enumerate() {
+            let (done, rest) = hidden_tangents.split_at_mut(l);
+            let x = done.last().map_or(d_input, Vec::as_slice);
+            product::product(
+                &mut tangents[l],
+                x,
+                &parameters[layer.weight.clone()],
+                layer.input,
+                layer.output,
+            );
+            self.activation().slope_times(&mut rest[0], &tangents[l], &hidden[l]);
+        }
+    }
+
+    /// Adds to `d_parameters` the gradient of J = Σ_r α_r c(x_r) + β_r·∇c(x_r), with α `[B]` and β `[B, in]`, and
+    /// writes ∂J/∂x = α ∇c + (∇²c) β to `d_input` `[B, in]`. Must follow
+    /// [`value_and_gradient`](Self::value_and_gradient) on the same parameters and input.
+    ///
+    /// Reference: Pearlmutter 1994; estimators: the φ-gradient of ‖ĝ‖².
+    ///
+    /// # Panics
+    /// If the network has more than one output or a length does not fit.
+    #[allow(clippy::too_many_arguments)]
+    pub fn parameter_gradient<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &mut Workspace<F>,
+        alpha: &[F],
+        beta: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
+        let rows = self.rows(parameters, input);
+        assert_eq!(self.output(), 1, "parameter_gradient needs a network with one output");
+        assert_eq!((alpha.len(), beta.len()), (rows, input.len()), "lengths of alpha and beta");
+        assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
+        self.tangents(parameters, beta, workspace);
+        let Workspace { hidden, slopes, tangents, hidden_tangents, down, transposed, scratch } = workspace;
+        let [q, next] = down;
+        let (last, below) = self.split();
+
+        // Output layer: ∂J/∂c = α, ∂J/∂ċ = 1.
+        let (x, x_tangent) = match (hidden.last(), hidden_tangents.last()) {
+            (Some(h), Some(t)) => (h.as_slice(), t.as_slice()),
+            _ => (input, beta),
+        };
+        add_weight_gradient(d_parameters, last, x, alpha, scratch);
+        product::add_rows(&mut d_parameters[last.weight.clone()], x_tangent);
+        product::add_rows(&mut d_parameters[last.bias.clone()], alpha);
+        if below.is_empty() {
+            if let Some(d_input) = d_input {
+                back(parameters, last, alpha, d_input, transposed);
+            }
+            return;
+        }
+        q.resize(rows * last.input, F::ZERO);
+        back(parameters, last, alpha, q, transposed);
+
+        for (l, layer) in below.iter().enumerate().rev() {
+            // q holds μ_l = ∂J/∂h_l and becomes ∂J/∂a_l; slopes hold ∂J/∂ȧ_l.
+            self.activation().curve(q, &slopes[l], &tangents[l], &hidden[l]);
+            let (x, x_tangent) = if l == 0 {
+                (input, beta)
+            } else {
+                (hidden[l - 1].as_slice(), hidden_tangents[l - 1].as_slice())
+            };
+            add_weight_gradient(d_parameters, layer, x, q, scratch);
+            add_weight_gradient(d_parameters, layer, x_tangent, &slopes[l], scratch);
+            product::add_rows(&mut d_parameters[layer.bias.clone()], q);
+            if l > 0 {
+                next.resize(rows * layer.input, F::ZERO);
+                back(parameters, layer, q, next, transposed);
+                std::mem::swap(q, next);
+            }
+        }
+        if let Some(d_input) = d_input {
+            assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
+            back(parameters, &below[0], q, d_input, transposed);
+        }
+    }
+
+    fn split(&self) -> (&Layer, &[Layer]) {
+        let layers = self.layers();
+        (&layers[layers.len() - 1], &layers[..layers.len() - 1])
+    }
+}

@@ -1,0 +1,61 @@
+//! Flat-parameter networks with fused kernels, offered as candle custom operations, and their optimisers.
+//!
+//! A network is one flat parameter vector and a layout ([`MlpShape`]). Its passes are plain functions over slices
+//! ([`kernels`]); [`Mlp`] offers them as candle operations with gradients. [`Optimizer`] steps over the flat vector.
+//! Everything that must survive a checkpoint is handed over as a [`StateDict`].
+
+pub mod activation;
+mod init;
+pub mod kernels;
+mod mlp;
+mod ops;
+pub mod optim;
+mod product;
+mod real;
+mod shape;
+pub mod state;
+mod thin;
+
+pub use activation::Activation;
+pub use kernels::Workspace;
+pub use mlp::Mlp;
+pub use optim::{Optimizer, Rule, clip_scale, global_norm};
+pub use real::Real;
+pub use shape::{MlpShape, NamedSlice};
+pub use state::{StateDict, StateError, StateTensor};
+
+/// Why a network operation could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum NnError {
+    /// The parameter vector's length is not the shape's.
+    #[error("this network has {expected} parameters, but {found} were given")]
+    ParameterCount {
+        /// The shape's number.
+        expected: usize,
+        /// The number given.
+        found: usize,
+    },
+    /// An input tensor of another shape or type.
+    #[error(
+        "the network takes {dtype:?} tensors of shape [B, {width}], but was given {found:?} of shape {shape:?}"
+    )]
+    Input {
+        /// The network's input width.
+        width: usize,
+        /// The network's scalar type.
+        dtype: candle_core::DType,
+        /// The shape given.
+        shape: Vec<usize>,
+        /// The scalar type given.
+        found: candle_core::DType,
+    },
+    /// An operation for networks with one output, on another.
+    #[error("this operation needs a network with one output, but this one has {outputs}")]
+    NotScalar {
+        /// The network's outputs.
+        outputs: usize,
+    },
+    /// An error of candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

@@ -1,0 +1,53 @@
+//! Matrix products over row-major slices, on one thread.
+
+use crate::Real;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+/// dst `[m, n]` = a `[m, k]` · b `[k, n]`.
+pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
+    let m = dst.len() / n;
+    matmul(
+        MatMut::from_row_major_slice_mut(dst, m, n),
+        Accum::Replace,
+        MatRef::from_row_major_slice(a, m, k),
+        MatRef::from_row_major_slice(b, k, n),
+        F::ONE,
+        Par::Seq,
+    );
+}
+
+/// dst `[m, k]` = a `[m, n]` · bᵀ, with b `[k, n]`: a gradient sent back through a layer of weights b.
+pub fn product_transposed<F: Real>(dst: &mut [F], a: &[F], b: &[F], n: usize, k: usize) {
+    let m = dst.len() / k;
+    matmul(
+        MatMut::from_row_major_slice_mut(dst, m, k),
+        Accum::Replace,
+        MatRef::from_row_major_slice(a, m, n),
+        MatRef::from_row_major_slice(b, k, n).transpose(),
+        F::ONE,
+        Par::Seq,
+    );
+}
+
+/// dst `[k, n]` += aᵀ · d, with a `[m, k]` and d `[m, n]`: the weight gradient of a layer.
+pub fn add_outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+    let m = d.len() / n;
+    matmul(
+        MatMut::from_row_major_slice_mut(dst, k, n),
+        Accum::Add,
+        MatRef::from_row_major_slice(a, m, k).transpose(),
+        MatRef::from_row_major_slice(d, m, n),
+        F::ONE,
+        Par::Seq,
+    );
+}
+
+/// dst `[n]` += the sum of the rows of d `[m, n]`: the bias gradient of a layer.
+pub fn add_rows<F: Real>(dst: &mut [F], d: &[F]) {
+    for row in d.chunks_exact(dst.len()) {
+        for (sum, &x) in dst.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+}

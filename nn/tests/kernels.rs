@@ -1,0 +1,339 @@
+//! Every pass of the network, in f64, against finite differences and against the same net composed of candle's own
+//! operations; and in f32 against f64.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::{Rng, RngExt};
+use rand_pcg::Pcg64;
+use relax_nn::{Activation, Mlp, MlpShape, Workspace};
+
+const SHAPES: [(usize, &[usize], usize); 6] =
+    [(3, &[], 1), (4, &[7], 1), (5, &[16, 9], 1), (2, &[6, 5, 4], 1), (6, &[33, 17], 3), (3, &[12], 11)];
+const ACTIVATIONS: [Activation; 3] = [Activation::Tanh, Activation::Relu, Activation::Elu];
+const ROWS: usize = 13;
+
+struct Case {
+    shape: MlpShape,
+    parameters: Vec<f64>,
+    input: Vec<f64>,
+}
+
+fn cases() -> Vec<Case> {
+    let mut rng = Pcg64::new(7, 11);
+    let mut cases = Vec::new();
+    for activation in ACTIVATIONS {
+        for (input, hidden, output) in SHAPES {
+            let shape = MlpShape::new(input, hidden, output, activation);
+            let mut parameters = shape.orthogonal::<f64>(&mut rng, 1.4, 0.8);
+            parameters.iter_mut().for_each(|p| *p += 0.3 * rng.random_range(-1.0..1.0));
+            let input = normals(&mut rng, ROWS * input);
+            cases.push(Case { shape, parameters, input });
+        }
+    }
+    cases
+}
+
+fn normals(rng: &mut impl Rng, len: usize) -> Vec<f64> {
+    (0..len).map(|_| rng.random_range(-1.5..1.5)).collect()
+}
+
+fn forward(case: &Case, parameters: &[f64], input: &[f64]) -> Vec<f64> {
+    let mut output = vec![0.0; input.len() / case.shape.input() * case.shape.output()];
+    case.shape.forward(parameters, input, &mut Workspace::new(), &mut output);
+    output
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}[{i}]: {a}, expected {b}");
+    }
+}
+
+/// Central differences of `f` at `x`.
+fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    let e = 1e-5;
+    (0..x.len())
+        .map(|i| {
+            let at = |d: f64| {
+                let mut y = x.to_vec();
+                y[i] += d;
+                f(&y)
+            };
+            (at(e) - at(-e)) / (2.0 * e)
+        })
+        .collect()
+}
+
+/// The same network from candle's operations.
+fn composed(case: &Case, parameters: &Tensor, input: &Tensor) -> Tensor {
+    let mut x = input.clone();
+    let layout = case.shape.layout();
+    for (i, pair) in layout.chunks(2).enumerate() {
+        let take = |s: &relax_nn::NamedSlice| parameters.narrow(0, s.range.start, s.range.len()).unwrap();
+        let weight = take(&pair[0]).reshape(pair[0].shape.as_slice()).unwrap();
+        x = x.matmul(&weight).unwrap().broadcast_add(&take(&pair[1])).unwrap();
+        if 2 * (i + 1) < layout.len() {
+            x = match case.shape.activation() {
+                Activation::Tanh => x.tanh(),
+                Activation::Relu => x.relu(),
+                Activation::Elu => x.elu(1.0),
+            }
+            .unwrap();
+        }
+    }
+    x
+}
+
+fn tensor(values: &[f64], columns: usize) -> Tensor {
+    Tensor::from_slice(values, (values.len() / columns, columns), &Device::Cpu).unwrap()
+}
+
+fn vec_of(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn forward_and_reverse_equal_composed_candle() {
+    let mut rng = Pcg64::new(1, 1);
+    for case in cases() {
+        let upstream = normals(&mut rng, ROWS * case.shape.output());
+        let parameters = Var::from_slice(&case.parameters, case.parameters.len(), &Device::Cpu).unwrap();
+        let input = Var::from_tensor(&tensor(&case.input, case.shape.input())).unwrap();
+        let oracle = composed(&case, &parameters, &input);
+        let weighted = (&oracle * tensor(&upstream, case.shape.output())).unwrap().sum_all().unwrap();
+        let gradients = weighted.backward().unwrap();
+
+        let mut workspace = Workspace::new();
+        let mut output = vec![0.0; upstream.len()];
+        case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
+        let mut d_parameters = vec![1.0; case.parameters.len()];
+        let mut d_input = vec![f64::NAN; case.input.len()];
+        case.shape.reverse(
+            &case.parameters,
+            &case.input,
+            &mut workspace,
+            &upstream,
+            &mut d_parameters,
+            Some(&mut d_input),
+        );
+        assert_close("value", &output, &vec_of(&oracle), 1e-12);
+        d_parameters.iter_mut().for_each(|d| *d -= 1.0); // it adds to what is there
+        assert_close("d_parameters", &d_parameters, &vec_of(gradients.get(&parameters).unwrap()), 1e-11);
+        assert_close("d_input", &d_input, &vec_of(gradients.get(&input).unwrap()), 1e-11);
+
+        // The same through the candle operation.
+        let net = Mlp::new(case.shape.clone(), case.parameters.clone()).unwrap();
+        let y = net.forward(&input).unwrap();
+        let loss = (&y * tensor(&upstream, case.shape.output())).unwrap().sum_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        assert_eq!(vec_of(&y), output);
+        assert_close("op d_parameters", &vec_of(gradients.get(net.var()).unwrap()), &d_parameters, 1e-13);
+        assert_close("op d_input", &vec_of(gradients.get(&input).unwrap()), &d_input, 1e-13);
+    }
+}
+
+#[test]
+fn reverse_agrees_with_finite_differences() {
+    let mut rng = Pcg64::new(2, 1);
+    for case in cases().iter().filter(|case| case.shape.activation() != Activation::Relu) {
+        let upstream = normals(&mut rng, ROWS * case.shape.output());
+        let mut workspace = Workspace::new();
+        let mut output = vec![0.0; upstream.len()];
+        case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
+        let mut d = vec![0.0; case.parameters.len()];
+        case.shape.reverse(&case.parameters, &case.input, &mut workspace, &upstream, &mut d, None);
+        let by_difference = differences(&case.parameters, |p| dot(&forward(case, p, &case.input), &upstream));
+        assert_close("d_parameters", &d, &by_difference, 1e-7);
+    }
+}
+
+#[test]
+fn tangent_agrees_with_finite_differences_and_the_adjoint() {
+    let mut rng = Pcg64::new(3, 1);
+    for case in cases() {
+        let direction = normals(&mut rng, case.input.len());
+        let upstream = normals(&mut rng, ROWS * case.shape.output());
+        let mut workspace = Workspace::new();
+        let mut output = vec![0.0; upstream.len()];
+        case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
+        let mut d_input = vec![0.0; case.input.len()];
+        let mut ignored = vec![0.0; case.parameters.len()];
+        case.shape.reverse(
+            &case.parameters,
+            &case.input,
+            &mut workspace,
+            &upstream,
+            &mut ignored,
+            Some(&mut d_input),
+        );
+        let mut tangent = vec![0.0; output.len()];
+        case.shape.tangent(&case.parameters, &direction, &mut workspace, &mut tangent);
+        // ⟨upstream, J d⟩ = ⟨Jᵀ upstream, d⟩ exactly, kinks or not.
+        let (left, right) = (dot(&upstream, &tangent), dot(&d_input, &direction));
+        assert!((left - right).abs() < 1e-11 * (1.0 + right.abs()), "{left} {right}");
+        if case.shape.activation() != Activation::Relu {
+            let at = |e: f64| {
+                let x: Vec<f64> = case.input.iter().zip(&direction).map(|(x, d)| x + e * d).collect();
+                forward(&case, &case.parameters, &x)
+            };
+            let by_difference: Vec<f64> =
+                at(1e-6).iter().zip(at(-1e-6)).map(|(a, b)| (a - b) / 2e-6).collect();
+            assert_close("tangent", &tangent, &by_difference, 1e-8);
+        }
+        let net = Mlp::new(case.shape.clone(), case.parameters.clone()).unwrap();
+        let columns = case.shape.input();
+        let op = net.tangent(&tensor(&case.input, columns), &tensor(&direction, columns)).unwrap();
+        assert_eq!(vec_of(&op), tangent);
+    }
+}
+
+fn value_and_gradient(case: &Case, parameters: &[f64], input: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (mut value, mut gradient) = (vec![0.0; input.len() / case.shape.input()], vec![0.0; input.len()]);
+    case.shape.value_and_gradient(parameters, input, &mut Workspace::new(), &mut value, &mut gradient);
+    (value, gradient)
+}
+
+#[test]
+fn value_and_gradient_and_its_own_gradient() {
+    let mut rng = Pcg64::new(4, 1);
+    for case in cases().iter().filter(|case| case.shape.output() == 1) {
+        let (alpha, beta) = (normals(&mut rng, ROWS), normals(&mut rng, case.input.len()));
+        let mut workspace = Workspace::new();
+        let (mut value, mut gradient) = (vec![0.0; ROWS], vec![0.0; case.input.len()]);
+        case.shape.value_and_gradient(
+            &case.parameters,
+            &case.input,
+            &mut workspace,
+            &mut value,
+            &mut gradient,
+        );
+
+        // Against composed candle operations.
+        let input = Var::from_tensor(&tensor(&case.input, case.shape.input())).unwrap();
+        let parameters = Tensor::from_slice(&case.parameters, case.parameters.len(), &Device::Cpu).unwrap();
+        let oracle = composed(case, &parameters, &input);
+        let oracle_gradient = oracle.sum_all().unwrap().backward().unwrap();
+        assert_close("value", &value, &vec_of(&oracle), 1e-12);
+        assert_close("gradient", &gradient, &vec_of(oracle_gradient.get(&input).unwrap()), 1e-12);
+
+        // The mixed second derivative, against differences of the first.
+        let mut d_parameters = vec![0.0; case.parameters.len()];
+        let mut d_input = vec![0.0; case.input.len()];
+        case.shape.parameter_gradient(
+            &case.parameters,
+            &case.input,
+            &mut workspace,
+            &alpha,
+            &beta,
+            &mut d_parameters,
+            Some(&mut d_input),
+        );
+        let objective = |p: &[f64], x: &[f64]| {
+            let (value, gradient) = value_and_gradient(case, p, x);
+            dot(&alpha, &value) + dot(&beta, &gradient)
+        };
+        let by_difference = differences(&case.parameters, |p| objective(p, &case.input));
+        assert_close("mixed derivative", &d_parameters, &by_difference, 1e-6);
+        let by_difference = differences(&case.input, |x| objective(&case.parameters, x));
+        assert_close("input derivative", &d_input, &by_difference, 1e-6);
+
+        // The candle operations are the same arithmetic.
+        let net = Mlp::new(case.shape.clone(), case.parameters.clone()).unwrap();
+        let joined = net.value_and_gradient(&input).unwrap();
+        assert_eq!(vec_of(&joined.narrow(1, 0, 1).unwrap()), value);
+        assert_eq!(vec_of(&joined.narrow(1, 1, case.shape.input()).unwrap()), gradient);
+        let upstream = Tensor::cat(&[&tensor(&alpha, 1), &tensor(&beta, case.shape.input())], 1).unwrap();
+        let gradients = (joined * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_close("op mixed", &vec_of(gradients.get(net.var()).unwrap()), &d_parameters, 1e-13);
+        assert_close("op input", &vec_of(gradients.get(&input).unwrap()), &d_input, 1e-13);
+        let direct =
+            net.parameter_gradient(&input, &tensor(&alpha, 1), &tensor(&beta, case.shape.input())).unwrap();
+        assert_close("parameter_gradient", &vec_of(&direct), &d_parameters, 1e-13);
+    }
+}
+
+/// Relative to the largest entry: single entries may cancel.
+fn worst_error(found: &[f32], expected: &[f64]) -> f64 {
+    let largest = expected.iter().fold(0f64, |m, x| m.max(x.abs())).max(1e-3);
+    found.iter().zip(expected).fold(0f64, |m, (&a, &b)| m.max((f64::from(a) - b).abs() / largest))
+}
+
+#[test]
+fn f32_agrees_with_f64() {
+    let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let mut rng = Pcg64::new(5, 1);
+    let mut worst = 0f64;
+    for case in cases().iter().filter(|case| case.shape.output() == 1) {
+        // Round first, so that both see the same numbers (a ReLU's kink would else decide differently).
+        let wide = |x: &[f64]| x.iter().map(|&x| f64::from(x as f32)).collect::<Vec<f64>>();
+        let (p, x) = (wide(&case.parameters), wide(&case.input));
+        let (alpha, beta) = (wide(&normals(&mut rng, ROWS)), wide(&normals(&mut rng, x.len())));
+        let (value, gradient) = value_and_gradient(case, &p, &x);
+        let mut d = vec![0.0; p.len()];
+        let mut workspace = Workspace::new();
+        let (mut v, mut g) = (vec![0.0; ROWS], vec![0.0; x.len()]);
+        case.shape.value_and_gradient(&p, &x, &mut workspace, &mut v, &mut g);
+        case.shape.parameter_gradient(&p, &x, &mut workspace, &alpha, &beta, &mut d, None);
+
+        let (p, x) = (narrow(&p), narrow(&x));
+        let mut workspace = Workspace::new();
+        let (mut v32, mut g32, mut d32) = (vec![0f32; ROWS], vec![0f32; x.len()], vec![0f32; p.len()]);
+        case.shape.value_and_gradient(&p, &x, &mut workspace, &mut v32, &mut g32);
+        case.shape.parameter_gradient(
+            &p,
+            &x,
+            &mut workspace,
+            &narrow(&alpha),
+            &narrow(&beta),
+            &mut d32,
+            None,
+        );
+        for error in [worst_error(&v32, &value), worst_error(&g32, &gradient), worst_error(&d32, &d)] {
+            worst = worst.max(error);
+        }
+    }
+    println!("greatest relative difference of f32 from f64: {worst:.1e}");
+    assert!(worst < 2e-5, "{worst}");
+}
+
+/// A row's result must not depend on the rows beside it: workers split batches differently.
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    let mut rng = Pcg64::new(6, 1);
+    for (hidden, output) in [(&[64usize, 64][..], 2), (&[256, 256], 1), (&[400, 300], 6), (&[48], 12)] {
+        let shape = MlpShape::new(4, hidden, output, Activation::Tanh);
+        let parameters = shape.orthogonal::<f32>(&mut rng, 1.4, 1.0);
+        let input: Vec<f32> = (0..4 * 256).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let mut whole = vec![0f32; 256 * output];
+        shape.forward(&parameters, &input, &mut Workspace::new(), &mut whole);
+        for rows in [1usize, 2, 3, 4, 5, 7, 8, 12, 16, 31, 64, 128] {
+            let mut part = vec![0f32; rows * output];
+            for start in [0, 17, 256 - rows] {
+                let x = &input[4 * start..4 * (start + rows)];
+                shape.forward(&parameters, x, &mut Workspace::new(), &mut part);
+                assert_eq!(
+                    part,
+                    whole[start * output..(start + rows) * output],
+                    "{rows} rows from {start} of a 4-{hidden:?}-{output} net"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_shapes_are_errors_that_name_them() {
+    let shape = MlpShape::new(3, &[4], 2, Activation::Tanh);
+    assert!(Mlp::<f32>::new(shape.clone(), vec![0.0; 3]).unwrap_err().to_string().contains("26 parameters"));
+    let net = Mlp::<f32>::new(shape, vec![0.0; 26]).unwrap();
+    let wrong = Tensor::zeros((5, 4), DType::F32, &Device::Cpu).unwrap();
+    assert!(net.forward(&wrong).unwrap_err().to_string().contains("[B, 3]"));
+    let right = Tensor::zeros((5, 3), DType::F32, &Device::Cpu).unwrap();
+    assert!(net.value_and_gradient(&right).unwrap_err().to_string().contains("one output"));
+    assert!(net.forward(&right.to_dtype(DType::F64).unwrap()).is_err());
+}

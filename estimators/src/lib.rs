@@ -53,6 +53,8 @@
 //! assert!(d_phi.iter().all(|d| d.is_finite()));
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod bernoulli;
 pub mod categorical;
 pub mod certify;

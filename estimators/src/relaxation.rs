@@ -51,11 +51,11 @@ impl<F: Real> Relaxation<F> {
         check_len("out", out, relaxed.len());
         let rows = relaxed.chunks_exact(self.width).zip(x.chunks_exact(self.width));
         for ((y, x), out) in rows.zip(out.chunks_exact_mut(self.width)) {
-            let mean = self.mean(y, x);
+            let (origin, mean) = self.centre(y, x);
             for ((o, &y), &x) in out.iter_mut().zip(y).zip(x) {
                 *o = match self.link {
                     Link::Sigmoid => y * (F::ONE - y) * x,
-                    Link::Softmax => y * (x - mean),
+                    Link::Softmax => y * ((x - origin) - mean),
                 } / self.temperature;
             }
         }
@@ -84,23 +84,29 @@ impl<F: Real> Relaxation<F> {
             let row = i * self.width..(i + 1) * self.width;
             let (y, t) = (&relaxed[row.clone()], &tangent[row.clone()]);
             let (g, hv) = (&f_gradient[row.clone()], &f_hessian_vector[row]);
-            let (mean, mean_tangent) = (self.mean(y, g), self.mean(t, g) + self.mean(y, hv));
+            // d/dε of y∘(g − y·g): tangents sum to 0, so t·g may be taken from the same origin.
+            let ((origin, mean), (hv_origin, hv_mean)) = (self.centre(y, g), self.centre(y, hv));
+            let mean_tangent = t.iter().zip(g).map(|(&t, &g)| t * (g - origin)).sum::<F>() + hv_mean;
             for (j, o) in out.iter_mut().enumerate() {
                 *o = match self.link {
                     Link::Sigmoid => t[j] * (F::ONE - y[j] - y[j]) * g[j] + y[j] * (F::ONE - y[j]) * hv[j],
-                    Link::Softmax => t[j] * (g[j] - mean) + y[j] * (hv[j] - mean_tangent),
+                    Link::Softmax => {
+                        t[j] * ((g[j] - origin) - mean) + y[j] * ((hv[j] - hv_origin) - mean_tangent)
+                    }
                 } / self.temperature;
             }
         }
     }
 
-    /// y·x for the softmax, where it is subtracted; unused by the sigmoid.
+    /// For the softmax: x at the largest y, and y·x counted from there. A nearly hard y then does not cancel. For the
+    /// sigmoid nothing is subtracted.
     #[inline]
-    fn mean(&self, y: &[F], x: &[F]) -> F {
-        match self.link {
-            Link::Sigmoid => F::ZERO,
-            Link::Softmax => y.iter().zip(x).map(|(&y, &x)| y * x).sum(),
+    fn centre(&self, y: &[F], x: &[F]) -> (F, F) {
+        if self.link == Link::Sigmoid {
+            return (F::ZERO, F::ZERO);
         }
+        let top = (1..y.len()).fold(0, |top, i| if y[i] > y[top] { i } else { top });
+        (x[top], y.iter().zip(x).map(|(&y, &xi)| y * (xi - x[top])).sum())
     }
 }
 

@@ -1,0 +1,212 @@
+//! The one error type of this crate: what was wrong, where, and what would be right.
+
+use thiserror::Error;
+
+/// Everything that can go wrong with an environment.
+///
+/// A vector environment wraps what happened inside one of its slots in [`EnvError::Slot`], so that the
+/// message names the environment, the slot and the seed that reproduces the episode.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// No environment is registered under this id.
+    #[error("unknown environment `{id}`{}; known: {known}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
+    UnknownEnv {
+        /// The id that was asked for.
+        id: String,
+        /// The registered id closest to it, if any is registered.
+        nearest: Option<String>,
+        /// All registered ids, comma-separated.
+        known: String,
+    },
+    /// The id asks for a Python environment (`gym:…`), which this build cannot run.
+    #[error(
+        "`{id}` is a Python environment, and this build has no Python support; \
+         build with `--features gym`, or use a native environment"
+    )]
+    PythonUnsupported {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// [`register`](crate::register) was called with an id it cannot take.
+    #[error("cannot register environment `{id}`: {reason}")]
+    Registration {
+        /// The offending id.
+        id: String,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A keyword argument that the environment does not have.
+    #[error("`{env}` has no argument `{key}`; valid: {valid}")]
+    UnknownKwarg {
+        /// Environment id.
+        env: String,
+        /// The offending key.
+        key: String,
+        /// The keys that the environment has, comma-separated.
+        valid: String,
+    },
+    /// A keyword argument with a value of the wrong type or outside its range.
+    #[error(
+        "argument `{key}` of `{env}` must be {expected}, but is {got}; arguments of this environment: {valid}"
+    )]
+    KwargValue {
+        /// Environment id.
+        env: String,
+        /// The offending key.
+        key: String,
+        /// What the value must be.
+        expected: String,
+        /// What it is.
+        got: String,
+        /// The keys that the environment has, comma-separated.
+        valid: String,
+    },
+    /// A wrapper that cannot be put around this environment.
+    #[error("wrapper `{wrapper}`: {reason}")]
+    Wrapper {
+        /// Name of the wrapper as in [`WrapperConfig`](crate::wrappers::WrapperConfig).
+        wrapper: &'static str,
+        /// Why not, and what would be right.
+        reason: String,
+    },
+    /// A space that describes nothing: no elements, bounds that cross, a shape that does not match.
+    #[error("invalid space {space}: {reason}")]
+    InvalidSpace {
+        /// The space, as it prints.
+        space: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An action outside the action space's type, length or range.
+    #[error("invalid action for `{env}`: expected {expected}, got {got}")]
+    InvalidAction {
+        /// Environment id.
+        env: String,
+        /// What the environment takes.
+        expected: String,
+        /// What it was given.
+        got: String,
+    },
+    /// `step` before the first `reset`, or after the end of an episode.
+    #[error("`{env}`: step() needs a running episode; call reset() first, and again after each end")]
+    NeedsReset {
+        /// Environment id.
+        env: String,
+    },
+    /// A buffer of the wrong length.
+    #[error("{what} must hold {expected} values, but holds {got}")]
+    BufferLength {
+        /// Which buffer.
+        what: &'static str,
+        /// The length that is needed.
+        expected: usize,
+        /// The length it has.
+        got: usize,
+    },
+    /// `active` of [`VecEnv::step`](crate::VecEnv::step) is not an ascending list of slots.
+    #[error("active slots must ascend and lie below {slots}; entry {index} is {slot}")]
+    InvalidSlots {
+        /// Number of slots.
+        slots: usize,
+        /// Index into `active`.
+        index: usize,
+        /// The offending slot.
+        slot: usize,
+    },
+    /// An observation or reward that is NaN or infinite.
+    #[error("{what} is {value}, which is not finite")]
+    NonFinite {
+        /// `reward`, or `observation[i]`.
+        what: String,
+        /// The value.
+        value: f64,
+    },
+    /// The environment does not offer [`save_state`](crate::Env::save_state).
+    #[error("`{env}` cannot save or load its state")]
+    StateUnsupported {
+        /// Environment id or type name.
+        env: String,
+    },
+    /// A saved state that does not fit the environment (too short, not finite, out of range).
+    #[error("saved state does not fit `{env}`: {reason}")]
+    InvalidState {
+        /// Environment id.
+        env: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Six words that are no state of the generator.
+    #[error("invalid generator state: {reason}")]
+    InvalidRngState {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// A frame could not be encoded.
+    #[error("cannot encode the frame: {reason}")]
+    Render {
+        /// What the encoder said.
+        reason: String,
+    },
+    /// What happened inside one slot of a vector environment.
+    #[error("`{env}`, slot {slot}, seed {seed}, episode {episode} since that seed: {source}")]
+    Slot {
+        /// Environment id.
+        env: String,
+        /// Index of the slot.
+        slot: usize,
+        /// The seed given to the last [`VecEnv::reset`](crate::VecEnv::reset) of the slot.
+        seed: u64,
+        /// Number of episodes finished in the slot since that reset (0: the episode the seed started).
+        episode: u64,
+        /// What happened.
+        source: Box<EnvError>,
+    },
+    /// An error of a user's own environment.
+    #[error("`{env}`: {source}")]
+    Custom {
+        /// Environment id.
+        env: String,
+        /// The environment's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl EnvError {
+    /// The error of an environment that was given the wrong action.
+    #[cold]
+    pub fn invalid_action(env: &str, expected: impl ToString, got: impl ToString) -> Self {
+        Self::InvalidAction { env: env.to_owned(), expected: expected.to_string(), got: got.to_string() }
+    }
+
+    /// The error of an environment that is stepped while no episode runs.
+    #[cold]
+    pub fn needs_reset(env: &str) -> Self {
+        Self::NeedsReset { env: env.to_owned() }
+    }
+
+    /// The error of a saved state that does not fit.
+    #[cold]
+    pub fn invalid_state(env: &str, reason: impl ToString) -> Self {
+        Self::InvalidState { env: env.to_owned(), reason: reason.to_string() }
+    }
+
+    /// The error of a buffer of the wrong length.
+    #[cold]
+    pub fn buffer_length(what: &'static str, expected: usize, got: usize) -> Self {
+        Self::BufferLength { what, expected, got }
+    }
+}
+
+/// `Err` unless `got == expected`.
+#[inline]
+pub(crate) fn check_length(what: &'static str, got: usize, expected: usize) -> Result<(), EnvError> {
+    if got == expected { Ok(()) } else { Err(EnvError::buffer_length(what, expected, got)) }
+}
+
+/// A fixed-size view of an observation buffer.
+#[inline]
+pub(crate) fn observation_array<const D: usize>(observation: &mut [f32]) -> Result<&mut [f32; D], EnvError> {
+    let got = observation.len();
+    observation.try_into().map_err(|_| EnvError::buffer_length("observation", D, got))
+}

@@ -1,0 +1,128 @@
+//! Keyword arguments of environments, as configuration files give them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::EnvError;
+
+/// One value of a keyword argument.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Kwarg {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number; also taken where a float is wanted.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    String(String),
+}
+
+impl std::fmt::Display for Kwarg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "the boolean {value}"),
+            Self::Int(value) => write!(f, "the whole number {value}"),
+            Self::Float(value) => write!(f, "the number {value:?}"),
+            Self::String(value) => write!(f, "the text {value:?}"),
+        }
+    }
+}
+
+/// Keyword arguments by name.
+pub type Kwargs = BTreeMap<String, Kwarg>;
+
+/// Reads an environment's keyword arguments and refuses those it does not have.
+///
+/// ```
+/// use relax_envs::{Kwarg, KwargReader, Kwargs};
+/// let kwargs = Kwargs::from([("gravity".to_owned(), Kwarg::Float(1.6))]);
+/// let reader = KwargReader::new("Moon-v0", &kwargs, &["gravity", "wind"])?;
+/// assert_eq!(reader.float("gravity", 9.8)?, 1.6);
+/// assert!(!reader.bool("wind", false)?);
+/// assert!(KwargReader::new("Moon-v0", &kwargs, &["wind"]).is_err());
+/// # Ok::<(), relax_envs::EnvError>(())
+/// ```
+#[derive(Debug)]
+pub struct KwargReader<'a> {
+    env: &'a str,
+    kwargs: &'a Kwargs,
+    valid: &'a [&'a str],
+}
+
+impl<'a> KwargReader<'a> {
+    /// A reader for an environment that has the arguments `valid`.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvError::UnknownKwarg`] if there are others.
+    pub fn new(env: &'a str, kwargs: &'a Kwargs, valid: &'a [&'a str]) -> Result<Self, EnvError> {
+        let reader = Self { env, kwargs, valid };
+        match kwargs.keys().find(|key| !valid.contains(&key.as_str())) {
+            Some(key) => Err(EnvError::UnknownKwarg {
+                env: env.to_owned(),
+                key: key.clone(),
+                valid: reader.valid_list(),
+            }),
+            None => Ok(reader),
+        }
+    }
+
+    fn valid_list(&self) -> String {
+        if self.valid.is_empty() { "none".to_owned() } else { self.valid.join(", ") }
+    }
+
+    fn wrong(&self, key: &str, expected: &str, got: &Kwarg) -> EnvError {
+        EnvError::KwargValue {
+            env: self.env.to_owned(),
+            key: key.to_owned(),
+            expected: expected.to_owned(),
+            got: got.to_string(),
+            valid: self.valid_list(),
+        }
+    }
+
+    /// A boolean, or `default` if it is not given.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvError::KwargValue`] for a value of another type, here and in the other methods.
+    pub fn bool(&self, key: &str, default: bool) -> Result<bool, EnvError> {
+        match self.kwargs.get(key) {
+            None => Ok(default),
+            Some(Kwarg::Bool(value)) => Ok(*value),
+            Some(other) => Err(self.wrong(key, "a boolean", other)),
+        }
+    }
+
+    /// A finite number, or `default` if it is not given.
+    pub fn float(&self, key: &str, default: f64) -> Result<f64, EnvError> {
+        match self.kwargs.get(key) {
+            None => Ok(default),
+            Some(Kwarg::Float(value)) if value.is_finite() => Ok(*value),
+            Some(Kwarg::Int(value)) => Ok(*value as f64),
+            Some(other) => Err(self.wrong(key, "a finite number", other)),
+        }
+    }
+
+    /// A whole number, or `default` if it is not given.
+    pub fn int(&self, key: &str, default: i64) -> Result<i64, EnvError> {
+        match self.kwargs.get(key) {
+            None => Ok(default),
+            Some(Kwarg::Int(value)) => Ok(*value),
+            Some(other) => Err(self.wrong(key, "a whole number", other)),
+        }
+    }
+
+    /// Text, or `default` if it is not given.
+    pub fn string(&self, key: &str, default: &str) -> Result<String, EnvError> {
+        match self.kwargs.get(key) {
+            None => Ok(default.to_owned()),
+            Some(Kwarg::String(value)) => Ok(value.clone()),
+            Some(other) => Err(self.wrong(key, "text", other)),
+        }
+    }
+}

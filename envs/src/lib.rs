@@ -1,0 +1,49 @@
+//! Reinforcement-learning environments, bit-equal to Gymnasium, and the trait to add your own.
+//!
+//! | To … | look at |
+//! | --- | --- |
+//! | write an environment | [`Env`] |
+//! | make one by id, or register one | [`make`], [`make_with`], [`register`] |
+//! | step many at once | [`VecEnv`], [`NativeVecEnv`] |
+//! | check one | [`check`] |
+//! | draw random numbers as NumPy does | [`EnvRng`] |
+//!
+//! ```
+//! use relax_envs::{ActionRef, EnvRng, make};
+//!
+//! let mut env = make("CartPole-v1", &Default::default())?;
+//! let mut rng = EnvRng::from_seed(42);
+//! let mut observation = [0.0; 4];
+//! env.reset(&mut rng, &mut observation)?;
+//! assert_eq!(observation, [0.0273956, -0.006112156, 0.03585979, 0.019736802]);   // Gymnasium's reset(seed=42)
+//! let step = env.step(ActionRef::Discrete(1), &mut rng, &mut observation)?;
+//! assert_eq!(step.reward, 1.0);
+//! # Ok::<(), relax_envs::EnvError>(())
+//! ```
+
+pub mod canvas;
+pub mod check;
+pub mod classic;
+mod env;
+mod error;
+mod frame;
+mod kwargs;
+mod native_vec_env;
+mod registry;
+mod rng;
+mod space;
+mod state;
+mod vec_env;
+pub mod wrappers;
+
+pub use env::{Action, ActionRef, Env, Step};
+pub use error::EnvError;
+pub use frame::Frame;
+pub use kwargs::{Kwarg, KwargReader, Kwargs};
+pub use native_vec_env::NativeVecEnv;
+pub use registry::{Constructor, EnvSpec, MakeOptions, ids, make, make_with, register, spec};
+pub use rng::EnvRng;
+pub use space::Space;
+pub use state::StateReader;
+pub use vec_env::{Actions, SlotInfo, StepBuffers, VecEnv, VecEnvState};
+pub use wrappers::WrapperConfig;

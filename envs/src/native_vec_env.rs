@@ -1,0 +1,278 @@
+//! `NativeVecEnv`: a vector environment over any `Env`s, in one thread, with no allocation per step.
+
+use crate::error::check_length;
+use crate::{
+    ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, SlotInfo, Space, StepBuffers, VecEnv,
+    VecEnvState,
+};
+
+/// Words a slot takes in [`VecEnvState::rng`].
+const SLOT_WORDS: usize = 9;
+
+/// A [`VecEnv`] over boxed [`Env`]s of one kind.
+///
+/// ```
+/// use relax_envs::{Actions, MakeOptions, NativeVecEnv, StepBuffers, VecEnv};
+/// let mut envs = NativeVecEnv::make("CartPole-v1", 2, &MakeOptions::default())?;
+/// let mut out = StepBuffers::new(envs.slots(), envs.observation_dim());
+/// envs.reset(&[0, 1], &mut out.observations)?;
+/// for _ in 0..100 {
+///     envs.step(&[0, 1], Actions::Discrete(&[0, 1]), &mut out)?;      // falls over, and starts again
+/// }
+/// assert!(envs.slot_info(0).is_some_and(|slot| slot.episode > 5));
+/// # Ok::<(), relax_envs::EnvError>(())
+/// ```
+pub struct NativeVecEnv {
+    id: String,
+    envs: Vec<Box<dyn Env>>,
+    rngs: Vec<EnvRng>,
+    infos: Vec<SlotInfo>,
+    observation_space: Space,
+    action_space: Space,
+    dim: usize,
+}
+
+impl NativeVecEnv {
+    /// One slot per environment. Errors will name `id`.
+    ///
+    /// # Errors
+    ///
+    /// No environments, or environments whose spaces differ or are invalid.
+    pub fn new(id: impl Into<String>, envs: Vec<Box<dyn Env>>) -> Result<Self, EnvError> {
+        let first =
+            envs.first().ok_or(EnvError::BufferLength { what: "environments", expected: 1, got: 0 })?;
+        let (observation_space, action_space) =
+            (first.observation_space().clone(), first.action_space().clone());
+        observation_space.validate()?;
+        action_space.validate()?;
+        for env in &envs[1..] {
+            for (space, first) in
+                [(env.observation_space(), &observation_space), (env.action_space(), &action_space)]
+            {
+                if space != first {
+                    return Err(EnvError::InvalidSpace {
+                        space: space.to_string(),
+                        reason: format!("the first slot has {first}"),
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            id: id.into(),
+            rngs: vec![EnvRng::from_seed(0); envs.len()],
+            infos: vec![SlotInfo::default(); envs.len()],
+            dim: observation_space.flat_dim(),
+            envs,
+            observation_space,
+            action_space,
+        })
+    }
+
+    /// `slots` environments from the registry.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`make_with`](crate::make_with), and no slots.
+    pub fn make(id: &str, slots: usize, options: &MakeOptions) -> Result<Self, EnvError> {
+        let envs = (0..slots).map(|_| crate::make_with(id, options)).collect::<Result<_, _>>()?;
+        Self::new(id, envs)
+    }
+
+    #[cold]
+    fn slot_error(&self, slot: usize, source: EnvError) -> EnvError {
+        let SlotInfo { seed, episode, .. } = self.infos[slot];
+        EnvError::Slot { env: self.id.clone(), slot, seed, episode, source: Box::new(source) }
+    }
+
+    /// Steps the active slots; `action(j)` is the j-th row. Generic, so that each kind of action gets its own loop.
+    #[inline]
+    fn step_rows<'a>(
+        &mut self,
+        active: &[u32],
+        action: impl Fn(usize) -> ActionRef<'a>,
+        out: &mut StepBuffers,
+    ) -> Result<(), EnvError> {
+        for (row, &slot) in active.iter().enumerate() {
+            let slot = slot as usize;
+            if let Err(error) = self.step_slot(slot, action(row), out) {
+                return Err(self.slot_error(slot, error));
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn step_slot(
+        &mut self,
+        slot: usize,
+        action: ActionRef<'_>,
+        out: &mut StepBuffers,
+    ) -> Result<(), EnvError> {
+        let row = slot * self.dim..(slot + 1) * self.dim;
+        let observation = &mut out.observations[row.clone()];
+        if !self.infos[slot].running {
+            return Err(EnvError::needs_reset(&self.id));
+        }
+        let step = self.envs[slot].step(action, &mut self.rngs[slot], observation)?;
+        check_finite(observation)?;
+        if !step.reward.is_finite() {
+            return Err(EnvError::NonFinite { what: "reward".to_owned(), value: step.reward });
+        }
+        out.rewards[slot] = step.reward;
+        out.terminated[slot] = step.terminated;
+        out.truncated[slot] = step.truncated;
+        if step.ended() {
+            out.final_observations[row].copy_from_slice(observation);
+            let info = &mut self.infos[slot];
+            info.episode += 1;
+            info.running = false;
+            self.envs[slot].reset(&mut self.rngs[slot], observation)?;
+            check_finite(observation)?;
+            self.infos[slot].running = true;
+        }
+        Ok(())
+    }
+
+    /// Loads without a way back; `load_state` provides that.
+    fn load_slots(&mut self, state: &VecEnvState) -> Result<(), EnvError> {
+        check_length("VecEnvState.rng", state.rng.len(), SLOT_WORDS * self.slots())?;
+        let mut envs = state.envs.as_slice();
+        for (slot, words) in state.rng.chunks_exact(SLOT_WORDS).enumerate() {
+            let mut load = || {
+                let running = match words[8] {
+                    0 => false,
+                    1 => true,
+                    other => {
+                        return Err(EnvError::invalid_state(&self.id, format!("`running` is {other}")));
+                    }
+                };
+                self.rngs[slot] =
+                    EnvRng::from_state([words[0], words[1], words[2], words[3], words[4], words[5]])?;
+                self.infos[slot] = SlotInfo { seed: words[6], episode: words[7], running };
+                self.envs[slot].load_state(&mut envs)
+            };
+            load().map_err(|error| self.slot_error(slot, error))?;
+        }
+        if envs.is_empty() {
+            Ok(())
+        } else {
+            Err(EnvError::invalid_state(&self.id, format!("{} numbers are left over", envs.len())))
+        }
+    }
+}
+
+#[inline]
+fn check_finite(observation: &[f32]) -> Result<(), EnvError> {
+    // x·0 is 0 for finite x and NaN otherwise; the sum vectorises where a search would branch.
+    if observation.iter().map(|v| v * 0.0).sum::<f32>() == 0.0 {
+        Ok(())
+    } else {
+        Err(non_finite(observation))
+    }
+}
+
+#[cold]
+fn non_finite(observation: &[f32]) -> EnvError {
+    let at = observation.iter().position(|v| !v.is_finite()).unwrap_or(0);
+    EnvError::NonFinite { what: format!("observation[{at}]"), value: f64::from(observation[at]) }
+}
+
+impl VecEnv for NativeVecEnv {
+    fn env_id(&self) -> &str {
+        &self.id
+    }
+
+    fn slots(&self) -> usize {
+        self.envs.len()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn observation_dim(&self) -> usize {
+        self.dim
+    }
+
+    fn reset(&mut self, seeds: &[u64], observations: &mut [f32]) -> Result<(), EnvError> {
+        check_length("seeds", seeds.len(), self.slots())?;
+        check_length("observations", observations.len(), self.slots() * self.dim)?;
+        for (slot, &seed) in seeds.iter().enumerate() {
+            let observation = &mut observations[slot * self.dim..(slot + 1) * self.dim];
+            self.rngs[slot] = EnvRng::from_seed(seed);
+            self.infos[slot] = SlotInfo { seed, episode: 0, running: false };
+            self.envs[slot]
+                .reset(&mut self.rngs[slot], observation)
+                .and_then(|()| check_finite(observation))
+                .map_err(|error| self.slot_error(slot, error))?;
+            self.infos[slot].running = true;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, active: &[u32], actions: Actions<'_>, out: &mut StepBuffers) -> Result<(), EnvError> {
+        let slots = self.slots();
+        out.check(slots, self.dim)?;
+        let mut next = 0;
+        for (index, &slot) in active.iter().enumerate() {
+            let slot = slot as usize;
+            if slot < next || slot >= slots {
+                return Err(EnvError::InvalidSlots { slots, index, slot });
+            }
+            next = slot + 1;
+        }
+        match actions {
+            Actions::Discrete(indices) => {
+                check_length("actions", indices.len(), active.len())?;
+                self.step_rows(active, |row| ActionRef::Discrete(indices[row] as usize), out)
+            }
+            Actions::Box { values, dim } => {
+                check_length("actions", values.len(), active.len() * dim)?;
+                self.step_rows(active, |row| ActionRef::Box(&values[row * dim..(row + 1) * dim]), out)
+            }
+            Actions::MultiDiscrete { values, dim } => {
+                check_length("actions", values.len(), active.len() * dim)?;
+                self.step_rows(
+                    active,
+                    |row| ActionRef::MultiDiscrete(&values[row * dim..(row + 1) * dim]),
+                    out,
+                )
+            }
+            Actions::MultiBinary { values, dim } => {
+                check_length("actions", values.len(), active.len() * dim)?;
+                self.step_rows(active, |row| ActionRef::MultiBinary(&values[row * dim..(row + 1) * dim]), out)
+            }
+        }
+    }
+
+    fn slot_info(&self, slot: usize) -> Option<SlotInfo> {
+        self.infos.get(slot).copied()
+    }
+
+    fn save_state(&self) -> Result<VecEnvState, EnvError> {
+        let mut state = VecEnvState::default();
+        for slot in 0..self.slots() {
+            self.envs[slot].save_state(&mut state.envs).map_err(|error| self.slot_error(slot, error))?;
+            let SlotInfo { seed, episode, running } = self.infos[slot];
+            state.rng.extend(self.rngs[slot].state());
+            state.rng.extend([seed, episode, u64::from(running)]);
+        }
+        Ok(state)
+    }
+
+    fn load_state(&mut self, state: &VecEnvState) -> Result<(), EnvError> {
+        let before = self.save_state()?;
+        self.load_slots(state).or_else(|error| {
+            self.load_slots(&before)?;
+            Err(error)
+        })
+    }
+
+    fn render(&self, slot: usize) -> Option<Frame> {
+        self.envs.get(slot)?.render()
+    }
+}

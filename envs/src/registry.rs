@@ -1,0 +1,183 @@
+//! The registry: environments by id, the built-in ones and a user's own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
+use crate::{Env, EnvError, Kwargs, classic};
+
+/// Builds an environment from its keyword arguments.
+pub type Constructor = Arc<dyn Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
+
+/// What the registry knows about an environment.
+#[derive(Clone)]
+pub struct EnvSpec {
+    /// Its id, `Name-vN` by custom.
+    pub id: String,
+    /// [`make`] truncates episodes after this many steps.
+    pub max_episode_steps: Option<u32>,
+    /// The mean return from which the task counts as solved.
+    pub reward_threshold: Option<f64>,
+    /// One line about the task.
+    pub description: String,
+    /// Builds the bare environment, without time limit or wrappers.
+    pub constructor: Constructor,
+}
+
+impl EnvSpec {
+    /// A spec without limit and threshold.
+    pub fn new(
+        id: impl Into<String>,
+        description: impl Into<String>,
+        constructor: impl Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            max_episode_steps: None,
+            reward_threshold: None,
+            description: description.into(),
+            constructor: Arc::new(constructor),
+        }
+    }
+
+    /// Sets the time limit.
+    pub fn max_episode_steps(mut self, steps: u32) -> Self {
+        self.max_episode_steps = Some(steps);
+        self
+    }
+
+    /// Sets the return from which the task counts as solved.
+    pub fn reward_threshold(mut self, mean_return: f64) -> Self {
+        self.reward_threshold = Some(mean_return);
+        self
+    }
+
+    /// Builds the environment: bare, then the time limit, then the wrappers in their order (the last is outermost).
+    ///
+    /// # Errors
+    ///
+    /// Those of the constructor and of the wrappers.
+    pub fn make(&self, options: &MakeOptions) -> Result<Box<dyn Env>, EnvError> {
+        let env = (self.constructor)(&options.kwargs)?;
+        let mut env: Box<dyn Env> = match options.max_episode_steps.or(self.max_episode_steps) {
+            Some(steps) => Box::new(TimeLimit::new(env, steps)?),
+            None => Box::new(OrderEnforcing::new(env)),
+        };
+        for wrapper in &options.wrappers {
+            env = wrapper.wrap(env)?;
+        }
+        Ok(env)
+    }
+}
+
+impl fmt::Debug for EnvSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvSpec")
+            .field("id", &self.id)
+            .field("max_episode_steps", &self.max_episode_steps)
+            .field("reward_threshold", &self.reward_threshold)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How [`make_with`] builds an environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MakeOptions {
+    /// The environment's own arguments.
+    pub kwargs: Kwargs,
+    /// A time limit in place of the registered one.
+    pub max_episode_steps: Option<u32>,
+    /// Wrappers around the environment and its time limit, innermost first.
+    pub wrappers: Vec<WrapperConfig>,
+}
+
+static REGISTRY: LazyLock<RwLock<BTreeMap<String, EnvSpec>>> =
+    LazyLock::new(|| RwLock::new(classic::specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect()));
+
+/// Adds an environment, so that its id works wherever an id is taken.
+///
+/// ```
+/// use relax_envs::{EnvSpec, register, make};
+/// use relax_envs::classic::CartPole;
+/// register(
+///     EnvSpec::new("ShortCartPole-v0", "CartPole for 50 steps", |_| Ok(Box::new(CartPole::new(false))))
+///         .max_episode_steps(50),
+/// )?;
+/// let env = make("ShortCartPole-v0", &Default::default())?;
+/// # Ok::<(), relax_envs::EnvError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`EnvError::Registration`] if the id is empty, taken, or begins with `gym:`.
+pub fn register(spec: EnvSpec) -> Result<(), EnvError> {
+    let refuse = |id: String, reason: &str| Err(EnvError::Registration { id, reason: reason.to_owned() });
+    if spec.id.is_empty() {
+        return refuse(spec.id, "the id is empty");
+    }
+    if spec.id.starts_with("gym:") {
+        return refuse(spec.id, "ids that begin with `gym:` are kept for Python's Gymnasium");
+    }
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    if registry.contains_key(&spec.id) {
+        return refuse(spec.id, "the id is taken");
+    }
+    registry.insert(spec.id.clone(), spec);
+    Ok(())
+}
+
+/// All registered ids in alphabetical order.
+pub fn ids() -> Vec<String> {
+    REGISTRY.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+}
+
+/// What is registered under `id`.
+///
+/// # Errors
+///
+/// [`EnvError::UnknownEnv`] names the nearest id and lists all; [`EnvError::PythonUnsupported`] for `gym:…`.
+pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
+    if id.starts_with("gym:") {
+        return Err(EnvError::PythonUnsupported { id: id.to_owned() });
+    }
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(spec) = registry.get(id) {
+        return Ok(spec.clone());
+    }
+    let similarity = |candidate: &str| strsim::jaro_winkler(&candidate.to_lowercase(), &id.to_lowercase());
+    let nearest = registry.keys().max_by(|a, b| similarity(a).total_cmp(&similarity(b))).cloned();
+    let known = registry.keys().cloned().collect::<Vec<_>>().join(", ");
+    Err(EnvError::UnknownEnv { id: id.to_owned(), nearest, known })
+}
+
+/// Builds a registered environment with its time limit.
+///
+/// ```
+/// use relax_envs::{EnvRng, Kwarg, Kwargs, make};
+/// let kwargs = Kwargs::from([("g".to_owned(), Kwarg::Float(9.81))]);
+/// let mut env = make("Pendulum-v1", &kwargs)?;
+/// env.reset(&mut EnvRng::from_seed(0), &mut [0.0; 3])?;
+/// # Ok::<(), relax_envs::EnvError>(())
+/// ```
+///
+/// # Errors
+///
+/// An unknown id, or arguments that the environment does not have.
+pub fn make(id: &str, kwargs: &Kwargs) -> Result<Box<dyn Env>, EnvError> {
+    make_with(id, &MakeOptions { kwargs: kwargs.clone(), ..MakeOptions::default() })
+}
+
+/// Builds a registered environment with its arguments, time limit and wrappers as given.
+///
+/// # Errors
+///
+/// Those of [`make`], and a wrapper that does not suit the environment.
+pub fn make_with(id: &str, options: &MakeOptions) -> Result<Box<dyn Env>, EnvError> {
+    spec(id)?.make(options)
+}

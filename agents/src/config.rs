@@ -202,3 +202,11 @@ impl Default for LearnerConfig {
         }
     }
 }
+
+impl LearnerConfig {
+    /// A learning rate after `progress` ∈ [0, 1] of the run.
+    #[must_use]
+    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
+        if self.anneal { rate * (1.0 - progress).max(0.0) } else { rate }
+    }
+}

@@ -1,3 +1,144 @@
 //! Actor-critic agents whose baseline is a learned control variate, and the ones they are compared with.
+//!
+//! | agent | estimator at the action distribution's parameters | file |
+//! | --- | --- | --- |
+//! | [`Reinforce`] | s·(R̂ − baseline) | `reinforce.rs` |
+//! | [`A2c`] | s·(R̂ − V(s)) | `a2c.rs` |
+//! | [`RelaxA2c`] | s·(R̂ − c(s, z̃)) + Πᵀ\[∇c(s, z) − w∘∇c(s, z̃)\] | `relax_a2c.rs` |
+//!
+//! An agent knows no file, thread or environment: it takes a [`Rollout`], improves its policy with the critics as they
+//! were before, and then fits the critics. That order is what keeps the estimators unbiased.
 
+mod a2c;
+pub mod compute;
 pub mod config;
+mod control_variate;
+mod critic;
+mod metrics;
+mod networks;
+mod node;
+mod policy;
+mod reinforce;
+mod relax_a2c;
+pub mod returns;
+pub mod rollout;
+
+pub use a2c::A2c;
+pub use compute::Compute;
+pub use config::{AgentConfig, AgentKind, LearnerConfig};
+pub use metrics::Metrics;
+pub use node::Node;
+pub use policy::{ActingPolicy, ActingScratch};
+pub use reinforce::Reinforce;
+pub use relax_a2c::RelaxA2c;
+pub use rollout::{ActionBuffer, Episode, Rollout};
+
+use relax_envs::Space;
+use relax_nn::{StateDict, StateError};
+
+/// A learner: owns weights, optimisers and counters, and knows nothing of threads, files or environments.
+pub trait Agent: Send {
+    /// A copy of the policy for the workers to act with.
+    fn acting_policy(&self) -> ActingPolicy;
+
+    /// Brings an earlier copy up to date without allocating.
+    fn refresh(&self, policy: &mut ActingPolicy);
+
+    /// One step of the policy on an on-policy batch, with critics that have not seen it. `progress` ∈ [0, 1] is the
+    /// share of the run that is over.
+    ///
+    /// # Errors
+    /// If the gradient is not finite.
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError>;
+
+    /// Fits the critics to the batch that [`improve_policy`](Self::improve_policy) has just used.
+    ///
+    /// # Errors
+    /// If a gradient is not finite.
+    fn fit_critics(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError>;
+
+    /// Everything that must survive a checkpoint.
+    fn state(&self) -> StateDict;
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit this agent.
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError>;
+}
+
+/// Makes the agent that a configuration asks for.
+///
+/// # Errors
+/// If the spaces or the configuration do not fit the algorithm.
+pub fn make_agent(
+    agent: &AgentConfig,
+    learner: &LearnerConfig,
+    observation_space: &Space,
+    action_space: &Space,
+    seed: u64,
+) -> Result<Box<dyn Agent>, AgentError> {
+    let (dim, node) = (observation_space.flat_dim(), Node::for_space(action_space)?);
+    Ok(match agent.kind {
+        AgentKind::Reinforce => Box::new(Reinforce::new(dim, node, agent, learner, seed)?),
+        AgentKind::A2c => Box::new(A2c::new(dim, node, agent, learner, seed)?),
+        AgentKind::RelaxA2c => Box::new(RelaxA2c::new(dim, node, agent, learner, seed)?),
+    })
+}
+
+/// First words of the spawn keys that name random streams: (seed, role, index).
+pub mod role {
+    /// Initial weights of the networks.
+    pub const WEIGHTS: u32 = 0;
+    /// The noise behind the actions of a slot.
+    pub const ACTIONS: u32 = 1;
+    /// The seeds of the environments' slots.
+    pub const ENVIRONMENTS: u32 = 2;
+    /// The noise of z̃ in RELAX.
+    pub const CONDITIONAL: u32 = 3;
+    /// Evaluation: environments.
+    pub const EVALUATION_ENVIRONMENTS: u32 = 4;
+    /// Evaluation: actions.
+    pub const EVALUATION_ACTIONS: u32 = 5;
+}
+
+/// Why an agent could not be made or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// There is no policy for such actions.
+    #[error("no policy for the action space {0}: agents act in Discrete and Box spaces")]
+    ActionSpace(String),
+    /// The configuration asks for what the algorithm cannot do.
+    #[error("{0}")]
+    Config(String),
+    /// Training diverged.
+    #[error(
+        "the {what} is not finite: training has diverged; a smaller learning rate, gradient clipping \
+         (learner.max_grad_norm) or scaled rewards usually help"
+    )]
+    NotFinite {
+        /// What is not finite.
+        what: &'static str,
+    },
+    /// A network could not be made.
+    #[error(transparent)]
+    Network(#[from] relax_nn::NnError),
+    /// A checkpoint does not fit this agent.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An estimator's setting is out of range.
+    #[error(transparent)]
+    Estimator(#[from] relax_estimators::EstimatorError),
+}

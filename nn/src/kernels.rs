@@ -8,6 +8,7 @@
 //! | [`reverse`](MlpShape::reverse) | Σ_r d_rᵀ ∂c_r/∂W and ∂/∂x | `forward` |
 //! | [`value_and_gradient`](MlpShape::value_and_gradient) | c and ∇ₓc of a scalar net | – |
 //! | [`tangent`](MlpShape::tangent) | (∂c/∂x) ẋ | `forward` or `value_and_gradient` |
+//! | [`parameter_tangent`](MlpShape::parameter_tangent) | (∂c/∂W) Ẇ | `forward` |
 //! | [`parameter_gradient`](MlpShape::parameter_gradient) | ∂/∂W Σ_r (α_r c_r + β_r·∇c_r), and ∂/∂x | `value_and_gradient` |
 //!
 //! The last is a mixed second derivative in one tangent pass and one reverse pass (Pearlmutter 1994, "Fast exact
@@ -248,6 +249,49 @@ impl MlpShape {
         let (last, _) = self.split();
         let x = hidden_tangents.last().map_or(d_input, Vec::as_slice);
         affine_output(parameters, last, x, d_output, false, transposed, scratch);
+    }
+
+    /// d_output `[B, out]` ← the derivative of the output along `d_parameters` at fixed input. Must follow
+    /// [`forward`](Self::forward) on the same parameters and input. With [`reverse`](Self::reverse) it gives products
+    /// with J Jᵀ, the matrix that turns a gradient at the outputs into the change it makes there.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn parameter_tangent<F: Real>(
+        &self,
+        parameters: &[F],
+        d_parameters: &[F],
+        input: &[F],
+        workspace: &mut Workspace<F>,
+        d_output: &mut [F],
+    ) {
+        let rows = self.rows(parameters, input);
+        assert_eq!(d_parameters.len(), self.parameter_count(), "length of the direction");
+        assert_eq!(d_output.len(), rows * self.output(), "length of the output's tangent");
+        fit(&mut workspace.tangents, self, rows);
+        fit(&mut workspace.hidden_tangents, self, rows);
+        let Workspace { hidden, tangents, hidden_tangents, transposed, scratch, down, .. } = workspace;
+        let (last, below) = self.split();
+        for (l, layer) in below.iter().enumerate() {
+            let (done, rest) = hidden_tangents.split_at_mut(l);
+            let x = if l == 0 { input } else { &hidden[l - 1] };
+            affine_output(d_parameters, layer, x, &mut tangents[l], true, transposed, scratch);
+            if let Some(x_tangent) = done.last() {
+                let more = &mut down[0];
+                more.resize(rows * layer.output, F::ZERO);
+                affine_output(parameters, layer, x_tangent, more, false, transposed, scratch);
+                tangents[l].iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
+            }
+            self.activation().slope_times(&mut rest[0], &tangents[l], &hidden[l]);
+        }
+        let x = hidden.last().map_or(input, Vec::as_slice);
+        affine_output(d_parameters, last, x, d_output, true, transposed, scratch);
+        if let Some(x_tangent) = hidden_tangents.last() {
+            let more = &mut down[0];
+            more.resize(d_output.len(), F::ZERO);
+            affine_output(parameters, last, x_tangent, more, false, transposed, scratch);
+            d_output.iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
+        }
     }
 
     /// Leaves ȧ_l and ḣ_l of the hidden layers in the workspace.

@@ -20,6 +20,7 @@ pub struct MlpShape {
     widths: Vec<usize>,
     activation: Activation,
     layers: Vec<Layer>,
+    tail: Option<(String, usize)>,
     parameter_count: usize,
 }
 
@@ -65,7 +66,24 @@ impl MlpShape {
             .windows(2)
             .map(|w| Layer { input: w[0], output: w[1], weight: take(w[0] * w[1]), bias: take(w[1]) })
             .collect();
-        Self { widths, activation, layers, parameter_count: end }
+        Self { widths, activation, layers, tail: None, parameter_count: end }
+    }
+
+    /// The same network with `len` more parameters at the end of the vector, under a name of their own: numbers that
+    /// are trained along with the network but are no part of it, such as a Gaussian policy's log-standard-deviations.
+    /// The passes neither read them nor touch their gradient.
+    #[must_use]
+    pub fn with_tail(mut self, name: &str, len: usize) -> Self {
+        self.parameter_count += len;
+        self.tail = Some((name.to_owned(), len));
+        self
+    }
+
+    /// Where the tail lies in the parameter vector; empty if there is none.
+    #[must_use]
+    pub fn tail(&self) -> Range<usize> {
+        let len = self.tail.as_ref().map_or(0, |(_, len)| *len);
+        self.parameter_count - len..self.parameter_count
     }
 
     /// Width of the input.
@@ -119,6 +137,9 @@ impl MlpShape {
                 range: layer.bias.clone(),
                 shape: vec![layer.output],
             });
+        }
+        if let Some((name, len)) = &self.tail {
+            slices.push(NamedSlice { name: name.clone(), range: self.tail(), shape: vec![*len] });
         }
         slices
     }

@@ -192,6 +192,46 @@ fn tangent_agrees_with_finite_differences_and_the_adjoint() {
     }
 }
 
+#[test]
+fn parameter_tangent_agrees_with_finite_differences_and_the_adjoint() {
+    let mut rng = Pcg64::new(8, 1);
+    for case in cases() {
+        let direction = normals(&mut rng, case.parameters.len());
+        let upstream = normals(&mut rng, ROWS * case.shape.output());
+        let mut workspace = Workspace::new();
+        let mut output = vec![0.0; upstream.len()];
+        case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
+        let mut d = vec![0.0; case.parameters.len()];
+        case.shape.reverse(&case.parameters, &case.input, &mut workspace, &upstream, &mut d, None);
+        let mut tangent = vec![f64::NAN; output.len()];
+        case.shape.parameter_tangent(&case.parameters, &direction, &case.input, &mut workspace, &mut tangent);
+        let (left, right) = (dot(&upstream, &tangent), dot(&d, &direction));
+        assert!((left - right).abs() < 1e-11 * (1.0 + right.abs()), "{left} {right}");
+        if case.shape.activation() != Activation::Relu {
+            let at = |e: f64| {
+                let p: Vec<f64> = case.parameters.iter().zip(&direction).map(|(p, d)| p + e * d).collect();
+                forward(&case, &p, &case.input)
+            };
+            let by_difference: Vec<f64> =
+                at(1e-6).iter().zip(at(-1e-6)).map(|(a, b)| (a - b) / 2e-6).collect();
+            assert_close("parameter tangent", &tangent, &by_difference, 1e-7);
+        }
+    }
+}
+
+#[test]
+fn a_tail_lies_after_the_network_and_is_left_alone() {
+    let shape = MlpShape::new(2, &[3], 1, Activation::Tanh).with_tail("log_std", 2);
+    assert_eq!((shape.parameter_count(), shape.tail()), (15, 13..15));
+    assert_eq!(shape.layout().last().unwrap().name, "log_std");
+    let parameters = vec![0.5f64; 15];
+    let (mut output, mut d) = ([0.0], vec![0.0; 15]);
+    let mut workspace = Workspace::new();
+    shape.forward(&parameters, &[1.0, 2.0], &mut workspace, &mut output);
+    shape.reverse(&parameters, &[1.0, 2.0], &mut workspace, &[1.0], &mut d, None);
+    assert_eq!(d[13..], [0.0, 0.0]);
+}
+
 fn value_and_gradient(case: &Case, parameters: &[f64], input: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let (mut value, mut gradient) = (vec![0.0; input.len() / case.shape.input()], vec![0.0; input.len()]);
     case.shape.value_and_gradient(parameters, input, &mut Workspace::new(), &mut value, &mut gradient);

@@ -1,0 +1,65 @@
+//! What an agent reports after each update.
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Figures of one update; NaN where an agent has no such figure.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct Metrics {
+            $($(#[$doc])* pub $name: f64,)*
+        }
+
+        impl Metrics {
+            /// Names of the figures, in a fixed order.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// The figures in the order of [`Self::NAMES`].
+            #[must_use]
+            pub fn values(&self) -> [f64; Self::NAMES.len()] {
+                [$(self.$name),*]
+            }
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                Self { $($name: f64::NAN,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// −mean log π(a)·advantage.
+    policy_loss,
+    /// ½ mean (V − R̂)² before the critic was fitted to this batch.
+    value_loss,
+    /// The control variate's variance objective before it was fitted to this batch.
+    control_variate_loss,
+    /// Mean entropy of the policy, in nats.
+    entropy,
+    /// Norm of the policy's weight gradient before clipping.
+    policy_gradient_norm,
+    /// Share of the returns' variance that the critic explained before it was fitted to them.
+    explained_variance,
+    /// Mean ‖ĝ‖² at the distribution's parameters of this agent's estimator.
+    squared_norm,
+    /// The same of A2C's estimator on the same batch.
+    squared_norm_a2c,
+    /// `squared_norm` / `squared_norm_a2c`.
+    variance_ratio,
+    /// Multiple of the control variate's residual that entered ĝ.
+    gain,
+    /// The policy's learning rate.
+    learning_rate,
+}
+
+impl Metrics {
+    /// Takes in the sums over a batch of `rows` rows.
+    pub(crate) fn take(&mut self, sums: &crate::policy::Sums, rows: usize) {
+        let rows = rows as f64;
+        self.policy_loss = -sums.weighted_log_prob / rows;
+        self.entropy = sums.entropy / rows;
+        self.squared_norm = sums.squared_norm / rows;
+        self.squared_norm_a2c = sums.squared_norm_a2c / rows;
+        self.variance_ratio = sums.squared_norm / sums.squared_norm_a2c;
+    }
+}

@@ -1,0 +1,310 @@
+//! The stochastic node at the end of a policy: how actions are drawn from noise, and everything an estimator needs of
+//! them. Categorical and Gaussian nodes differ here and nowhere else.
+
+use crate::AgentError;
+use crate::config::NoiseKind;
+use crate::rollout::ActionBuffer;
+use relax_envs::{EnvRng, Space};
+use relax_estimators::{GaussianNode, Node as DiscreteNode, categorical, gaussian};
+use std::ops::Range;
+
+/// The distribution of actions. P numbers parametrise it: K logits, or K means and then K log-standard-deviations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// One of K choices; the noise is K uniforms, the action argmax of logits + Gumbel noise.
+    Categorical {
+        /// K.
+        choices: usize,
+    },
+    /// K independent Gaussians a = μ + σε; the noise is ε. log σ does not depend on the state.
+    Gaussian {
+        /// K.
+        dim: usize,
+    },
+}
+
+impl Node {
+    /// The node for an action space.
+    ///
+    /// # Errors
+    /// If there is none for this kind of space.
+    pub fn for_space(space: &Space) -> Result<Self, AgentError> {
+        match space {
+            Space::Discrete { n, .. } => Ok(Self::Categorical { choices: *n }),
+            Space::Box { .. } => Ok(Self::Gaussian { dim: space.flat_dim() }),
+            other => Err(AgentError::ActionSpace(other.to_string())),
+        }
+    }
+
+    /// K: outputs of the policy network, numbers of noise, width of a relaxed sample.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Categorical { choices } => *choices,
+            Self::Gaussian { dim } => *dim,
+        }
+    }
+
+    /// P: parameters of the distribution, width of ĝ.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        match self {
+            Self::Categorical { choices } => *choices,
+            Self::Gaussian { dim } => 2 * dim,
+        }
+    }
+
+    /// Trained numbers that are no output of the network: the log-standard-deviations.
+    #[must_use]
+    pub fn tail(&self) -> usize {
+        self.parameters() - self.width()
+    }
+
+    /// An empty buffer for this node's actions.
+    #[must_use]
+    pub fn action_buffer(&self) -> ActionBuffer {
+        match self {
+            Self::Categorical { .. } => ActionBuffer::Discrete(Vec::new()),
+            Self::Gaussian { dim } => ActionBuffer::Box { values: Vec::new(), dim: *dim },
+        }
+    }
+
+    /// Draws the noise of one action, `[K]`.
+    #[inline]
+    pub fn draw(&self, rng: &mut EnvRng, noise: &mut [f32]) {
+        match self {
+            Self::Categorical { .. } => noise.iter_mut().for_each(|u| *u = rng.uniform_open_f32()),
+            Self::Gaussian { .. } => noise.iter_mut().for_each(|e| *e = rng.standard_normal() as f32),
+        }
+    }
+
+    /// Actions of `rows` from the network's outputs `[rows, K]`, the tail and the noise `[rows, K]`.
+    pub fn act(
+        &self,
+        output: &[f32],
+        tail: &[f32],
+        noise: &[f32],
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        match (self, actions) {
+            (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
+                let inputs = output.chunks_exact(*choices).zip(noise.chunks_exact(*choices));
+                for (action, (logits, u)) in actions[rows].iter_mut().zip(inputs) {
+                    // The constant that normalises the logits cannot change which is largest.
+                    *action = argmax(logits.iter().zip(u).map(|(l, u)| l - (-u.ln()).ln()));
+                }
+            }
+            (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
+                let values = &mut values[rows.start * dim..rows.end * dim];
+                for (i, (action, (mean, eps))) in values.iter_mut().zip(output.iter().zip(noise)).enumerate()
+                {
+                    *action = mean + tail[i % dim].exp() * eps;
+                }
+            }
+            _ => unreachable!("the rollout's action buffer was made by this node"),
+        }
+    }
+
+    /// The most likely actions.
+    pub fn greedy(&self, output: &[f32], actions: &mut ActionBuffer, rows: Range<usize>) {
+        match (self, actions) {
+            (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
+                for (action, logits) in actions[rows].iter_mut().zip(output.chunks_exact(*choices)) {
+                    *action = argmax(logits.iter().copied());
+                }
+            }
+            (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
+                values[rows.start * dim..rows.end * dim].copy_from_slice(output);
+            }
+            _ => unreachable!("the rollout's action buffer was made by this node"),
+        }
+    }
+}
+
+#[inline]
+fn argmax(values: impl Iterator<Item = f32>) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, value) in values.enumerate() {
+        if value > best.1 {
+            best = (i as u32, value);
+        }
+    }
+    best.0
+}
+
+/// One shard's samples of a [`Node`]: rows r, arrays `[r, K]` or `[r, P]`.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// ∂log π(a)/∂(parameters), `[r, P]`.
+    pub score: Vec<f32>,
+    /// log π(a), `[r]`.
+    pub log_prob: Vec<f32>,
+    /// Entropy, `[r]`.
+    pub entropy: Vec<f32>,
+    /// ∂entropy/∂(parameters), `[r, P]`.
+    pub entropy_gradient: Vec<f32>,
+    log_probs: Vec<f32>,
+    probs: Vec<f32>,
+    /// Categorical: z, then z̃ if the noise is independent. Gaussian: the action.
+    points: Vec<f32>,
+    w: Vec<f32>,
+    v: Vec<f32>,
+    std: Vec<f32>,
+    eps: Vec<f32>,
+    choice: Vec<u32>,
+    split: [Vec<f32>; 2],
+}
+
+fn fit(array: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    array.resize(len, 0.0);
+    array
+}
+
+/// `[r, 2K]` from two `[r, K]`.
+fn interleave(k: usize, first: &[f32], second: &[f32], joined: &mut [f32]) {
+    for (row, (a, b)) in joined.chunks_exact_mut(2 * k).zip(first.chunks_exact(k).zip(second.chunks_exact(k)))
+    {
+        row[..k].copy_from_slice(a);
+        row[k..].copy_from_slice(b);
+    }
+}
+
+impl Samples {
+    /// Takes in the rows `rows` of a rollout's actions, given the network's outputs `[r, K]` for them.
+    pub fn prepare(
+        &mut self,
+        node: Node,
+        output: &[f32],
+        tail: &[f32],
+        actions: &ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        let (k, r) = (node.width(), rows.len());
+        let p = node.parameters();
+        fit(&mut self.score, r * p);
+        fit(&mut self.entropy_gradient, r * p);
+        fit(&mut self.log_prob, r);
+        fit(&mut self.entropy, r);
+        match (node, actions) {
+            (Node::Categorical { .. }, ActionBuffer::Discrete(actions)) => {
+                self.choice.clear();
+                self.choice.extend_from_slice(&actions[rows]);
+                categorical::log_softmax(output, k, fit(&mut self.log_probs, r * k));
+                categorical::probabilities(&self.log_probs, fit(&mut self.probs, r * k));
+                categorical::score(&self.probs, &self.choice, &mut self.score);
+                categorical::log_prob(&self.log_probs, &self.choice, &mut self.log_prob);
+                categorical::entropy(&self.log_probs, k, &mut self.entropy);
+                categorical::entropy_gradient(&self.log_probs, k, &mut self.entropy_gradient);
+            }
+            (Node::Gaussian { .. }, ActionBuffer::Box { values, .. }) => {
+                fit(&mut self.std, r * k).chunks_exact_mut(k).for_each(|row| {
+                    gaussian::standard_deviation(tail, row);
+                });
+                let taken = &values[rows.start * k..rows.end * k];
+                gaussian::noise_of(output, &self.std, taken, fit(&mut self.eps, r * k));
+                let [mean, log_std] = &mut self.split;
+                gaussian::score(&self.eps, &self.std, fit(mean, r * k), fit(log_std, r * k));
+                interleave(k, mean, log_std, &mut self.score);
+                fit(log_std, r * k).chunks_exact_mut(k).for_each(|row| row.copy_from_slice(tail));
+                gaussian::log_prob(&self.eps, log_std, k, &mut self.log_prob);
+                gaussian::entropy(log_std, k, &mut self.entropy);
+                for row in self.entropy_gradient.chunks_exact_mut(2 * k) {
+                    row[..k].fill(0.0);
+                    row[k..].fill(1.0);
+                }
+                self.points.clear();
+                self.points.extend_from_slice(taken);
+            }
+            _ => unreachable!("the rollout's action buffer was made by this node"),
+        }
+    }
+
+    /// Σ log π(a)·advantage.
+    #[must_use]
+    pub fn weighted_log_prob(&self, advantages: &[f32]) -> f64 {
+        self.log_prob.iter().zip(advantages).map(|(&l, &a)| f64::from(l) * f64::from(a)).sum()
+    }
+
+    /// Points at which the control variate is evaluated, `[m, K]`: m = 2r (z, then z̃) for a categorical node with
+    /// independent noise, else m = r. `noise` is the rollout's `[r, K]`; `rng` draws the independent v.
+    pub fn points(&mut self, node: Node, kind: NoiseKind, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
+        if let Node::Categorical { .. } = node {
+            let len = noise.len();
+            let independent = kind == NoiseKind::Independent;
+            fit(&mut self.points, if independent { 2 * len } else { len });
+            let (z, z_tilde) = self.points.split_at_mut(len);
+            categorical::relaxed_sample(&self.log_probs, noise, z);
+            fit(&mut self.w, len);
+            if independent {
+                fit(&mut self.v, len).iter_mut().for_each(|v| *v = rng.uniform_open_f32());
+                categorical::conditional_independent(
+                    &self.log_probs,
+                    &self.choice,
+                    &self.v,
+                    z_tilde,
+                    &mut self.w,
+                );
+            } else {
+                categorical::conditional_coupled(z, &self.choice, &mut self.w);
+            }
+        }
+        &self.points
+    }
+
+    /// B `[r, P]`: what a control variate with these values `[m]` and gradients `[m, K]` at the points takes off the
+    /// estimator: ĝ = A − B, E\[B\] = 0.
+    pub fn correction(&mut self, node: Node, values: &[f32], gradients: &[f32], out: &mut [f32]) {
+        let r = self.log_prob.len();
+        match node {
+            Node::Categorical { choices } => {
+                let n = DiscreteNode::categorical(&self.score, &self.w, &self.probs);
+                if values.len() == r {
+                    relax_estimators::correction_coupled(&n, values, gradients, out);
+                } else {
+                    let (at_z, at_z_tilde) = gradients.split_at(r * choices);
+                    relax_estimators::correction(&n, &values[r..], at_z, at_z_tilde, out);
+                }
+            }
+            Node::Gaussian { dim } => {
+                let n = GaussianNode { eps: &self.eps, std: &self.std };
+                let [mean, log_std] = &mut self.split;
+                let (mean, log_std) = (fit(mean, r * dim), fit(log_std, r * dim));
+                relax_estimators::lax_correction(&n, values, gradients, mean, log_std);
+                interleave(dim, mean, log_std, out);
+            }
+        }
+    }
+
+    /// α `[m]` and β `[m, K]`: the derivatives of a loss by the control variate's values and gradients at the points,
+    /// from its derivative `upstream` `[r, P]` by ĝ.
+    pub fn adjoint(&mut self, node: Node, upstream: &[f32], alpha: &mut [f32], beta: &mut [f32]) {
+        let r = self.log_prob.len();
+        match node {
+            Node::Categorical { choices } => {
+                let n = DiscreteNode::categorical(&self.score, &self.w, &self.probs);
+                if alpha.len() == r {
+                    relax_estimators::relax_coupled_adjoint(&n, upstream, alpha, beta);
+                } else {
+                    let (at_z, at_z_tilde) = beta.split_at_mut(r * choices);
+                    alpha[..r].fill(0.0);
+                    relax_estimators::relax_adjoint(&n, upstream, &mut alpha[r..], at_z, at_z_tilde);
+                }
+            }
+            Node::Gaussian { dim } => {
+                let n = GaussianNode { eps: &self.eps, std: &self.std };
+                let [mean, log_std] = &mut self.split;
+                let (mean, log_std) = (fit(mean, r * dim), fit(log_std, r * dim));
+                for ((m, l), row) in mean
+                    .chunks_exact_mut(dim)
+                    .zip(log_std.chunks_exact_mut(dim))
+                    .zip(upstream.chunks_exact(2 * dim))
+                {
+                    m.copy_from_slice(&row[..dim]);
+                    l.copy_from_slice(&row[dim..]);
+                }
+                relax_estimators::lax_adjoint(&n, mean, log_std, alpha, beta);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The policy network with its stochastic node: acting, and turning gradient estimates into a step of the weights.
+
+use crate::compute::{Compute, shard_count, shard_rows, sum_into};
+use crate::config::{AgentConfig, LearnerConfig};
+use crate::node::{Node, Samples};
+use crate::rollout::{ActionBuffer, Rollout};
+use crate::{AgentError, networks};
+use relax_envs::EnvRng;
+use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use std::ops::Range;
+
+/// An immutable copy of a policy: what a worker needs in order to act.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActingPolicy {
+    shape: MlpShape,
+    node: Node,
+    parameters: Vec<f32>,
+}
+
+/// Buffers of one actor, allocated once.
+#[derive(Debug, Default)]
+pub struct ActingScratch {
+    workspace: Workspace<f32>,
+    output: Vec<f32>,
+}
+
+impl ActingPolicy {
+    /// The stochastic node.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// Numbers in one observation, D.
+    #[must_use]
+    pub fn observation_dim(&self) -> usize {
+        self.shape.input()
+    }
+
+    /// Draws actions for observations `[r, D]` from noise `[r, K]` ([`Node::draw`]), into `rows` of `actions`.
+    pub fn act(
+        &self,
+        observations: &[f32],
+        noise: &[f32],
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        scratch.output.resize(rows.len() * self.node.width(), 0.0);
+        self.shape.forward(&self.parameters, observations, &mut scratch.workspace, &mut scratch.output);
+        self.node.act(&scratch.output, &self.parameters[self.shape.tail()], noise, actions, rows);
+    }
+
+    /// The most likely actions for observations `[r, D]`, into `rows` of `actions`.
+    pub fn act_greedily(
+        &self,
+        observations: &[f32],
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        scratch.output.resize(rows.len() * self.node.width(), 0.0);
+        self.shape.forward(&self.parameters, observations, &mut scratch.workspace, &mut scratch.output);
+        self.node.greedy(&scratch.output, actions, rows);
+    }
+}
+
+/// Sums over a batch's rows that every estimator reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sums {
+    /// Σ entropy.
+    pub entropy: f64,
+    /// Σ log π(a)·advantage.
+    pub weighted_log_prob: f64,
+    /// Σ ‖ĝ‖² of the estimate.
+    pub squared_norm: f64,
+    /// Σ ‖ĝ‖² of A2C on the same rows.
+    pub squared_norm_a2c: f64,
+    /// Σ A·B and Σ B², for the adaptive gain.
+    pub gain: (f64, f64),
+}
+
+/// One shard of a batch on its way through the policy. `E` is what an agent adds to it.
+#[derive(Debug, Default)]
+pub struct PolicyShard<E> {
+    /// Scores, entropies and relaxed samples of the shard's rows.
+    pub samples: Samples,
+    /// ĝ `[r, P]`, to be filled by the agent's estimator.
+    pub estimate: Vec<f32>,
+    /// Sums, to be filled along with it.
+    pub sums: Sums,
+    /// The agent's own.
+    pub extra: E,
+    output: Vec<f32>,
+    d_output: Vec<f32>,
+    workspace: Workspace<f32>,
+    gradient: Vec<f32>,
+}
+
+/// A policy that learns.
+#[derive(Debug)]
+pub struct Policy<E> {
+    net: Mlp<f32>,
+    node: Node,
+    optimizer: Optimizer<f32>,
+    gradient: Vec<f32>,
+    shards: Vec<PolicyShard<E>>,
+}
+
+impl<E: Default + Send> Policy<E> {
+    /// A fresh policy. Its last layer starts small, so that it starts nearly uniform.
+    ///
+    /// # Errors
+    /// If the network cannot be made.
+    pub fn new(
+        observation_dim: usize,
+        node: Node,
+        agent: &AgentConfig,
+        learner: &LearnerConfig,
+        rng: &mut EnvRng,
+    ) -> Result<Self, AgentError> {
+        let mut shape = MlpShape::new(
+            observation_dim,
+            &agent.hidden,
+            node.width(),
+            networks::activation(agent.activation),
+        );
+        if node.tail() > 0 {
+            shape = shape.with_tail("log_std", node.tail());
+        }
+        let net = networks::network(shape, 0.01, rng)?;
+        let len = net.shape().parameter_count();
+        Ok(Self {
+            node,
+            optimizer: Optimizer::new(networks::rule(learner.optimizer), len),
+            gradient: vec![0.0; len],
+            shards: Vec::new(),
+            net,
+        })
+    }
+
+    /// The stochastic node.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// The network's parameters, copied.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<f32> {
+        self.net.read(<[f32]>::to_vec)
+    }
+
+    /// The shards of the last batch.
+    pub fn shards_mut(&mut self) -> &mut [PolicyShard<E>] {
+        &mut self.shards
+    }
+
+    /// A copy to act with.
+    #[must_use]
+    pub fn snapshot(&self) -> ActingPolicy {
+        ActingPolicy { shape: self.net.shape().clone(), node: self.node, parameters: self.parameters() }
+    }
+
+    /// Brings a copy up to date without allocating.
+    pub fn refresh(&self, policy: &mut ActingPolicy) {
+        self.net.read(|parameters| policy.parameters.copy_from_slice(parameters));
+    }
+
+    /// The gradient of −(mean return estimate + `entropy`·entropy) over the batch: sends every shard forward, lets
+    /// `estimate` fill its ĝ, and sends ĝ back as a constant. Returns the sums over all rows.
+    ///
+    /// The entropy bonus enters here, after ĝ has been made: it is part of the objective and not of the estimator.
+    pub fn gradient(
+        &mut self,
+        batch: &Rollout,
+        compute: &Compute,
+        entropy: f32,
+        estimate: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
+    ) -> Sums {
+        let (rows, node, shape) = (batch.rows(), self.node, self.net.shape());
+        self.shards.resize_with(shard_count(rows), PolicyShard::default);
+        self.net.read(|parameters| {
+            compute.each(&mut self.shards, |i, shard| {
+                let rows_here = shard_rows(i, rows);
+                let observations = observations(batch, &rows_here);
+                shard.output.resize(rows_here.len() * node.width(), 0.0);
+                shape.forward(parameters, observations, &mut shard.workspace, &mut shard.output);
+                let tail = &parameters[shape.tail()];
+                shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
+                shard.estimate.resize(rows_here.len() * node.parameters(), 0.0);
+                shard.sums = Sums {
+                    entropy: shard.samples.entropy.iter().map(|&h| f64::from(h)).sum(),
+                    ..Sums::default()
+                };
+                estimate(i, rows_here, shard);
+                shard.reverse(node, shape, parameters, observations, entropy, rows);
+            });
+        });
+        sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
+        self.shards.iter().fold(Sums::default(), |a, shard| {
+            let b = shard.sums;
+            Sums {
+                entropy: a.entropy + b.entropy,
+                weighted_log_prob: a.weighted_log_prob + b.weighted_log_prob,
+                squared_norm: a.squared_norm + b.squared_norm,
+                squared_norm_a2c: a.squared_norm_a2c + b.squared_norm_a2c,
+                gain: (a.gain.0 + b.gain.0, a.gain.1 + b.gain.1),
+            }
+        })
+    }
+
+    /// Clips the gradient and takes one step with it. Returns its norm before clipping.
+    ///
+    /// # Errors
+    /// If the gradient is not finite; the policy is then unchanged.
+    pub fn step(&mut self, learning_rate: f64, max_norm: f64) -> Result<f64, AgentError> {
+        let norm = global_norm(&self.gradient);
+        if !norm.is_finite() {
+            return Err(AgentError::NotFinite { what: "policy gradient" });
+        }
+        let (optimizer, gradient) = (&mut self.optimizer, &self.gradient);
+        self.net.write(|x| optimizer.step(x, gradient, learning_rate, clip_scale(norm, max_norm)));
+        Ok(norm)
+    }
+
+    /// For the last batch, at parameters `theta`, which must be the ones the batch went forward with: leaves in every
+    /// shard's `estimate` the vector q_t = (2/B) J_t G, where G = (1/B) Σ_t J_tᵀ ĝ_t is the weight gradient that the ĝ
+    /// now in `estimate` make. q is the derivative of ‖G‖² by ĝ. Returns ‖G‖².
+    pub fn weight_objective(&mut self, batch: &Rollout, compute: &Compute, theta: &[f32]) -> f64 {
+        let (rows, node, shape) = (batch.rows(), self.node, self.net.shape());
+        compute.each(&mut self.shards, |i, shard| {
+            shard.reverse(node, shape, theta, observations(batch, &shard_rows(i, rows)), 0.0, rows);
+        });
+        sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
+        let (gradient, k, p) = (&self.gradient, node.width(), node.parameters());
+        compute.each(&mut self.shards, |i, shard| {
+            let x = observations(batch, &shard_rows(i, rows));
+            shape.parameter_tangent(theta, gradient, x, &mut shard.workspace, &mut shard.d_output);
+            // The reverse pass descends: its G carries a minus sign, which the tangent's scale takes off again.
+            let scale = -2.0 / rows as f32;
+            for (q, d) in shard.estimate.chunks_exact_mut(p).zip(shard.d_output.chunks_exact(k)) {
+                q[..k].iter_mut().zip(d).for_each(|(q, d)| *q = scale * d);
+                q[k..].iter_mut().zip(&gradient[shape.tail()]).for_each(|(q, d)| *q = scale * d);
+            }
+        });
+        global_norm(&self.gradient).powi(2)
+    }
+
+    /// Weights and optimiser.
+    #[must_use]
+    pub fn state(&self) -> StateDict {
+        networks::state(&self.net, &self.optimizer)
+    }
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        networks::restore(&mut self.net, &mut self.optimizer, state)
+    }
+}
+
+fn observations<'a>(batch: &'a Rollout, rows: &Range<usize>) -> &'a [f32] {
+    let dim = batch.observation_dim;
+    &batch.observations[rows.start * dim..rows.end * dim]
+}
+
+impl<E> PolicyShard<E> {
+    /// Sends −(ĝ + entropy·∇H)/rows back through the network.
+    fn reverse(
+        &mut self,
+        node: Node,
+        shape: &MlpShape,
+        parameters: &[f32],
+        observations: &[f32],
+        entropy: f32,
+        rows: usize,
+    ) {
+        let (k, p, scale) = (node.width(), node.parameters(), -1.0 / rows as f32);
+        self.gradient.clear();
+        self.gradient.resize(parameters.len(), 0.0);
+        self.d_output.resize(self.output.len(), 0.0);
+        let rows = self.estimate.chunks_exact(p).zip(self.samples.entropy_gradient.chunks_exact(p));
+        for (d, (g, h)) in self.d_output.chunks_exact_mut(k).zip(rows) {
+            d.iter_mut().zip(g.iter().zip(h)).for_each(|(d, (g, h))| *d = scale * entropy.mul_add(*h, *g));
+            let tail = self.gradient[shape.tail()].iter_mut();
+            tail.zip(g[k..].iter().zip(&h[k..]))
+                .for_each(|(d, (g, h))| *d += scale * entropy.mul_add(*h, *g));
+        }
+        shape.reverse(
+            parameters,
+            observations,
+            &mut self.workspace,
+            &self.d_output,
+            &mut self.gradient,
+            None,
+        );
+    }
+}

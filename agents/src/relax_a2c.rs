@@ -1,0 +1,227 @@
+//! Actor-critic with a learned, action-dependent control variate in place of the baseline: RELAX for discrete actions,
+//! LAX for continuous ones.
+//!
+//! Estimator at the action distribution's parameters, with c(s, z) = V(s) + η·r(s, z):
+//!
+//! ```text
+//! ĝ_t = s_t·(R̂_t − c(s_t, z̃_t)) + Πᵀ[∇c(s_t, z_t) − w∘∇c(s_t, z̃_t)]  =  A_t − η·B_t
+//! A_t = s_t·(R̂_t − V(s_t))                                            (A2C's estimator)
+//! B_t = s_t·r(s_t, z̃_t) − Πᵀ[∇r(s_t, z_t) − w∘∇r(s_t, z̃_t)]            (E[B_t] = 0)
+//! ```
+//! Grathwohl et al. 2018 (RELAX), §3.3 and eq. 8. Deviations from the paper: c is split into V, fitted to returns, and
+//! r, trained on the variance (`form = "pure"` is the paper's single network); r enters with a gain η estimated from
+//! earlier batches, without which an r that overfits raises the variance; the policy steps before V and r are fitted to
+//! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
+
+use crate::config::{AgentConfig, ControlVariateForm, Gain, LearnerConfig, VarianceObjective};
+use crate::control_variate::{ControlVariate, ControlVariateShard};
+use crate::critic::Critic;
+use crate::node::Node;
+use crate::policy::{ActingPolicy, Policy, PolicyShard};
+use crate::{Agent, AgentError, Compute, Metrics, Rollout, role};
+use relax_envs::EnvRng;
+use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
+use relax_nn::{StateDict, StateTensor};
+
+/// How fast the adaptive gain forgets earlier batches.
+const GAIN_DECAY: f64 = 0.95;
+
+/// The RELAX-A2C agent.
+pub struct RelaxA2c {
+    agent: AgentConfig,
+    learner: LearnerConfig,
+    policy: Policy<ControlVariateShard>,
+    critic: Critic,
+    control_variate: ControlVariate,
+    gain: AdaptiveGain,
+    seed: u64,
+    updates: u64,
+    /// The policy's parameters that the batch was acted with; kept for the weights' variance objective.
+    theta: Vec<f32>,
+}
+
+impl RelaxA2c {
+    /// A fresh agent for observations of `observation_dim` numbers.
+    ///
+    /// # Errors
+    /// If a network cannot be made.
+    pub fn new(
+        observation_dim: usize,
+        node: Node,
+        agent: &AgentConfig,
+        learner: &LearnerConfig,
+        seed: u64,
+    ) -> Result<Self, AgentError> {
+        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        Ok(Self {
+            policy: Policy::new(observation_dim, node, agent, learner, &mut rng(0))?,
+            critic: Critic::new(observation_dim, agent, learner, &mut rng(1))?,
+            control_variate: ControlVariate::new(observation_dim, node.width(), agent, learner, &mut rng(2))?,
+            gain: AdaptiveGain::new(GAIN_DECAY)?,
+            agent: agent.clone(),
+            learner: learner.clone(),
+            seed,
+            updates: 0,
+            theta: Vec::new(),
+        })
+    }
+
+    /// The multiple of r that enters this batch's ĝ, known before the batch was drawn.
+    fn gain(&self) -> f64 {
+        match self.agent.gain {
+            Gain::Named(_) => self.gain.gain(),
+            Gain::Fixed(gain) => gain,
+        }
+    }
+
+    /// The multiple at which r is trained: an adaptive gain must not shrink the very signal that r learns from.
+    fn training_gain(&self) -> f32 {
+        match self.agent.gain {
+            Gain::Named(_) => 1.0,
+            Gain::Fixed(gain) => gain as f32,
+        }
+    }
+}
+
+impl Agent for RelaxA2c {
+    fn acting_policy(&self) -> ActingPolicy {
+        self.policy.snapshot()
+    }
+
+    fn refresh(&self, policy: &mut ActingPolicy) {
+        self.policy.refresh(policy);
+    }
+
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        metrics.gain = self.gain();
+        let learner = &self.learner;
+        self.critic.evaluate(batch, learner.gamma, learner.lambda, compute);
+        metrics.explained_variance = self.critic.explained_variance();
+        if learner.normalize_advantages {
+            self.critic.normalize_advantages();
+        }
+        if self.agent.variance_objective == VarianceObjective::Weights {
+            self.theta = self.policy.parameters();
+        }
+
+        let (node, noise_kind, form) = (self.policy.node(), self.agent.noise, self.agent.form);
+        let (k, dim, gain) = (node.width(), batch.observation_dim, metrics.gain as f32);
+        let (advantages, returns) = (self.critic.advantages(), self.critic.returns());
+        let (policy, seed, updates) = (&mut self.policy, self.seed, self.updates);
+        let sums = self.control_variate.read(|shape, parameters| {
+            policy.gradient(batch, compute, learner.entropy as f32, |i, rows, shard| {
+                let observations = &batch.observations[rows.start * dim..rows.end * dim];
+                let noise = &batch.noise[rows.start * k..rows.end * k];
+                let mut rng = EnvRng::from_seed_sequence(
+                    seed,
+                    &[role::CONDITIONAL, updates as u32, (updates >> 32) as u32, i as u32],
+                );
+                let points = shard.samples.points(node, noise_kind, noise, &mut rng);
+                shard.extra.place(observations, dim, points, k);
+
+                let extra = &mut shard.extra;
+                extra.a.resize(shard.estimate.len(), 0.0);
+                reinforce(&shard.samples.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
+                shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
+                shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
+                if form == ControlVariateForm::Pure {
+                    reinforce(&shard.samples.score, &returns[rows], Baseline::None, &mut extra.a);
+                }
+                shard.correct(node, shape, parameters);
+                combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
+                shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+                shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
+            })
+        });
+
+        metrics.take(&sums, batch.rows());
+        metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
+        metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+        self.gain.update(sums.gain.0 / batch.rows() as f64, sums.gain.1 / batch.rows() as f64);
+        self.updates += 1;
+        Ok(())
+    }
+
+    fn fit_critics(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        let learner = &self.learner;
+        let rate = learner.annealed(learner.value_learning_rate, progress);
+        metrics.value_loss =
+            self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+
+        let rate = learner.annealed(learner.control_variate_learning_rate, progress);
+        for epoch in 0..learner.control_variate_epochs {
+            let loss = self.control_variate_gradient(batch, compute, epoch > 0);
+            if epoch == 0 {
+                metrics.control_variate_loss = loss;
+            }
+            let shards = self.policy.shards_mut().iter().map(|shard| &shard.extra);
+            self.control_variate.step(shards, rate, self.learner.critic_max_grad_norm)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_all("policy", self.policy.state());
+        state.insert_all("critic", self.critic.state());
+        state.insert_all("control_variate", self.control_variate.state());
+        state.insert("gain", StateTensor::F64(self.gain.state().to_vec()));
+        state.insert("updates", StateTensor::U64(vec![self.updates]));
+        state
+    }
+
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let (gain, [updates]) = (state.f64_array("gain")?, state.u64_array("updates")?);
+        self.policy.restore(&state.subset("policy"))?;
+        self.critic.restore(&state.subset("critic"))?;
+        self.control_variate.restore(&state.subset("control_variate"))?;
+        self.gain.restore(gain);
+        self.updates = updates;
+        Ok(())
+    }
+}
+
+impl RelaxA2c {
+    /// Leaves in every shard the gradient by r's weights of the variance objective, and returns the objective.
+    /// In the first epoch r has not moved since the policy's step, and what that left is still valid.
+    fn control_variate_gradient(&mut self, batch: &Rollout, compute: &Compute, moved: bool) -> f64 {
+        let (node, gain, rows) = (self.policy.node(), self.training_gain(), batch.rows());
+        let (policy, theta, objective) = (&mut self.policy, &self.theta, self.agent.variance_objective);
+        self.control_variate.read(|shape, parameters| {
+            compute.each(policy.shards_mut(), |_, shard| {
+                if moved {
+                    shard.correct(node, shape, parameters);
+                }
+                combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
+                shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+            });
+            // `estimate` times `scale` is the objective's derivative by ĝ.
+            let (loss, scale) = match objective {
+                VarianceObjective::Weights => (policy.weight_objective(batch, compute, theta), 1.0),
+                VarianceObjective::Parameters => {
+                    let total: f64 = policy.shards_mut().iter().map(|shard| shard.sums.squared_norm).sum();
+                    (total / rows as f64, 2.0 / rows as f32)
+                }
+            };
+            compute.each(policy.shards_mut(), |_, shard| {
+                let PolicyShard { samples, estimate, extra, .. } = shard;
+                extra.differentiate(shape, parameters, gain * scale, estimate, |q, alpha, beta| {
+                    samples.adjoint(node, q, alpha, beta);
+                });
+            });
+            loss
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! The commands and their arguments, with the text of `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, value_parser};
+use clap_complete::Shell;
+
+/// TOML has no larger whole numbers, and the run's configuration is saved as TOML.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+/// Train reinforcement-learning agents with learned control variates.
+#[derive(Debug, Parser)]
+#[command(name = "relax", version, propagate_version = true, after_help = EXAMPLES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  relax train configs/cartpole-relax.toml
+  relax train configs/cartpole-relax.toml --seed 3 --set learner.learning_rate=5e-4
+  relax eval runs/cartpole-relax-s0-1 --deterministic --render cartpole.gif
+  relax resume runs/cartpole-relax-s0-1
+  relax plot runs --out curves.svg
+
+Exit codes: 0 done, 1 failed while running, 2 bad input, 130 interrupted after saving the state.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Train an agent as a configuration file says
+    Train(TrainArgs),
+    /// Continue an interrupted run, or train a finished one for longer
+    Resume(ResumeArgs),
+    /// Let a trained agent play, and report its returns
+    Eval(EvalArgs),
+    /// List, show or check environments
+    Envs {
+        #[command(subcommand)]
+        command: EnvsCommand,
+    },
+    /// Show a configuration with all its defaults, or the schema of all keys
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Draw learning curves of run folders as an SVG
+    Plot(PlotArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = TRAIN_EXAMPLES)]
+pub(super) struct TrainArgs {
+    /// The configuration, a TOML file (see `configs/`)
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// The run's seed; short for --set run.seed=N
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    pub(super) seed: Option<u64>,
+    /// The run folder [default: a fresh one under runs/]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Threads that gather experience, 0 for none but the main one; short for --set rollout.workers=N
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<u32>,
+    /// Show nothing but errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  relax train configs/cartpole-relax.toml
+  relax train configs/cartpole-relax.toml --seed 7 --out runs/try --set agent.hidden='[32, 32]'
+  relax train configs/cartpole-relax.toml --set agent.kind=a2c --set run.env_steps=1e6
+
+The run folder holds config.toml (all settings), metrics.csv, episodes.csv, summary.json,
+TensorBoard events, and the checkpoints `latest` and `best`. Ctrl-C saves the state;
+`relax resume DIR` continues as if nothing had happened. `relax config schema` lists every key.";
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Change one setting, for example learner.gamma=0.98; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax resume runs/cartpole-relax-s0-1
+  relax resume runs/cartpole-relax-s0-1 --set run.env_steps=1_000_000
+
+Interrupted and resumed gives the same numbers as uninterrupted. So only run.* (but not the
+seed) and rollout.workers can change.")]
+pub(super) struct ResumeArgs {
+    /// The run folder
+    pub(super) dir: PathBuf,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// Threads that gather experience; short for --set rollout.workers=N
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<u32>,
+    /// Show nothing but errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax eval runs/cartpole-relax-s0-1
+  relax eval runs/cartpole-relax-s0-1 --episodes 1 --deterministic --render cartpole.gif")]
+pub(super) struct EvalArgs {
+    /// The run folder
+    pub(super) dir: PathBuf,
+    /// How many episodes
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..))]
+    pub(super) episodes: u32,
+    /// Draw the first episode into an animated GIF
+    #[arg(long, value_name = "FILE.gif")]
+    pub(super) render: Option<PathBuf>,
+    /// Take the most probable action instead of drawing one
+    #[arg(long)]
+    pub(super) deterministic: bool,
+    /// Names the episodes' random numbers
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EnvsCommand {
+    /// List all environments
+    List,
+    /// Show an environment's spaces, limits and arguments
+    Show {
+        /// Its id, such as CartPole-v1
+        id: String,
+    },
+    /// Check that an environment keeps the promises agents rely on
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Its id, such as CartPole-v1
+    pub(super) id: String,
+    /// Seed of the episodes and the random actions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Steps of the random walk that the checks watch
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=100_000_000))]
+    pub(super) steps: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print a configuration with every default and --set filled in
+    #[command(after_help = "\
+Example:
+  relax config show configs/cartpole-relax.toml --set learner.gamma=0.98 > mine.toml")]
+    Show(ConfigShowArgs),
+    /// Print the JSON schema of configurations: every key, its meaning, type and default
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigShowArgs {
+    /// The configuration, a TOML file
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax plot runs/cartpole-relax-s0-1 runs/cartpole-a2c-s0-1 --out cartpole.svg
+  relax plot runs --out curves.svg          (all runs in the folder `runs`)
+
+Runs that differ in nothing but their seed form one curve: their mean, with a band from the
+lowest to the highest.")]
+pub(super) struct PlotArgs {
+    /// Run folders, or folders that hold run folders
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) dirs: Vec<PathBuf>,
+    /// The SVG file to write
+    #[arg(long, short, value_name = "FILE.svg")]
+    pub(super) out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

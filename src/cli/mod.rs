@@ -1,0 +1,64 @@
+//! The command line. A program that registers its own environment calls [`main`] and has all of it.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     // relax_envs::register(…) comes first.
+//!     relax_rl::cli::main()
+//! }
+//! ```
+
+mod args;
+mod envs;
+mod out_folder;
+mod output;
+mod tools;
+mod training;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Error;
+use args::{Cli, Command, ConfigCommand, EnvsCommand};
+
+/// Runs the program's arguments and returns its exit code: 0 done, 1 failed while running, 2 bad input, 130 interrupted.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// Runs `arguments`, the program's name first.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, for standard output and with exit code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Train(args) => training::train(args),
+        Command::Resume(args) => training::resume(args),
+        Command::Eval(args) => training::eval(args),
+        Command::Envs { command: EnvsCommand::List } => envs::list(),
+        Command::Envs { command: EnvsCommand::Show { id } } => envs::show(id),
+        Command::Envs { command: EnvsCommand::Check(args) } => envs::check(args),
+        Command::Config { command: ConfigCommand::Show(args) } => tools::config_show(args),
+        Command::Config { command: ConfigCommand::Schema } => tools::config_schema(),
+        Command::Plot(args) => tools::plot(args),
+        Command::Completions { shell } => tools::completions(*shell),
+    }
+}

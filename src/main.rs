@@ -1,0 +1,5 @@
+//! The program `relax`.
+
+fn main() -> std::process::ExitCode {
+    relax_rl::cli::main()
+}

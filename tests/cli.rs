@@ -1,0 +1,244 @@
+//! The program as a user meets it: what it prints, where, and with which exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const CONFIG: &str = "[env]\nid = \"CartPole-v1\"\n\n[agent]\nkind = \"a2c\"\n";
+
+/// Runs `relax` in the folder `at`.
+fn relax(at: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_relax"))
+        .args(arguments)
+        .current_dir(at)
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the program starts")
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("good.toml"), CONFIG).expect("write");
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The arguments are refused with exit code 2, and standard error holds every one of `parts`.
+#[track_caller]
+fn refused(at: &Path, arguments: &[&str], parts: &[&str]) {
+    let output = relax(at, arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+    assert!(error.starts_with("error: "), "{arguments:?}: {error}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+    for part in parts {
+        assert!(error.contains(part), "{arguments:?} should say {part:?}, but says: {error}");
+    }
+}
+
+/// The arguments are taken; returns standard output.
+#[track_caller]
+fn accepted(at: &Path, arguments: &[&str]) -> String {
+    let output = relax(at, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn bad_settings_say_what_is_wrong_where_and_what_is_right() {
+    let folder = folder();
+    for (set, parts) in [
+        ("learner.gamma=1.5", &["--set learner.gamma=1.5", "`learner.gamma` is 1.5", "from 0 to 1"][..]),
+        ("learner.gama=0.9", &["unknown key `learner.gama`", "did you mean `learner.gamma`?"]),
+        ("agent.gamma=0.9", &["unknown key", "`learner.gamma`"]),
+        ("learner.gamma=high", &["`learner.gamma`", "expected a number", "Discount factor"]),
+        ("learner.gamma", &["no `=`", "--set KEY=VALUE"]),
+        ("learner=1", &["`learner` is a section"]),
+        ("learner.learning_rate=0", &["above 0"]),
+        ("rollout.envs=0", &["`rollout.envs` is 0", "from 1"]),
+        ("rollout.workers=9", &["`rollout.workers` is 9", "rollout.envs"]),
+        ("rollout.envs=-1", &["`rollout.envs`", "a whole number"]),
+        ("agent.kind=a3c", &["`agent.kind`", "`relax-a2c`"]),
+        ("agent.hidden=[0]", &["`agent.hidden` is [0]", "1 to 65536"]),
+        ("agent.hidden=64", &["`agent.hidden`", "Widths"]),
+        ("run.env_steps=0", &["`run.env_steps` is 0"]),
+        ("run.seed=99999999999999999999", &["run.seed"]),
+        ("env.id=CartPol-v1", &["CartPol-v1", "CartPole-v1"]),
+        ("env.wrappers=[{name = \"Framestack\"}]", &["`FrameStack`"]),
+    ] {
+        refused(folder.path(), &["train", "good.toml", "--quiet", "--set", set], parts);
+    }
+    assert!(!folder.path().join("runs").exists(), "nothing is written for a run that cannot start");
+}
+
+#[test]
+fn bad_files_are_named_with_their_line() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("write");
+    write("key.toml", &format!("{CONFIG}\n[learner]\n# the rate\nlearning_rat = 1e-3\n"));
+    write("range.toml", &format!("{CONFIG}\n[learner]\nlambda = 2\n"));
+    write("type.toml", &format!("{CONFIG}hidden = [64, \"x\"]\n"));
+    write("syntax.toml", "[env\nid = 3\n");
+    write("empty.toml", "");
+    write("no_kind.toml", "[env]\nid = \"CartPole-v1\"\n[agent]\n");
+    write("twice.toml", &format!("{CONFIG}kind = \"a2c\"\n"));
+    for (file, parts) in [
+        ("key.toml", &["key.toml:9: unknown key `learner.learning_rat`", "`learner.learning_rate`"][..]),
+        ("range.toml", &["range.toml:8: `learner.lambda` is 2.0", "from 0 to 1"]),
+        ("type.toml", &["type.toml:6: `agent.hidden`", "Widths"]),
+        ("syntax.toml", &["syntax.toml:1: not valid TOML"]),
+        ("empty.toml", &["empty.toml: `env` is missing", "id = "]),
+        ("no_kind.toml", &["no_kind.toml:3: `agent.kind` is missing", "relax-a2c"]),
+        ("twice.toml", &["twice.toml:6", "duplicate key"]),
+        ("god.toml", &["god.toml: cannot read", "did you mean", "good.toml"]),
+        (".", &["is a folder"]),
+    ] {
+        for command in ["train", "config"] {
+            let arguments: &[&str] =
+                if command == "train" { &["train", file, "--quiet"] } else { &["config", "show", file] };
+            refused(folder.path(), arguments, parts);
+        }
+    }
+}
+
+#[test]
+fn an_existing_run_folder_is_refused_and_left_as_it_is() {
+    let folder = folder();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).expect("folder");
+    std::fs::write(run.join("config.toml"), CONFIG).expect("write");
+    let arguments = ["train", "good.toml", "--out", "run"];
+    refused(folder.path(), &arguments, &["run is not empty", "relax resume run"]);
+    assert_eq!(std::fs::read_dir(&run).expect("list").count(), 1);
+    refused(folder.path(), &["train", "good.toml", "--out", "good.toml"], &["is a file"]);
+}
+
+#[test]
+fn what_is_no_run_folder_is_refused() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("empty")).expect("folder");
+    for command in ["resume", "eval"] {
+        refused(folder.path(), &[command, "none"], &["none does not exist", "relax train"]);
+        refused(folder.path(), &[command, "empty"], &["not a run folder"]);
+        refused(folder.path(), &[command, "good.toml"], &["is a file", "relax train good.toml"]);
+    }
+    refused(folder.path(), &["plot", "empty", "--out", "x.svg"], &["empty is not a run folder"]);
+    refused(folder.path(), &["plot", "empty", "--out", "x.png"], &["SVG", "x.svg"]);
+}
+
+#[test]
+fn a_resumed_run_keeps_its_experiment() {
+    let folder = folder();
+    std::fs::rename(folder.path().join("good.toml"), folder.path().join("config.toml")).expect("rename");
+    for set in ["learner.gamma=0.9", "run.seed=3", "env.id=Acrobot-v1"] {
+        refused(folder.path(), &["resume", ".", "--set", set], &["cannot change", "run.*"]);
+    }
+}
+
+#[test]
+fn wrong_arguments_show_the_usage() {
+    let folder = folder();
+    for arguments in [
+        &["trian"][..],
+        &["train"],
+        &["train", "good.toml", "--sede", "1"],
+        &["train", "good.toml", "--seed", "-1"],
+        &["train", "good.toml", "--seed", "9223372036854775808"],
+        &["eval", ".", "--episodes", "0"],
+        &["plot", "--out", "x.svg"],
+        &["completions", "tcsh"],
+        &[],
+    ] {
+        let output = relax(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains("--help") || text(&output.stderr).contains("Usage"),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn environments_are_listed_shown_and_checked() {
+    let folder = folder();
+    let list = accepted(folder.path(), &["envs", "list"]);
+    for id in ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"] {
+        assert!(list.contains(id), "{list}");
+    }
+    let show = accepted(folder.path(), &["envs", "show", "CartPole-v1"]);
+    for part in ["Discrete(2)", "500", "475", "sutton_barto_reward"] {
+        assert!(show.contains(part), "{show}");
+    }
+    let check = accepted(folder.path(), &["envs", "check", "CartPole-v1", "--steps", "200"]);
+    assert!(check.contains("passed"), "{check}");
+    for command in ["show", "check"] {
+        refused(folder.path(), &["envs", command, "CartPol-v1"], &["CartPol-v1", "CartPole-v1", "envs list"]);
+    }
+}
+
+#[test]
+fn a_shown_configuration_is_complete_and_shows_itself_again() {
+    let folder = folder();
+    let arguments = ["config", "show", "good.toml", "--set", "learner.gamma=0.25"];
+    let first = accepted(folder.path(), &arguments);
+    assert!(first.contains("gamma = 0.25") && first.contains("value_learning_rate"), "{first}");
+    std::fs::write(folder.path().join("full.toml"), &first).expect("write");
+    assert_eq!(accepted(folder.path(), &["config", "show", "full.toml"]), first);
+}
+
+#[test]
+fn every_configuration_of_the_repository_is_valid() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&configs).expect("configs/") {
+        let path = entry.expect("entry").path();
+        accepted(&configs, &["config", "show", path.to_str().expect("a plain name")]);
+        count += 1;
+    }
+    assert!(count >= 7, "{count} configurations");
+}
+
+#[test]
+fn schema_and_completions_are_printed() {
+    let folder = folder();
+    let schema = accepted(folder.path(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    assert!(schema["properties"]["learner"].is_object());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(accepted(folder.path(), &["completions", shell]).contains("relax"), "{shell}");
+    }
+}
+
+#[test]
+fn help_of_every_command_has_an_example_where_one_is_needed() {
+    let folder = folder();
+    for arguments in [
+        &["--help"][..],
+        &["train", "--help"],
+        &["resume", "--help"],
+        &["eval", "--help"],
+        &["plot", "--help"],
+    ] {
+        let help = accepted(folder.path(), arguments);
+        assert!(help.contains("Example") && help.contains("Usage"), "{help}");
+    }
+    assert!(accepted(folder.path(), &["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn runs_are_plotted() {
+    let folder = folder();
+    for seed in 0..2 {
+        let run = folder.path().join(format!("runs/a2c-s{seed}"));
+        std::fs::create_dir_all(&run).expect("folder");
+        std::fs::write(run.join("config.toml"), format!("{CONFIG}[run]\nseed = {seed}\n")).expect("write");
+        let rows: String = (1..200).map(|i| format!("{i},{},0,{i}.0,{i},true,0.1\n", i * 50)).collect();
+        let heading = "episode,env_steps,slot,return,length,terminated,wall_seconds\n";
+        std::fs::write(run.join("episodes.csv"), format!("{heading}{rows}")).expect("write");
+    }
+    accepted(folder.path(), &["plot", "runs", "--out", "x.svg"]);
+    let svg = std::fs::read_to_string(folder.path().join("x.svg")).expect("written");
+    assert!(svg.contains("mean of 2 runs") && svg.contains("solved: 475"));
+}

@@ -15,7 +15,7 @@
 //! let mut rng = EnvRng::from_seed(42);
 //! let mut observation = [0.0; 4];
 //! env.reset(&mut rng, &mut observation)?;
-//! assert_eq!(observation, [0.0273956, -0.006112156, 0.03585979, 0.019736802]);   // Gymnasium's reset(seed=42)
+//! assert_eq!(observation, [0.027395604, -0.006112156, 0.035859793, 0.019736802]);   // Gymnasium's reset(seed=42)
 //! let step = env.step(ActionRef::Discrete(1), &mut rng, &mut observation)?;
 //! assert_eq!(step.reward, 1.0);
 //! # Ok::<(), relax_envs::EnvError>(())

@@ -1,5 +1,6 @@
 //! Spaces of observations and actions, with Gymnasium's vocabulary and printed form.
 
+use std::cmp::Ordering::{Equal, Less};
 use std::fmt;
 
 use crate::{Action, ActionRef, EnvError, EnvRng};
@@ -169,7 +170,9 @@ impl Space {
                         high.len()
                     ));
                 }
-                if let Some(i) = (0..size).find(|&i| !(low[i] <= high[i])) {
+                if let Some(i) =
+                    (0..size).find(|&i| !matches!(low[i].partial_cmp(&high[i]), Some(Less | Equal)))
+                {
                     return invalid(format!("element {i}: bounds {} and {} cross", low[i], high[i]));
                 }
             }
@@ -257,7 +260,7 @@ fn numpy_exponent(value: f32) -> String {
     match text.split_once('e') {
         Some((digits, power)) => {
             let (sign, power) = power.strip_prefix('-').map_or(('+', power), |p| ('-', p));
-            format!("{digits}e{sign}{power:>02}")
+            format!("{digits}e{sign}{power:0>2}")
         }
         None => text,
     }

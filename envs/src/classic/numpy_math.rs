@@ -37,3 +37,57 @@ pub(super) fn float32_cos_sin(x: f32) -> (f32, f32) {
     let polynomial = |terms: &[f32]| terms.iter().fold(0.0, |sum: f32, term| sum.mul_add(square, *term));
     (polynomial(&COS), (polynomial(&SIN) * square).mul_add(x, x))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NumPy 2.4.6's values where plain arithmetic gives others.
+    #[test]
+    fn squares_round_as_pow_does() {
+        for (x, square) in [
+            (0.0764893480606883, 0.005850620366749121),
+            (1.6170532146684407, 2.6148610990695382),
+            (-2.195148626849369, 4.81867749395867),
+            (-0.34846230889501895, 0.1214259807204476),
+        ] {
+            assert_eq!(scalar_square(x), square);
+            assert_ne!(x * x, square);
+        }
+        for (x, square) in [(-1.9257965f32, 3.708692), (0.67541504, 0.4561855), (0.7272163, 0.5288436)] {
+            assert_eq!(scalar_square_f32(x), square);
+            assert_ne!(x * x, square);
+        }
+    }
+
+    #[test]
+    fn float32_polynomials_are_numpys() {
+        let rounded = |x: f32| (f64::from(x).cos() as f32, f64::from(x).sin() as f32);
+        for (x, cos, sin) in [
+            (-0.09409414, 0.99557644, -0.09395536),
+            (-0.050140943, 0.99874324, -0.050119936),
+            (0.08252091, 0.99659705, 0.082427286),
+            (-0.09993144, 0.99501103, -0.0997652),
+            (0.055235825, 0.9984749, 0.05520774),
+            (0.09706645, 0.9952927, 0.09691409),
+        ] {
+            assert_eq!(float32_cos_sin(x), (cos, sin));
+            assert_ne!(rounded(x), (cos, sin));
+        }
+    }
+
+    #[test]
+    fn modulo_is_pythons() {
+        use std::f64::consts::TAU;
+        for (x, remainder) in [
+            (-1.0, 5.283185307179586),
+            (7.0, 0.7168146928204138),
+            (-TAU, 0.0),
+            (-1e-17, TAU),
+            (100.5, 6.2522203923062065),
+            (-100.5, 0.030964914873379712),
+        ] {
+            assert_eq!(python_modulo(x, TAU), remainder);
+        }
+    }
+}

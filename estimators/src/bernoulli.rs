@@ -23,6 +23,7 @@
 
 use crate::Real;
 use crate::shape::{check_len, check_rows};
+use multiversion::multiversion;
 
 /// θ = σ(a).
 pub fn probabilities<F: Real>(logits: &[F], theta: &mut [F]) {
@@ -33,6 +34,7 @@ pub fn probabilities<F: Real>(logits: &[F], theta: &mut [F]) {
 }
 
 /// Unconditional relaxed sample z = a + log u − log(1 − u), a Logistic(a) variable; u uniform in (0, 1).
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn relaxed_sample<F: Real>(logits: &[F], u: &[F], z: &mut [F]) {
     check_len("u", u, logits.len());
     check_len("z", z, logits.len());
@@ -41,7 +43,7 @@ pub fn relaxed_sample<F: Real>(logits: &[F], u: &[F], z: &mut [F]) {
     }
 }
 
-/// Hard sample b = [z > 0] as 0 or 1, which f takes; P(b = 1) = θ.
+/// Hard sample b = \[z > 0\] as 0 or 1, which f takes; P(b = 1) = θ.
 pub fn hard_sample<F: Real>(z: &[F], b: &mut [F]) {
     check_len("b", b, z.len());
     for (b, &z) in b.iter_mut().zip(z) {
@@ -50,6 +52,7 @@ pub fn hard_sample<F: Real>(z: &[F], b: &mut [F]) {
 }
 
 /// Score s = ∂log p(b)/∂a = b − θ.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn score<F: Real>(logits: &[F], b: &[F], score: &mut [F]) {
     check_len("b", b, logits.len());
     check_len("score", score, logits.len());
@@ -77,6 +80,7 @@ pub fn log_prob<F: Real>(logits: &[F], b: &[F], k: usize, log_prob: &mut [F]) {
 /// ```
 /// v' depends on a: w without that dependence is 1, and the estimator biased. Computed as
 /// z̃ = ±softplus(±logit v + softplus(±a)), which neither cancels nor overflows.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn conditional_independent<F: Real>(logits: &[F], b: &[F], v: &[F], z_tilde: &mut [F], w: &mut [F]) {
     check_len("b", b, logits.len());
     check_len("v", v, logits.len());
@@ -93,6 +97,7 @@ pub fn conditional_independent<F: Real>(logits: &[F], b: &[F], v: &[F], z_tilde:
 /// w = ∂z̃/∂a for the v that makes z̃ = z in value: given b, that v is still uniform, so nothing is biased.
 ///
 /// w = (1 − e^−|z|)·p(b). One evaluation of the control variate then serves z and z̃.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn conditional_coupled<F: Real>(logits: &[F], z: &[F], b: &[F], w: &mut [F]) {
     check_len("z", z, logits.len());
     check_len("b", b, logits.len());
@@ -121,14 +126,14 @@ pub fn entropy_gradient<F: Real>(logits: &[F], gradient: &mut [F]) {
 }
 
 /// log u − log(1 − u).
-#[inline]
+#[inline(always)]
 fn logit<F: Real>(u: F) -> F {
     let u = u.into_open_unit();
     u.ln() - (F::ONE - u).ln()
 }
 
 /// (1 − e^−|z̃|)·p(b).
-#[inline]
+#[inline(always)]
 fn slope<F: Real>(a: F, sign: F, distance: F) -> F {
     (F::ONE - (-distance).exp()) * (sign * a).sigmoid()
 }

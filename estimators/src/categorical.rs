@@ -24,21 +24,40 @@
 
 use crate::Real;
 use crate::shape::{check_len, check_rows, width};
+use multiversion::multiversion;
+
+/// Numbers in a block of scratch.
+const BLOCK: usize = 256;
 
 /// log p = l − logsumexp(l), row by row.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn log_softmax<F: Real>(logits: &[F], k: usize, log_probs: &mut [F]) {
     check_rows("logits", logits.len(), k);
     check_len("log_probs", log_probs, logits.len());
-    for (row, out) in logits.chunks_exact(k).zip(log_probs.chunks_exact_mut(k)) {
-        let top = row.iter().fold(row[0], |m, &l| m.max(l));
-        let log_sum = row.iter().map(|&l| (l - top).exp()).sum::<F>().ln();
-        for (o, &l) in out.iter_mut().zip(row) {
-            *o = (l - top) - log_sum;
+    // Blocks of rows, so that the exponentials and logarithms run over contiguous scratch.
+    let rows = (BLOCK / k).max(1);
+    let (mut exps, mut sums) = ([F::ZERO; BLOCK], [F::ZERO; BLOCK]);
+    for (logits, out) in logits.chunks(rows * k).zip(log_probs.chunks_mut(rows * k)) {
+        for (row, out) in logits.chunks_exact(k).zip(out.chunks_exact_mut(k)) {
+            let top = row.iter().fold(row[0], |m, &l| m.max(l));
+            out.iter_mut().zip(row).for_each(|(o, &l)| *o = l - top);
+        }
+        let sums = &mut sums[..out.len() / k];
+        if k <= BLOCK {
+            exps.iter_mut().zip(out.iter()).for_each(|(e, &o)| *e = o.exp());
+            sums.iter_mut().zip(exps.chunks_exact(k)).for_each(|(s, e)| *s = e.iter().copied().sum());
+        } else {
+            sums[0] = out.iter().map(|o| o.exp()).sum();
+        }
+        sums.iter_mut().for_each(|s| *s = s.ln());
+        for (out, &log_sum) in out.chunks_exact_mut(k).zip(sums.iter()) {
+            out.iter_mut().for_each(|o| *o -= log_sum);
         }
     }
 }
 
 /// p = exp(log p).
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn probabilities<F: Real>(log_probs: &[F], probs: &mut [F]) {
     check_len("probs", probs, log_probs.len());
     for (p, &l) in probs.iter_mut().zip(log_probs) {
@@ -47,6 +66,7 @@ pub fn probabilities<F: Real>(log_probs: &[F], probs: &mut [F]) {
 }
 
 /// Unconditional relaxed sample zᵢ = log pᵢ − log(−log uᵢ), a Gumbel(log pᵢ) variable; u uniform in (0, 1).
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn relaxed_sample<F: Real>(log_probs: &[F], u: &[F], z: &mut [F]) {
     check_len("u", u, log_probs.len());
     check_len("z", z, log_probs.len());
@@ -109,30 +129,42 @@ pub fn log_prob<F: Real>(log_probs: &[F], b: &[u32], log_prob: &mut [F]) {
 /// z̃_b is a *standard* Gumbel variable whatever p_b is, since the largest of K Gumbel(log pᵢ) is Gumbel(logsumexp log p = 0).
 /// # Shapes
 /// `log_probs`, `v`, `z_tilde`, `w`: `[B, K]`; `b`: `[B]`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn conditional_independent<F: Real>(log_probs: &[F], b: &[u32], v: &[F], z_tilde: &mut [F], w: &mut [F]) {
     let k = width("log_probs", log_probs.len(), b.len());
     check_len("v", v, log_probs.len());
     check_len("z_tilde", z_tilde, log_probs.len());
     check_len("w", w, log_probs.len());
-    // Where 1/p would overflow the ratio is formed in logarithms.
+    // E in z̃ and E/p in w first: plain loops over everything, which vectorise.
+    for (((z, w), &l), &v) in z_tilde.iter_mut().zip(w.iter_mut()).zip(log_probs).zip(v) {
+        *z = exponential(v);
+        *w = *z * (-l).exp();
+    }
+    for ((z, w), &b) in z_tilde.chunks_exact_mut(k).zip(w.chunks_exact_mut(k)).zip(b) {
+        let e_b = z[b as usize];
+        for (z, w) in z.iter_mut().zip(w.iter_mut()) {
+            let total = *w + e_b;
+            (*z, *w) = (total, *w / total);
+        }
+        (z[b as usize], w[b as usize]) = (e_b, F::ZERO);
+    }
+    z_tilde.iter_mut().for_each(|z| *z = -z.ln());
+    // Where 1/p comes near to overflow, the ratio is formed in logarithms instead.
     let smallest = F::SMALLEST.ln() * F::from_f64(0.9);
-    let rows = log_probs.chunks_exact(k).zip(v.chunks_exact(k));
-    let outputs = z_tilde.chunks_exact_mut(k).zip(w.chunks_exact_mut(k));
-    for (((log_p, v), (z, w)), &b) in rows.zip(outputs).zip(b) {
-        let b = b as usize;
-        let e_b = exponential(v[b]);
-        for (((z, w), &l), &v) in z.iter_mut().zip(w.iter_mut()).zip(log_p).zip(v) {
-            let e = exponential(v);
-            if l > smallest {
-                let ratio = e * (-l).exp();
-                let total = ratio + e_b;
-                (*z, *w) = (-total.ln(), ratio / total);
-            } else {
-                let log_odds = e.ln() - l - e_b.ln();
-                (*z, *w) = (-(e_b.ln() + log_odds.softplus()), log_odds.sigmoid());
+    if log_probs.iter().fold(F::ZERO, |m, &l| m.min(l)) <= smallest {
+        for (at, &l) in log_probs.iter().enumerate().filter(|&(_, &l)| l <= smallest) {
+            let row = at / k * k;
+            let at_b = row + b[at / k] as usize;
+            if at != at_b {
+                let log_e_b = -z_tilde[at_b];
+                let log_odds = exponential(v[at]).ln() - l - log_e_b;
+                (z_tilde[at], w[at]) = (-(log_e_b + log_odds.softplus()), log_odds.sigmoid());
             }
         }
-        (z[b], w[b]) = (-e_b.ln(), F::ZERO);
+    }
+    for (z, &b) in z_tilde.chunks_exact_mut(k).zip(b) {
+        let z_b = z[b as usize]; // rounding must not lift another above it
+        z.iter_mut().for_each(|z| *z = z.min(z_b));
     }
 }
 
@@ -141,15 +173,15 @@ pub fn conditional_independent<F: Real>(log_probs: &[F], b: &[u32], v: &[F], z_t
 /// w_b = 0 and wᵢ = 1 − exp(zᵢ − z_b). One evaluation of the control variate then serves z and z̃.
 /// # Shapes
 /// `z`, `w`: `[B, K]`; `b`: `[B]`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn conditional_coupled<F: Real>(z: &[F], b: &[u32], w: &mut [F]) {
     let k = width("z", z.len(), b.len());
     check_len("w", w, z.len());
     for ((z, w), &b) in z.chunks_exact(k).zip(w.chunks_exact_mut(k)).zip(b) {
         let z_b = z[b as usize];
-        for (w, &z) in w.iter_mut().zip(z) {
-            *w = F::ONE - (z - z_b).exp();
-        }
+        w.iter_mut().zip(z).for_each(|(w, &z)| *w = z - z_b);
     }
+    w.iter_mut().for_each(|w| *w = F::ONE - w.exp());
 }
 
 /// Πᵀx = x − p·Σx in place: what an upstream gradient of log p is at the logits.
@@ -179,29 +211,28 @@ pub fn entropy<F: Real>(log_probs: &[F], k: usize, entropy: &mut [F]) {
     check_rows("log_probs", log_probs.len(), k);
     check_len("entropy", entropy, log_probs.len() / k);
     for (h, l) in entropy.iter_mut().zip(log_probs.chunks_exact(k)) {
-        *h = row_entropy(l);
+        *h = -l.iter().map(|&l| l.exp() * l).sum::<F>();
     }
 }
 
 /// ∂H/∂l = −p·(log p + H), `[B, K]`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn entropy_gradient<F: Real>(log_probs: &[F], k: usize, gradient: &mut [F]) {
     check_rows("log_probs", log_probs.len(), k);
     check_len("gradient", gradient, log_probs.len());
+    for (g, &l) in gradient.iter_mut().zip(log_probs) {
+        *g = l.exp();
+    }
     for (g, l) in gradient.chunks_exact_mut(k).zip(log_probs.chunks_exact(k)) {
-        let h = row_entropy(l);
+        let h = -g.iter().zip(l).map(|(&p, &l)| p * l).sum::<F>();
         for (g, &l) in g.iter_mut().zip(l) {
-            *g = -l.exp() * (l + h);
+            *g *= -(l + h);
         }
     }
 }
 
-#[inline]
-fn row_entropy<F: Real>(log_probs: &[F]) -> F {
-    -log_probs.iter().map(|&l| l.exp() * l).sum::<F>()
-}
-
 /// −log u: a standard exponential variable, positive and finite.
-#[inline]
+#[inline(always)]
 fn exponential<F: Real>(u: F) -> F {
     -u.into_open_unit().ln()
 }

@@ -62,6 +62,7 @@ pub mod exact;
 pub mod gaussian;
 pub mod noise;
 
+mod approximate;
 mod control_variate;
 mod error;
 mod gain;

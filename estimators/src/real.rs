@@ -1,5 +1,6 @@
 //! The floating-point type that the estimators are written over: `f32` in training, `f64` in checks.
 
+use crate::approximate;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -40,13 +41,13 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// A uniform of the **open** interval (0, 1) from 64 random bits; symmetric about ½.
     fn open_unit(bits: u64) -> Self;
-    /// eˣ.
+    /// eˣ; for `f32` a vectorising polynomial, 0 below −87 and ∞ above 88.
     #[must_use]
     fn exp(self) -> Self;
-    /// Natural logarithm.
+    /// Natural logarithm; for `f32` a vectorising polynomial, −∞ at subnormal numbers.
     #[must_use]
     fn ln(self) -> Self;
-    /// log(1 + x), accurate near 0.
+    /// log(1 + x) for 0 ≤ x ≤ 1, accurate near 0.
     #[must_use]
     fn ln_1p(self) -> Self;
     /// |x|.
@@ -60,14 +61,14 @@ pub trait Real:
     fn min(self, other: Self) -> Self;
 
     /// `self` moved into the open interval (0, 1), so that neither log u nor log(1 − u) is infinite.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     fn into_open_unit(self) -> Self {
         self.max(Self::SMALLEST).min(Self::BELOW_ONE)
     }
 
     /// σ(x) = 1 / (1 + e⁻ˣ), without overflow.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     fn sigmoid(self) -> Self {
         let e = (-self.abs()).exp();
@@ -75,7 +76,7 @@ pub trait Real:
     }
 
     /// log(1 + eˣ), without overflow.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     fn softplus(self) -> Self {
         self.max(Self::ZERO) + (-self.abs()).exp().ln_1p()
@@ -83,47 +84,47 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $below_one:expr, $bits:expr) => {
+    ($t:ident, $below_one:expr, $bits:expr, $exp:expr, $ln:expr, $ln_1p:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const SMALLEST: Self = $t::MIN_POSITIVE;
             const BELOW_ONE: Self = $below_one;
 
-            #[inline]
+            #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 x as $t
             }
-            #[inline]
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
-            #[inline]
+            #[inline(always)]
             fn open_unit(bits: u64) -> Self {
                 // The top bits plus a half, times 2^-bits: exact in this type, so 0 and 1 cannot occur.
                 ((bits >> (64 - $bits)) as $t + 0.5) * (1.0 / (1_u64 << $bits) as $t)
             }
-            #[inline]
+            #[inline(always)]
             fn exp(self) -> Self {
-                $t::exp(self)
+                $exp(self)
             }
-            #[inline]
+            #[inline(always)]
             fn ln(self) -> Self {
-                $t::ln(self)
+                $ln(self)
             }
-            #[inline]
+            #[inline(always)]
             fn ln_1p(self) -> Self {
-                $t::ln_1p(self)
+                $ln_1p(self)
             }
-            #[inline]
+            #[inline(always)]
             fn abs(self) -> Self {
                 $t::abs(self)
             }
-            #[inline]
+            #[inline(always)]
             fn max(self, other: Self) -> Self {
                 $t::max(self, other)
             }
-            #[inline]
+            #[inline(always)]
             fn min(self, other: Self) -> Self {
                 $t::min(self, other)
             }
@@ -131,8 +132,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, 1.0 - f32::EPSILON / 2.0, 23);
-real!(f64, 1.0 - f64::EPSILON / 2.0, 52);
+real!(f32, 1.0 - f32::EPSILON / 2.0, 23, approximate::exp, approximate::ln, approximate::ln_1p);
+real!(f64, 1.0 - f64::EPSILON / 2.0, 52, f64::exp, f64::ln, f64::ln_1p);
 
 #[cfg(test)]
 mod tests {

@@ -181,7 +181,11 @@ fn explain(error: &toml::de::Error, keys: &Keys) -> (Option<String>, String, Opt
             "env" | "env.id" => "[env]\n        id = \"CartPole-v1\"".to_owned(),
             "agent" | "agent.kind" => "[agent]\n        kind = \"relax-a2c\"".to_owned(),
             _ => {
-                return (Some(key.clone()), message, keys.describe(&key).map(|text| format!("{key}: {text}")));
+                return (
+                    Some(key.clone()),
+                    message,
+                    keys.describe(&key).map(|text| format!("{key}: {text}")),
+                );
             }
         };
         return (Some(key), message, Some(format!("add\n        {example}")));

@@ -39,7 +39,7 @@ pub(crate) fn affine<F: Real>(out: &mut [F], h: &[F], transposed: &[F], bias: &[
             let mut width = LANES / 2;
             while width > 0 {
                 for lane in 0..width {
-                    sums[lane] = sums[lane] + sums[lane + width];
+                    sums[lane] += sums[lane + width];
                 }
                 width /= 2;
             }

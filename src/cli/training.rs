@@ -2,6 +2,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::args::{EvalArgs, ResumeArgs, TrainArgs};
 use super::{out_folder, output};
@@ -24,7 +29,7 @@ pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
             .with_hint("`relax envs list` shows them all")
     })?;
     let out = out_folder::prepare(args.out.as_deref(), &args.config, &config)?;
-    let options = TrainOptions { out: out.clone(), quiet: args.quiet };
+    let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };
     let outcome = train::train(&config, &options).inspect_err(|_| out_folder::discard_if_empty(&out))?;
     report(&outcome, args.quiet)
 }
@@ -34,7 +39,8 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
     overrides.extend(workers(args.workers));
     check_resume_overrides(&overrides)?;
-    report(&train::resume(&args.dir, &overrides, args.quiet)?, args.quiet)
+    let stop = stop_on_signals()?;
+    report(&train::resume(&args.dir, &overrides, args.quiet, &stop)?, args.quiet)
 }
 
 pub(super) fn eval(args: &EvalArgs) -> Result<ExitCode, Error> {
@@ -62,6 +68,17 @@ pub(super) fn eval(args: &EvalArgs) -> Result<ExitCode, Error> {
     }
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .map_err(|error| Error::runtime(format!("cannot listen for signals: {error}")))?;
+    }
+    Ok(stop)
 }
 
 fn workers(count: Option<u32>) -> Option<String> {

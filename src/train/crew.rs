@@ -41,7 +41,10 @@ struct Worker {
 
 enum Hands {
     /// No thread: the rollout is made when it is asked for.
-    Learner { actor: Box<Actor>, rollout: Box<Rollout> },
+    Learner {
+        actor: Box<Actor>,
+        rollout: Box<Rollout>,
+    },
     Workers(Vec<Worker>),
 }
 
@@ -84,7 +87,9 @@ impl Crew {
         self.plan = Some(plan);
         if let Hands::Workers(workers) = &mut self.hands {
             for worker in workers {
-                let Some(rollout) = worker.rollout.take() else { unreachable!("a rollout is under way already") };
+                let Some(rollout) = worker.rollout.take() else {
+                    unreachable!("a rollout is under way already")
+                };
                 let order = Order::Roll { policy: self.policy.clone(), plan, rollout };
                 if worker.orders.send(order).is_err() {
                     return Err(gone(worker));

@@ -282,20 +282,13 @@ impl<E> PolicyShard<E> {
         self.gradient.clear();
         self.gradient.resize(parameters.len(), 0.0);
         self.d_output.resize(self.output.len(), 0.0);
+        let tail = &mut self.gradient[shape.tail()];
         let rows = self.estimate.chunks_exact(p).zip(self.samples.entropy_gradient.chunks_exact(p));
         for (d, (g, h)) in self.d_output.chunks_exact_mut(k).zip(rows) {
-            d.iter_mut().zip(g.iter().zip(h)).for_each(|(d, (g, h))| *d = scale * entropy.mul_add(*h, *g));
-            let tail = self.gradient[shape.tail()].iter_mut();
-            tail.zip(g[k..].iter().zip(&h[k..]))
-                .for_each(|(d, (g, h))| *d += scale * entropy.mul_add(*h, *g));
+            d.iter_mut().zip(g.iter().zip(h)).for_each(|(d, (g, h))| *d = scale * (g + entropy * h));
+            tail.iter_mut().zip(g[k..].iter().zip(&h[k..])).for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
         }
-        shape.reverse(
-            parameters,
-            observations,
-            &mut self.workspace,
-            &self.d_output,
-            &mut self.gradient,
-            None,
-        );
+        let Self { workspace, d_output, gradient, .. } = self;
+        shape.reverse(parameters, observations, workspace, d_output, gradient, None);
     }
 }

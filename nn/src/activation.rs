@@ -113,6 +113,11 @@ impl Activation {
         per_activation!(self, slope_product(out, d, h));
     }
 
+    /// `out` ← d ∘ σ'(a) row by row, with h = σ(a): out and h `[B, width]`, d `[width]`.
+    pub fn slope_times_row<F: Real>(self, out: &mut [F], d: &[F], h: &[F]) {
+        per_activation!(self, slope_row(out, d, h));
+    }
+
     /// The reverse step of a tangent (Pearlmutter 1994): q ← μ ∘ σ'(a) + λ ∘ ȧ ∘ σ''(a), where `q` holds μ on entry
     /// and p = λ ∘ σ'(a).
     pub fn curve<F: Real>(self, q: &mut [F], p: &[F], tangent: &[F], h: &[F]) {
@@ -151,6 +156,15 @@ fn times_slope<F: Real, const KIND: u8>(d: &mut [F], h: &[F]) {
 fn slope_product<F: Real, const KIND: u8>(out: &mut [F], d: &[F], h: &[F]) {
     for ((out, &d), &h) in out.iter_mut().zip(d).zip(h) {
         *out = d * slope::<F, KIND>(h);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn slope_row<F: Real, const KIND: u8>(out: &mut [F], d: &[F], h: &[F]) {
+    for (out, h) in out.chunks_exact_mut(d.len()).zip(h.chunks_exact(d.len())) {
+        for ((out, &d), &h) in out.iter_mut().zip(d).zip(h) {
+            *out = d * slope::<F, KIND>(h);
+        }
     }
 }
 

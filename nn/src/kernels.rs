@@ -17,23 +17,29 @@
 use crate::shape::{Layer, MlpShape};
 use crate::{Real, product, thin};
 
-/// Intermediate arrays of one network's passes. Grows to the largest batch it has seen and is then reused: no pass
-/// allocates after its first call at a batch size.
+/// What one network's passes leave for one another, `[B, width]` for each hidden layer. Grows to the largest batch it has
+/// seen and is then reused: no pass allocates after its first call at a batch size.
 #[derive(Debug, Clone, Default)]
 pub struct Workspace<F> {
-    /// h_l of each hidden layer, `[B, width]`.
+    /// h_l.
     hidden: Vec<Vec<F>>,
-    /// p_l = ∂c/∂a_l of each hidden layer, `[B, width]`.
+    /// p_l = ∂c/∂a_l.
     slopes: Vec<Vec<F>>,
+}
+
+/// Arrays that no pass leaves for another. One set a thread, so that they stay in its cache from call to call, however
+/// many workspaces take turns.
+#[derive(Debug, Default)]
+pub struct Scratch<F> {
     /// ȧ_l of each hidden layer.
     tangents: Vec<Vec<F>>,
     /// ḣ_l of each hidden layer.
     hidden_tangents: Vec<Vec<F>>,
     /// A gradient on its way down, and the next.
     down: [Vec<F>; 2],
-    /// The output layer's transposed weight, and scratch of the same size.
+    /// The output layer's transposed weight, and sums of the same size.
     transposed: Vec<F>,
-    scratch: Vec<F>,
+    sums: Vec<F>,
 }
 
 impl<F: Real> Workspace<F> {
@@ -65,7 +71,7 @@ fn affine_output<F: Real>(
     out: &mut [F],
     bias: bool,
     transposed: &mut Vec<F>,
-    scratch: &mut Vec<F>,
+    zeros: &mut Vec<F>,
 ) {
     let weight = &parameters[layer.weight.clone()];
     let n = layer.output;
@@ -74,9 +80,9 @@ fn affine_output<F: Real>(
         let bias = if bias {
             &parameters[layer.bias.clone()]
         } else {
-            scratch.clear();
-            scratch.resize(n, F::ZERO);
-            scratch
+            zeros.clear();
+            zeros.resize(n, F::ZERO);
+            zeros
         };
         thin::affine(out, x, transposed, bias);
     } else {
@@ -107,11 +113,11 @@ fn add_weight_gradient<F: Real>(
     layer: &Layer,
     h: &[F],
     d: &[F],
-    scratch: &mut Vec<F>,
+    sums: &mut Vec<F>,
 ) {
     let d_weight = &mut d_parameters[layer.weight.clone()];
     if layer.output <= thin::WIDEST {
-        thin::add_outer(d_weight, h, d, layer.output, scratch);
+        thin::add_outer(d_weight, h, d, layer.output, sums);
     } else {
         product::add_outer(d_weight, h, d, layer.input, layer.output);
     }
@@ -151,8 +157,9 @@ impl MlpShape {
             self.activation().add_bias_and_activate(&mut rest[0], &parameters[layer.bias.clone()]);
         }
         let x = workspace.hidden.last().map_or(input, Vec::as_slice);
-        let Workspace { transposed, scratch, .. } = workspace;
-        affine_output(parameters, last, x, output, true, transposed, scratch);
+        F::with_scratch(|Scratch { transposed, sums, .. }| {
+            affine_output(parameters, last, x, output, true, transposed, sums);
+        });
     }
 
     /// Sends `d_output` `[B, out]` back through the network: adds its gradient to `d_parameters` and writes its
@@ -164,7 +171,7 @@ impl MlpShape {
         &self,
         parameters: &[F],
         input: &[F],
-        workspace: &mut Workspace<F>,
+        workspace: &Workspace<F>,
         d_output: &[F],
         d_parameters: &mut [F],
         d_input: Option<&mut [F]>,
@@ -172,24 +179,28 @@ impl MlpShape {
         let rows = self.rows(parameters, input);
         assert_eq!(d_output.len(), rows * self.output(), "length of the output's gradient");
         assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
-        let Workspace { hidden, down, transposed, scratch, .. } = workspace;
-        let [current, next] = down;
-        for (l, layer) in self.layers().iter().enumerate().rev() {
-            let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
-            let x = if l == 0 { input } else { &hidden[l - 1] };
-            add_weight_gradient(d_parameters, layer, x, d, scratch);
-            product::add_rows(&mut d_parameters[layer.bias.clone()], d);
-            if l > 0 {
-                next.resize(rows * layer.input, F::ZERO);
-                back(parameters, layer, d, next, transposed);
-                self.activation().multiply_by_slope(next, x);
-                std::mem::swap(current, next);
-            } else if let Some(d_input) = d_input {
-                assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
-                back(parameters, layer, d, d_input, transposed);
-                return;
+        let hidden = &workspace.hidden;
+        F::with_scratch(|Scratch { down, transposed, sums, .. }| {
+            let [current, next] = down;
+            for (l, layer) in self.layers().iter().enumerate().rev() {
+                let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
+                let x = if l == 0 { input } else { &hidden[l - 1] };
+                add_weight_gradient(d_parameters, layer, x, d, sums);
+                product::add_rows(&mut d_parameters[layer.bias.clone()], d);
+                if l > 0 {
+                    next.resize(rows * layer.input, F::ZERO);
+                    back(parameters, layer, d, next, transposed);
+                    self.activation().multiply_by_slope(next, x);
+                    std::mem::swap(current, next);
+                }
             }
-        }
+            if let Some(d_input) = d_input {
+                assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
+                let first = &self.layers()[0];
+                let d: &[F] = if self.layers().len() == 1 { d_output } else { current };
+                back(parameters, first, d, d_input, transposed);
+            }
+        });
     }
 
     /// values `[B]` ← c(x) and gradient `[B, in]` ← ∇ₓc(x) of a network with one output.
@@ -209,27 +220,26 @@ impl MlpShape {
         self.forward(parameters, input, workspace, values);
         let rows = values.len();
         fit(&mut workspace.slopes, self, rows);
-        let Workspace { hidden, slopes, down, transposed, .. } = workspace;
+        let Workspace { hidden, slopes } = workspace;
         let (last, below) = self.split();
         let seed = &parameters[last.weight.clone()];
         if below.is_empty() {
             gradient.chunks_exact_mut(seed.len()).for_each(|row| row.copy_from_slice(seed));
             return;
         }
-        for l in (0..below.len()).rev() {
-            let width = below[l].output;
-            if l + 1 == below.len() {
-                for (p, h) in slopes[l].chunks_exact_mut(width).zip(hidden[l].chunks_exact(width)) {
-                    self.activation().slope_times(p, seed, h);
+        F::with_scratch(|Scratch { down: [lambda, _], transposed, .. }| {
+            for l in (0..below.len()).rev() {
+                let width = below[l].output;
+                if l + 1 == below.len() {
+                    self.activation().slope_times_row(&mut slopes[l], seed, &hidden[l]);
+                } else {
+                    lambda.resize(rows * width, F::ZERO);
+                    back(parameters, &below[l + 1], &slopes[l + 1], lambda, transposed);
+                    self.activation().slope_times(&mut slopes[l], lambda, &hidden[l]);
                 }
-            } else {
-                let lambda = &mut down[0];
-                lambda.resize(rows * width, F::ZERO);
-                back(parameters, &below[l + 1], &slopes[l + 1], lambda, transposed);
-                self.activation().slope_times(&mut slopes[l], lambda, &hidden[l]);
             }
-        }
-        back(parameters, &below[0], &slopes[0], gradient, transposed);
+            back(parameters, &below[0], &slopes[0], gradient, transposed);
+        });
     }
 
     /// d_output `[B, out]` ← the derivative of the output along `d_input` `[B, in]`. Must follow
@@ -241,14 +251,16 @@ impl MlpShape {
         &self,
         parameters: &[F],
         d_input: &[F],
-        workspace: &mut Workspace<F>,
+        workspace: &Workspace<F>,
         d_output: &mut [F],
     ) {
-        self.tangents(parameters, d_input, workspace);
-        let Workspace { hidden_tangents, transposed, scratch, .. } = workspace;
-        let (last, _) = self.split();
-        let x = hidden_tangents.last().map_or(d_input, Vec::as_slice);
-        affine_output(parameters, last, x, d_output, false, transposed, scratch);
+        F::with_scratch(|scratch| {
+            self.tangents(parameters, d_input, workspace, scratch);
+            let Scratch { hidden_tangents, transposed, sums, .. } = scratch;
+            let (last, _) = self.split();
+            let x = hidden_tangents.last().map_or(d_input, Vec::as_slice);
+            affine_output(parameters, last, x, d_output, false, transposed, sums);
+        });
     }
 
     /// d_output `[B, out]` ← the derivative of the output along `d_parameters` at fixed input. Must follow
@@ -262,44 +274,50 @@ impl MlpShape {
         parameters: &[F],
         d_parameters: &[F],
         input: &[F],
-        workspace: &mut Workspace<F>,
+        workspace: &Workspace<F>,
         d_output: &mut [F],
     ) {
         let rows = self.rows(parameters, input);
         assert_eq!(d_parameters.len(), self.parameter_count(), "length of the direction");
         assert_eq!(d_output.len(), rows * self.output(), "length of the output's tangent");
-        fit(&mut workspace.tangents, self, rows);
-        fit(&mut workspace.hidden_tangents, self, rows);
-        let Workspace { hidden, tangents, hidden_tangents, transposed, scratch, down, .. } = workspace;
-        let (last, below) = self.split();
-        for (l, layer) in below.iter().enumerate() {
-            let (done, rest) = hidden_tangents.split_at_mut(l);
-            let x = if l == 0 { input } else { &hidden[l - 1] };
-            affine_output(d_parameters, layer, x, &mut tangents[l], true, transposed, scratch);
-            if let Some(x_tangent) = done.last() {
-                let more = &mut down[0];
-                more.resize(rows * layer.output, F::ZERO);
-                affine_output(parameters, layer, x_tangent, more, false, transposed, scratch);
-                tangents[l].iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
+        let hidden = &workspace.hidden;
+        F::with_scratch(|Scratch { tangents, hidden_tangents, transposed, sums, down: [more, _] }| {
+            fit(tangents, self, rows);
+            fit(hidden_tangents, self, rows);
+            let (last, below) = self.split();
+            for (l, layer) in below.iter().enumerate() {
+                let (done, rest) = hidden_tangents.split_at_mut(l);
+                let x = if l == 0 { input } else { &hidden[l - 1] };
+                affine_output(d_parameters, layer, x, &mut tangents[l], true, transposed, sums);
+                if let Some(x_tangent) = done.last() {
+                    more.resize(rows * layer.output, F::ZERO);
+                    affine_output(parameters, layer, x_tangent, more, false, transposed, sums);
+                    tangents[l].iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
+                }
+                self.activation().slope_times(&mut rest[0], &tangents[l], &hidden[l]);
             }
-            self.activation().slope_times(&mut rest[0], &tangents[l], &hidden[l]);
-        }
-        let x = hidden.last().map_or(input, Vec::as_slice);
-        affine_output(d_parameters, last, x, d_output, true, transposed, scratch);
-        if let Some(x_tangent) = hidden_tangents.last() {
-            let more = &mut down[0];
-            more.resize(d_output.len(), F::ZERO);
-            affine_output(parameters, last, x_tangent, more, false, transposed, scratch);
-            d_output.iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
-        }
+            let x = hidden.last().map_or(input, Vec::as_slice);
+            affine_output(d_parameters, last, x, d_output, true, transposed, sums);
+            if let Some(x_tangent) = hidden_tangents.last() {
+                more.resize(d_output.len(), F::ZERO);
+                affine_output(parameters, last, x_tangent, more, false, transposed, sums);
+                d_output.iter_mut().zip(more.iter()).for_each(|(t, &m)| *t += m);
+            }
+        });
     }
 
-    /// Leaves ȧ_l and ḣ_l of the hidden layers in the workspace.
-    fn tangents<F: Real>(&self, parameters: &[F], d_input: &[F], workspace: &mut Workspace<F>) {
+    /// Leaves ȧ_l and ḣ_l of the hidden layers in the scratch.
+    fn tangents<F: Real>(
+        &self,
+        parameters: &[F],
+        d_input: &[F],
+        workspace: &Workspace<F>,
+        scratch: &mut Scratch<F>,
+    ) {
         let rows = self.rows(parameters, d_input);
-        fit(&mut workspace.tangents, self, rows);
-        fit(&mut workspace.hidden_tangents, self, rows);
-        let Workspace { hidden, tangents, hidden_tangents, .. } = workspace;
+        let (hidden, Scratch { tangents, hidden_tangents, .. }) = (&workspace.hidden, scratch);
+        fit(tangents, self, rows);
+        fit(hidden_tangents, self, rows);
         let (_, below) = self.split();
         for (l, layer) in below.iter().enumerate() {
             let (done, rest) = hidden_tangents.split_at_mut(l);
@@ -328,7 +346,7 @@ impl MlpShape {
         &self,
         parameters: &[F],
         input: &[F],
-        workspace: &mut Workspace<F>,
+        workspace: &Workspace<F>,
         alpha: &[F],
         beta: &[F],
         d_parameters: &mut [F],
@@ -338,49 +356,50 @@ impl MlpShape {
         assert_eq!(self.output(), 1, "parameter_gradient needs a network with one output");
         assert_eq!((alpha.len(), beta.len()), (rows, input.len()), "lengths of alpha and beta");
         assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
-        self.tangents(parameters, beta, workspace);
-        let Workspace { hidden, slopes, tangents, hidden_tangents, down, transposed, scratch } = workspace;
-        let [q, next] = down;
+        let Workspace { hidden, slopes } = workspace;
         let (last, below) = self.split();
+        F::with_scratch(|scratch| {
+            self.tangents(parameters, beta, workspace, scratch);
+            let Scratch { tangents, hidden_tangents, down: [q, next], transposed, sums } = scratch;
 
-        // Output layer: ∂J/∂c = α, ∂J/∂ċ = 1.
-        let (x, x_tangent) = match (hidden.last(), hidden_tangents.last()) {
-            (Some(h), Some(t)) => (h.as_slice(), t.as_slice()),
-            _ => (input, beta),
-        };
-        add_weight_gradient(d_parameters, last, x, alpha, scratch);
-        product::add_rows(&mut d_parameters[last.weight.clone()], x_tangent);
-        product::add_rows(&mut d_parameters[last.bias.clone()], alpha);
-        if below.is_empty() {
-            if let Some(d_input) = d_input {
-                back(parameters, last, alpha, d_input, transposed);
-            }
-            return;
-        }
-        q.resize(rows * last.input, F::ZERO);
-        back(parameters, last, alpha, q, transposed);
-
-        for (l, layer) in below.iter().enumerate().rev() {
-            // q holds μ_l = ∂J/∂h_l and becomes ∂J/∂a_l; slopes hold ∂J/∂ȧ_l.
-            self.activation().curve(q, &slopes[l], &tangents[l], &hidden[l]);
-            let (x, x_tangent) = if l == 0 {
-                (input, beta)
-            } else {
-                (hidden[l - 1].as_slice(), hidden_tangents[l - 1].as_slice())
+            // Output layer: ∂J/∂c = α, ∂J/∂ċ = 1.
+            let (x, x_tangent) = match (hidden.last(), hidden_tangents.last()) {
+                (Some(h), Some(t)) => (h.as_slice(), t.as_slice()),
+                _ => (input, beta),
             };
-            add_weight_gradient(d_parameters, layer, x, q, scratch);
-            add_weight_gradient(d_parameters, layer, x_tangent, &slopes[l], scratch);
-            product::add_rows(&mut d_parameters[layer.bias.clone()], q);
-            if l > 0 {
-                next.resize(rows * layer.input, F::ZERO);
-                back(parameters, layer, q, next, transposed);
-                std::mem::swap(q, next);
+            add_weight_gradient(d_parameters, last, x, alpha, sums);
+            product::add_rows(&mut d_parameters[last.weight.clone()], x_tangent);
+            product::add_rows(&mut d_parameters[last.bias.clone()], alpha);
+            if below.is_empty() {
+                if let Some(d_input) = d_input {
+                    back(parameters, last, alpha, d_input, transposed);
+                }
+                return;
             }
-        }
-        if let Some(d_input) = d_input {
-            assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
-            back(parameters, &below[0], q, d_input, transposed);
-        }
+            q.resize(rows * last.input, F::ZERO);
+            back(parameters, last, alpha, q, transposed);
+
+            for (l, layer) in below.iter().enumerate().rev() {
+                // q holds μ_l = ∂J/∂h_l and becomes ∂J/∂a_l; slopes hold ∂J/∂ȧ_l.
+                self.activation().curve(q, &slopes[l], &tangents[l], &hidden[l]);
+                let (x, x_tangent) = match l {
+                    0 => (input, beta),
+                    _ => (hidden[l - 1].as_slice(), hidden_tangents[l - 1].as_slice()),
+                };
+                add_weight_gradient(d_parameters, layer, x, q, sums);
+                add_weight_gradient(d_parameters, layer, x_tangent, &slopes[l], sums);
+                product::add_rows(&mut d_parameters[layer.bias.clone()], q);
+                if l > 0 {
+                    next.resize(rows * layer.input, F::ZERO);
+                    back(parameters, layer, q, next, transposed);
+                    std::mem::swap(q, next);
+                }
+            }
+            if let Some(d_input) = d_input {
+                assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
+                back(parameters, &below[0], q, d_input, transposed);
+            }
+        });
     }
 
     fn split(&self) -> (&Layer, &[Layer]) {

@@ -3,6 +3,7 @@
 use crate::Real;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use multiversion::multiversion;
 
 /// dst `[m, n]` = a `[m, k]` · b `[k, n]`.
 pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
@@ -44,6 +45,7 @@ pub fn add_outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
 }
 
 /// dst `[n]` += the sum of the rows of d `[m, n]`: the bias gradient of a layer.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn add_rows<F: Real>(dst: &mut [F], d: &[F]) {
     for row in d.chunks_exact(dst.len()) {
         for (sum, &x) in dst.iter_mut().zip(row) {

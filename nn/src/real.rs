@@ -1,7 +1,9 @@
 //! The two scalar types the kernels are written for: `f32` in training, `f64` where exactness is tested.
 
+use crate::kernels::Scratch;
 use candle_core::{CpuStorage, WithDType};
 use faer::traits::{ComplexField, Conjugate};
+use std::cell::RefCell;
 
 /// A real scalar that the kernels can compute with: `f32` or `f64`.
 pub trait Real:
@@ -43,6 +45,9 @@ pub trait Real:
     fn larger(self, other: Self) -> Self;
     /// Hyperbolic tangent: for `f32` the vectorised approximation of [`crate::activation::tanh_f32`], for `f64` the library's.
     fn fast_tanh(self) -> Self;
+    /// Lends this thread's scratch arrays. Calls do not nest.
+    #[doc(hidden)]
+    fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R;
     /// The values of a candle storage, if it is of this type.
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
     /// The values of a candle storage, if it is of this type, to write to.
@@ -83,6 +88,12 @@ macro_rules! real {
             #[inline(always)]
             fn fast_tanh(self) -> Self {
                 ($tanh)(self)
+            }
+            fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R {
+                thread_local! {
+                    static SCRATCH: RefCell<Scratch<$type>> = RefCell::default();
+                }
+                SCRATCH.with_borrow_mut(f)
             }
             fn slice(storage: &CpuStorage) -> Option<&[Self]> {
                 match storage {

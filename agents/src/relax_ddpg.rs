@@ -202,7 +202,9 @@ impl Agent for RelaxDdpg {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
-        self.gain.update(sums.gain.0 / batch.rows() as f64, sums.gain.1 / batch.rows() as f64);
+        // In units of the batch's own ‖A‖²: the gain that lowered the *ratio* of the variances most. Plain sums would be
+        // ruled by the few batches with large errors and be far too large for the calm ones in between.
+        self.gain.update(sums.gain.0 / sums.squared_norm_a2c, sums.gain.1 / sums.squared_norm_a2c);
         Ok(())
     }
 

@@ -224,7 +224,7 @@ pub struct AgentConfig {
     /// REINFORCE: the number that `baseline = "constant"` subtracts.
     #[serde(default)]
     pub constant_baseline: f64,
-    /// Widths of the hidden layers of the critics V and Q, where they differ from `hidden`.
+    /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critic_hidden: Option<Vec<usize>>,
     /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
@@ -242,6 +242,27 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
+    /// The algorithm `kind` with every default.
+    #[must_use]
+    pub fn new(kind: AgentKind) -> Self {
+        Self {
+            kind,
+            hidden: hidden(),
+            activation: ActivationKind::default(),
+            form: ControlVariateForm::default(),
+            noise: NoiseKind::default(),
+            variance_objective: VarianceObjective::default(),
+            gain: Gain::default(),
+            baseline: BaselineKind::default(),
+            constant_baseline: 0.0,
+            critic_hidden: None,
+            initial_log_std: 0.0,
+            state_dependent_std: false,
+            correction: true,
+            exploration: ExplorationConfig::default(),
+        }
+    }
+
     /// Widths of the hidden layers of a critic.
     #[must_use]
     pub fn critic_hidden(&self) -> &[usize] {

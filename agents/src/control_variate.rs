@@ -49,8 +49,12 @@ impl ControlVariate {
         learner: &LearnerConfig,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let shape =
-            MlpShape::new(observation_dim + width, &agent.hidden, 1, networks::activation(agent.activation));
+        let shape = MlpShape::new(
+            observation_dim + width,
+            agent.critic_hidden(),
+            1,
+            networks::activation(agent.activation),
+        );
         let net = networks::network(shape, 0.0, rng)?;
         let len = net.shape().parameter_count();
         Ok(Self {

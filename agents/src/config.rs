@@ -308,6 +308,8 @@ pub struct LearnerConfig {
     pub normalize_advantages: bool,
     /// Scale the learning rates linearly down to 0 over the run.
     pub anneal: bool,
+    /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+    pub reward_scale: f64,
     /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
     pub normalize_observations: bool,
     /// Divide rewards by the standard deviation of the discounted return over all training so far.
@@ -334,6 +336,7 @@ impl Default for LearnerConfig {
             control_variate_epochs: 1,
             normalize_advantages: false,
             anneal: false,
+            reward_scale: 1.0,
             normalize_observations: false,
             normalize_rewards: false,
             replay: ReplayConfig::default(),

@@ -111,7 +111,7 @@ pub fn make_agent(
     if replays && (learner.normalize_observations || learner.normalize_rewards) {
         // What was stored under earlier statistics would have to be normalised anew at each use.
         let message = "learner.normalize_observations and learner.normalize_rewards are for agents without replay; \
-                       scale by fixed numbers with the wrapper ObservationScale";
+                       scale by fixed numbers, with learner.reward_scale and the wrapper ObservationScale";
         return Err(AgentError::Config(message.into()));
     }
     let made: Box<dyn Agent> = match agent.kind {

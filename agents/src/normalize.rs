@@ -1,4 +1,4 @@
-//! Running normalisation of observations and rewards, around any on-policy agent.
+//! Observations and rewards on another scale, around any agent: rewards by a fixed factor, and both by running statistics.
 //!
 //! The learner owns the statistics and merges every batch into them, in slot order, after the policy's step; the actors get
 //! a copy with the policy ([`Scaling`]), so that a batch is learned from with the very numbers it was acted with. Nothing is
@@ -108,6 +108,8 @@ pub struct Normalized {
     observations: Option<RunningMoments>,
     rewards: Option<RewardMoments>,
     scaling: Scaling,
+    /// A fixed factor of rewards.
+    reward_scale: f32,
     /// The batch as `inner` sees it.
     batch: Option<Rollout>,
 }
@@ -141,7 +143,8 @@ impl Normalized {
     /// `inner` as it is, or with the normalisation that the configuration asks for around it.
     #[must_use]
     pub fn around(inner: Box<dyn Agent>, observation_dim: usize, learner: &LearnerConfig) -> Box<dyn Agent> {
-        if !(learner.normalize_observations || learner.normalize_rewards) {
+        let as_it_is = !learner.normalize_observations && !learner.normalize_rewards;
+        if as_it_is && learner.reward_scale == 1.0 {
             return inner;
         }
         let mut this = Self {
@@ -154,6 +157,7 @@ impl Normalized {
                 scratch: Vec::new(),
             }),
             scaling: Scaling::default(),
+            reward_scale: learner.reward_scale as f32,
             batch: None,
         };
         this.rescale();
@@ -177,6 +181,7 @@ impl Normalized {
             self.scaling.apply(&mut own.final_observations);
             self.scaling.apply(&mut own.next_observations);
         }
+        own.rewards.iter_mut().for_each(|r| *r *= self.reward_scale);
         if let Some(rewards) = &mut self.rewards {
             // Merged before use in the first batch only, where it is one positive factor for the whole of it: without it
             // the critic would first be fitted to returns of another size. Later factors do not depend on the batch.

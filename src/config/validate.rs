@@ -87,6 +87,7 @@ impl Config {
     fn validate_learner(&self) -> Result<(), ConfigError> {
         let learner = &self.learner;
         for (key, rate) in [
+            ("learner.reward_scale", learner.reward_scale),
             ("learner.learning_rate", learner.learning_rate),
             ("learner.value_learning_rate", learner.value_learning_rate),
             ("learner.control_variate_learning_rate", learner.control_variate_learning_rate),
@@ -173,6 +174,7 @@ mod tests {
             ("learner.replay.tau=0", "above 0"),
             ("learner.replay.updates_per_step=nan", "0 or more"),
             ("learner.critic.td=-1", "0 or more"),
+            ("learner.reward_scale=0", "above 0"),
             ("env.id=''", "relax envs list"),
             ("env.max_episode_steps=0", "from 1"),
         ] {

@@ -78,6 +78,8 @@ pub struct Sums {
     pub squared_norm_a2c: f64,
     /// Σ A·B and Σ B², for the adaptive gain.
     pub gain: (f64, f64),
+    /// Σ ‖A‖², the estimate without the control variate's residual.
+    pub squared_norm_a: f64,
 }
 
 /// One shard of a batch on its way through the policy. `E` is what an agent adds to it.
@@ -206,6 +208,7 @@ impl<E: Default + Send> Policy<E> {
                 squared_norm: a.squared_norm + b.squared_norm,
                 squared_norm_a2c: a.squared_norm_a2c + b.squared_norm_a2c,
                 gain: (a.gain.0 + b.gain.0, a.gain.1 + b.gain.1),
+                squared_norm_a: a.squared_norm_a + b.squared_norm_a,
             }
         })
     }
@@ -236,7 +239,7 @@ impl<E: Default + Send> Policy<E> {
         let (gradient, k, p) = (&self.gradient, node.width(), node.parameters());
         compute.each(&mut self.shards, |i, shard| {
             let x = observations(batch, &shard_rows(i, rows));
-            shape.parameter_tangent(theta, gradient, x, &mut shard.workspace, &mut shard.d_output);
+            shape.parameter_tangent(theta, gradient, x, &shard.workspace, &mut shard.d_output);
             // The reverse pass descends: its G carries a minus sign, which the tangent's scale takes off again.
             let scale = -2.0 / rows as f32;
             for (q, d) in shard.estimate.chunks_exact_mut(p).zip(shard.d_output.chunks_exact(k)) {
@@ -286,7 +289,9 @@ impl<E> PolicyShard<E> {
         let rows = self.estimate.chunks_exact(p).zip(self.samples.entropy_gradient.chunks_exact(p));
         for (d, (g, h)) in self.d_output.chunks_exact_mut(k).zip(rows) {
             d.iter_mut().zip(g.iter().zip(h)).for_each(|(d, (g, h))| *d = scale * (g + entropy * h));
-            tail.iter_mut().zip(g[k..].iter().zip(&h[k..])).for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
+            tail.iter_mut()
+                .zip(g[k..].iter().zip(&h[k..]))
+                .for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
         }
         let Self { workspace, d_output, gradient, .. } = self;
         shape.reverse(parameters, observations, workspace, d_output, gradient, None);

@@ -108,13 +108,7 @@ fn back<F: Real>(parameters: &[F], layer: &Layer, d: &[F], dst: &mut [F], transp
 }
 
 /// The weight's share of `d_parameters` += hᵀ · d of a layer.
-fn add_weight_gradient<F: Real>(
-    d_parameters: &mut [F],
-    layer: &Layer,
-    h: &[F],
-    d: &[F],
-    sums: &mut Vec<F>,
-) {
+fn add_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], d: &[F], sums: &mut Vec<F>) {
     let d_weight = &mut d_parameters[layer.weight.clone()];
     if layer.output <= thin::WIDEST {
         thin::add_outer(d_weight, h, d, layer.output, sums);

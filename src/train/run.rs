@@ -96,7 +96,7 @@ impl Run {
     pub fn fresh(config: Config, parts: Parts, dir: &Path, quiet: bool) -> Result<Self, Error> {
         let tracker = tracker(&config)?;
         let progress = Progress::new(config.run.env_steps, 0, quiet);
-        let mut run = Self::new(config, parts, dir, None, progress, tracker, |dir| Logs::create(dir))?;
+        let mut run = Self::new(config, parts, dir, None, progress, tracker, Logs::create)?;
         // So that a run can be resumed however early it is killed.
         run.save(&latest_checkpoint(dir))?;
         Ok(run)

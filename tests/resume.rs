@@ -191,7 +191,7 @@ fn stopped_in_the_middle_of_a_rollout() {
     let variants: [&[&str]; 5] = [
         &["rollout.workers=0"],
         // Many epochs: the signal comes while the critics are being fitted and the next rollout is under way.
-        &["rollout.workers=2", "learner.value_epochs=60"],
+        &["rollout.workers=2", "learner.value_epochs=1000"],
         &["agent.noise=independent", "agent.variance_objective=weights", "learner.anneal=true"],
         &["agent.kind=reinforce", "rollout.mode=episodes", "agent.baseline=learned"],
         &["agent.kind=a2c", "learner.optimizer=rmsprop-tf", "rollout.workers=3"],

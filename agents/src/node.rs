@@ -78,22 +78,21 @@ impl Node {
         }
     }
 
-    /// Actions of `rows` from the network's outputs `[rows, K]`, the tail and the noise `[rows, K]`.
+    /// Actions of `rows` from the network's outputs `[rows, K]`, the tail and the noise `[rows, K]`; `relaxed` is scratch.
     pub fn act(
         &self,
         output: &[f32],
         tail: &[f32],
         noise: &[f32],
+        relaxed: &mut Vec<f32>,
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
         match (self, actions) {
             (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
-                let inputs = output.chunks_exact(*choices).zip(noise.chunks_exact(*choices));
-                for (action, (logits, u)) in actions[rows].iter_mut().zip(inputs) {
-                    // The constant that normalises the logits cannot change which is largest.
-                    *action = argmax(logits.iter().zip(u).map(|(l, u)| l - (-u.ln()).ln()));
-                }
+                // The constant that normalises the logits cannot change which is largest.
+                categorical::relaxed_sample(output, noise, fit(relaxed, output.len()));
+                categorical::hard_sample(relaxed, *choices, &mut actions[rows]);
             }
             (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
                 let values = &mut values[rows.start * dim..rows.end * dim];
@@ -110,9 +109,7 @@ impl Node {
     pub fn greedy(&self, output: &[f32], actions: &mut ActionBuffer, rows: Range<usize>) {
         match (self, actions) {
             (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
-                for (action, logits) in actions[rows].iter_mut().zip(output.chunks_exact(*choices)) {
-                    *action = argmax(logits.iter().copied());
-                }
+                categorical::hard_sample(output, *choices, &mut actions[rows]);
             }
             (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
                 values[rows.start * dim..rows.end * dim].copy_from_slice(output);
@@ -120,17 +117,6 @@ impl Node {
             _ => unreachable!("the rollout's action buffer was made by this node"),
         }
     }
-}
-
-#[inline]
-fn argmax(values: impl Iterator<Item = f32>) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (i, value) in values.enumerate() {
-        if value > best.1 {
-            best = (i as u32, value);
-        }
-    }
-    best.0
 }
 
 /// One shard's samples of a [`Node`]: rows r, arrays `[r, K]` or `[r, P]`.

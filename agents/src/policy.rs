@@ -7,6 +7,7 @@ use crate::rollout::{ActionBuffer, Rollout};
 use crate::{AgentError, networks};
 use relax_envs::EnvRng;
 use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// An immutable copy of a policy: what a worker needs in order to act.
@@ -22,6 +23,7 @@ pub struct ActingPolicy {
 pub struct ActingScratch {
     workspace: Workspace<f32>,
     output: Vec<f32>,
+    relaxed: Vec<f32>,
 }
 
 impl ActingPolicy {
@@ -48,7 +50,8 @@ impl ActingPolicy {
     ) {
         scratch.output.resize(rows.len() * self.node.width(), 0.0);
         self.shape.forward(&self.parameters, observations, &mut scratch.workspace, &mut scratch.output);
-        self.node.act(&scratch.output, &self.parameters[self.shape.tail()], noise, actions, rows);
+        let ActingScratch { output, relaxed, .. } = scratch;
+        self.node.act(output, &self.parameters[self.shape.tail()], noise, relaxed, actions, rows);
     }
 
     /// The most likely actions for observations `[r, D]`, into `rows` of `actions`.
@@ -95,8 +98,12 @@ pub struct PolicyShard<E> {
     pub extra: E,
     output: Vec<f32>,
     d_output: Vec<f32>,
-    workspace: Workspace<f32>,
     gradient: Vec<f32>,
+}
+
+thread_local! {
+    /// The policy's activations of the shard in hand. One set a thread: the next shard finds it in the cache.
+    static ACTIVATIONS: RefCell<Workspace<f32>> = RefCell::default();
 }
 
 /// A policy that learns.
@@ -186,17 +193,19 @@ impl<E: Default + Send> Policy<E> {
             compute.each(&mut self.shards, |i, shard| {
                 let rows_here = shard_rows(i, rows);
                 let observations = observations(batch, &rows_here);
-                shard.output.resize(rows_here.len() * node.width(), 0.0);
-                shape.forward(parameters, observations, &mut shard.workspace, &mut shard.output);
-                let tail = &parameters[shape.tail()];
-                shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
-                shard.estimate.resize(rows_here.len() * node.parameters(), 0.0);
-                shard.sums = Sums {
-                    entropy: shard.samples.entropy.iter().map(|&h| f64::from(h)).sum(),
-                    ..Sums::default()
-                };
-                estimate(i, rows_here, shard);
-                shard.reverse(node, shape, parameters, observations, entropy, rows);
+                ACTIVATIONS.with_borrow_mut(|workspace| {
+                    shard.output.resize(rows_here.len() * node.width(), 0.0);
+                    shape.forward(parameters, observations, workspace, &mut shard.output);
+                    let tail = &parameters[shape.tail()];
+                    shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
+                    shard.estimate.resize(rows_here.len() * node.parameters(), 0.0);
+                    shard.sums = Sums {
+                        entropy: shard.samples.entropy.iter().map(|&h| f64::from(h)).sum(),
+                        ..Sums::default()
+                    };
+                    estimate(i, rows_here, shard);
+                    shard.reverse(node, (shape, parameters), observations, workspace, entropy, rows);
+                });
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
@@ -233,13 +242,20 @@ impl<E: Default + Send> Policy<E> {
     pub fn weight_objective(&mut self, batch: &Rollout, compute: &Compute, theta: &[f32]) -> f64 {
         let (rows, node, shape) = (batch.rows(), self.node, self.net.shape());
         compute.each(&mut self.shards, |i, shard| {
-            shard.reverse(node, shape, theta, observations(batch, &shard_rows(i, rows)), 0.0, rows);
+            let x = observations(batch, &shard_rows(i, rows));
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shape.forward(theta, x, workspace, &mut shard.output);
+                shard.reverse(node, (shape, theta), x, workspace, 0.0, rows);
+            });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
         let (gradient, k, p) = (&self.gradient, node.width(), node.parameters());
         compute.each(&mut self.shards, |i, shard| {
             let x = observations(batch, &shard_rows(i, rows));
-            shape.parameter_tangent(theta, gradient, x, &shard.workspace, &mut shard.d_output);
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shape.forward(theta, x, workspace, &mut shard.output);
+                shape.parameter_tangent(theta, gradient, x, workspace, &mut shard.d_output);
+            });
             // The reverse pass descends: its G carries a minus sign, which the tangent's scale takes off again.
             let scale = -2.0 / rows as f32;
             for (q, d) in shard.estimate.chunks_exact_mut(p).zip(shard.d_output.chunks_exact(k)) {
@@ -275,9 +291,9 @@ impl<E> PolicyShard<E> {
     fn reverse(
         &mut self,
         node: Node,
-        shape: &MlpShape,
-        parameters: &[f32],
+        (shape, parameters): (&MlpShape, &[f32]),
         observations: &[f32],
+        workspace: &Workspace<f32>,
         entropy: f32,
         rows: usize,
     ) {
@@ -293,7 +309,7 @@ impl<E> PolicyShard<E> {
                 .zip(g[k..].iter().zip(&h[k..]))
                 .for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
         }
-        let Self { workspace, d_output, gradient, .. } = self;
+        let Self { d_output, gradient, .. } = self;
         shape.reverse(parameters, observations, workspace, d_output, gradient, None);
     }
 }

@@ -13,6 +13,10 @@ pub enum AgentKind {
     A2c,
     /// Actor-critic with a learned action-dependent control variate (Grathwohl et al. 2018).
     RelaxA2c,
+    /// Deep deterministic policy gradient, from replayed experience (Lillicrap et al. 2016).
+    Ddpg,
+    /// The unbiased counterpart of DDPG: its critic as the control variate of an on-policy gradient.
+    RelaxDdpg,
 }
 
 /// Activation of the hidden layers.
@@ -115,11 +119,86 @@ pub enum OptimizerKind {
     RmspropTf,
 }
 
+/// The random process behind exploring actions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExplorationKind {
+    /// Independent from step to step.
+    #[default]
+    Gaussian,
+    /// Pulled back to 0 by `theta` a step, so that neighbouring steps resemble each other (Lillicrap et al. 2016).
+    OrnsteinUhlenbeck,
+}
+
+/// `[agent.exploration]`: DDPG's exploration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExplorationConfig {
+    /// DDPG: "gaussian" or "ornstein-uhlenbeck" noise on the actions.
+    pub process: ExplorationKind,
+    /// DDPG: standard deviation of a step's fresh noise, as a share of half the action range.
+    pub std: f64,
+    /// DDPG: share of the Ornstein-Uhlenbeck process that a step forgets, in [0, 1].
+    pub theta: f64,
+}
+
+impl Default for ExplorationConfig {
+    fn default() -> Self {
+        Self { process: ExplorationKind::Gaussian, std: 0.1, theta: 0.15 }
+    }
+}
+
+/// `[learner.replay]`: learning from stored experience, for DDPG and RELAX-DDPG.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// Transitions kept, the newest ones; 4·(2·observation + action + 1) + 1 bytes each.
+    pub capacity: usize,
+    /// Transitions drawn for each gradient step.
+    pub batch_size: usize,
+    /// Environment steps before the first gradient step; DDPG acts uniformly at random in them.
+    pub warm_up_steps: u64,
+    /// Gradient steps per environment step.
+    pub updates_per_step: f64,
+    /// Share by which the target networks move to the trained ones after each gradient step, in (0, 1].
+    pub tau: f64,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self { capacity: 1_000_000, batch_size: 100, warm_up_steps: 1000, updates_per_step: 1.0, tau: 0.005 }
+    }
+}
+
+impl ReplayConfig {
+    /// Gradient steps that should have been taken after `env_steps`: none in the warm-up, and none for it later.
+    #[must_use]
+    pub fn updates_due(&self, env_steps: u64) -> u64 {
+        (env_steps.saturating_sub(self.warm_up_steps) as f64 * self.updates_per_step) as u64
+    }
+}
+
+/// `[learner.critic]`: what RELAX-DDPG's critic Q(s, a) is trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CriticConfig {
+    /// RELAX-DDPG: weight of the temporal-difference error on replayed transitions.
+    pub td: f64,
+    /// RELAX-DDPG: weight of the estimator's variance on the newest batch, which costs a pass over all of it per step.
+    pub variance: f64,
+}
+
+impl Default for CriticConfig {
+    fn default() -> Self {
+        Self { td: 1.0, variance: 0.0 }
+    }
+}
+
 /// `[agent]`: the algorithm and its networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
-    /// The algorithm: "reinforce", "a2c" or "relax-a2c".
+    /// The algorithm: "reinforce", "a2c", "relax-a2c", "ddpg" or "relax-ddpg".
     pub kind: AgentKind,
     /// Widths of the hidden layers of the policy, the critic and the control variate.
     #[serde(default = "hidden")]
@@ -145,6 +224,54 @@ pub struct AgentConfig {
     /// REINFORCE: the number that `baseline = "constant"` subtracts.
     #[serde(default)]
     pub constant_baseline: f64,
+    /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critic_hidden: Option<Vec<usize>>,
+    /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
+    #[serde(default)]
+    pub initial_log_std: f64,
+    /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
+    #[serde(default)]
+    pub state_dependent_std: bool,
+    /// RELAX-DDPG: false leaves out the term that makes it unbiased, which gives SVG(0), DDPG's stochastic relative.
+    #[serde(default = "yes")]
+    pub correction: bool,
+    /// DDPG: how it explores.
+    #[serde(default)]
+    pub exploration: ExplorationConfig,
+}
+
+impl AgentConfig {
+    /// The algorithm `kind` with every default.
+    #[must_use]
+    pub fn new(kind: AgentKind) -> Self {
+        Self {
+            kind,
+            hidden: hidden(),
+            activation: ActivationKind::default(),
+            form: ControlVariateForm::default(),
+            noise: NoiseKind::default(),
+            variance_objective: VarianceObjective::default(),
+            gain: Gain::default(),
+            baseline: BaselineKind::default(),
+            constant_baseline: 0.0,
+            critic_hidden: None,
+            initial_log_std: 0.0,
+            state_dependent_std: false,
+            correction: true,
+            exploration: ExplorationConfig::default(),
+        }
+    }
+
+    /// Widths of the hidden layers of a critic.
+    #[must_use]
+    pub fn critic_hidden(&self) -> &[usize] {
+        self.critic_hidden.as_deref().unwrap_or(&self.hidden)
+    }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn hidden() -> Vec<usize> {
@@ -181,6 +308,14 @@ pub struct LearnerConfig {
     pub normalize_advantages: bool,
     /// Scale the learning rates linearly down to 0 over the run.
     pub anneal: bool,
+    /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+    pub normalize_observations: bool,
+    /// Divide rewards by the standard deviation of the discounted return over all training so far.
+    pub normalize_rewards: bool,
+    /// DDPG and RELAX-DDPG: stored experience.
+    pub replay: ReplayConfig,
+    /// RELAX-DDPG: what the critic is trained on.
+    pub critic: CriticConfig,
 }
 
 impl Default for LearnerConfig {
@@ -199,6 +334,10 @@ impl Default for LearnerConfig {
             control_variate_epochs: 1,
             normalize_advantages: false,
             anneal: false,
+            normalize_observations: false,
+            normalize_rewards: false,
+            replay: ReplayConfig::default(),
+            critic: CriticConfig::default(),
         }
     }
 }

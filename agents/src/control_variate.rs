@@ -24,7 +24,8 @@ pub struct ControlVariateShard {
     beta: Vec<f32>,
     input_beta: Vec<f32>,
     upstream: Vec<f32>,
-    parameter_gradient: Vec<f32>,
+    /// What [`differentiate`](Self::differentiate) left.
+    pub parameter_gradient: Vec<f32>,
 }
 
 /// r(s, z), which learns to reduce the variance of the estimator it enters.
@@ -48,8 +49,12 @@ impl ControlVariate {
         learner: &LearnerConfig,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let shape =
-            MlpShape::new(observation_dim + width, &agent.hidden, 1, networks::activation(agent.activation));
+        let shape = MlpShape::new(
+            observation_dim + width,
+            agent.critic_hidden(),
+            1,
+            networks::activation(agent.activation),
+        );
         let net = networks::network(shape, 0.0, rng)?;
         let len = net.shape().parameter_count();
         Ok(Self {
@@ -131,6 +136,19 @@ impl ControlVariateShard {
         }
     }
 
+    /// estimate `[r, P]` ← what the control variate's gradient alone makes of a Gaussian node's parameters: (∇c, ∇c∘σε), the
+    /// reparametrised gradient of c. Must follow [`correct_beyond`](PolicyShard::correct_beyond); overwrites the values.
+    pub fn reparametrised(
+        &mut self,
+        node: crate::Node,
+        samples: &mut crate::node::Samples,
+        estimate: &mut [f32],
+    ) {
+        self.values.fill(0.0);
+        samples.correction(node, &self.values, &self.gradients, estimate);
+        estimate.iter_mut().for_each(|g| *g = -*g);
+    }
+
     /// Adds up the gradient by φ of a loss whose derivative by ĝ = A − B(φ) is `scale`·`upstream` `[r, P]`. Must follow
     /// [`correct`](PolicyShard::correct) with the same parameters.
     pub fn differentiate(
@@ -159,8 +177,20 @@ impl ControlVariateShard {
 impl PolicyShard<ControlVariateShard> {
     /// B from r at the shard's points.
     pub fn correct(&mut self, node: crate::Node, shape: &MlpShape, parameters: &[f32]) {
+        self.correct_beyond(node, shape, parameters, &[]);
+    }
+
+    /// B from r(s, z) = network − `baseline` `[r]` at the shard's points.
+    pub fn correct_beyond(
+        &mut self,
+        node: crate::Node,
+        shape: &MlpShape,
+        parameters: &[f32],
+        baseline: &[f32],
+    ) {
         let Self { samples, extra, .. } = self;
         extra.evaluate(shape, parameters);
+        extra.values.iter_mut().zip(baseline).for_each(|(r, b)| *r -= b);
         extra.b.resize(extra.a.len(), 0.0);
         samples.correction(node, &extra.values, &extra.gradients, &mut extra.b);
     }

@@ -45,7 +45,8 @@ impl Critic {
         learner: &LearnerConfig,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let shape = MlpShape::new(observation_dim, &agent.hidden, 1, networks::activation(agent.activation));
+        let shape =
+            MlpShape::new(observation_dim, agent.critic_hidden(), 1, networks::activation(agent.activation));
         let net = networks::network(shape, 1.0, rng)?;
         let len = net.shape().parameter_count();
         Ok(Self {
@@ -94,6 +95,12 @@ impl Critic {
         );
         self.returns.clear();
         self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
+    }
+
+    /// V(s_t) `[rows]` of the last batch evaluated, before it was fitted to it.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// R̂_t − V(s_t) `[rows]` of the last batch evaluated.

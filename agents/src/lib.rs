@@ -5,32 +5,47 @@
 //! | [`Reinforce`] | s·(R̂ − baseline) | `reinforce.rs` |
 //! | [`A2c`] | s·(R̂ − V(s)) | `a2c.rs` |
 //! | [`RelaxA2c`] | s·(R̂ − c(s, z̃)) + Πᵀ\[∇c(s, z) − w∘∇c(s, z̃)\] | `relax_a2c.rs` |
+//! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
+//! | [`Ddpg`] | ∇_aQ(s, μ(s)), no estimator: biased by its critic | `ddpg.rs` |
 //!
 //! An agent knows no file, thread or environment: it takes a [`Rollout`], improves its policy with the critics as they
 //! were before, and then fits the critics. That order is what keeps the estimators unbiased.
 
 mod a2c;
+mod action_range;
 pub mod compute;
 pub mod config;
 mod control_variate;
 mod critic;
+mod ddpg;
+mod exploration;
 mod metrics;
 mod networks;
 mod node;
+mod normalize;
 mod policy;
+mod q_critic;
 mod reinforce;
 mod relax_a2c;
+mod relax_ddpg;
+pub mod replay;
 pub mod returns;
 pub mod rollout;
+mod target_network;
 
 pub use a2c::A2c;
+pub use action_range::ActionRange;
 pub use compute::Compute;
 pub use config::{AgentConfig, AgentKind, LearnerConfig};
+pub use ddpg::Ddpg;
+pub use exploration::Exploration;
 pub use metrics::Metrics;
 pub use node::Node;
+pub use normalize::{Normalized, RunningMoments, Scaling};
 pub use policy::{ActingPolicy, ActingScratch};
 pub use reinforce::Reinforce;
 pub use relax_a2c::RelaxA2c;
+pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
 
 use relax_envs::Space;
@@ -90,12 +105,26 @@ pub fn make_agent(
     action_space: &Space,
     seed: u64,
 ) -> Result<Box<dyn Agent>, AgentError> {
-    let (dim, node) = (observation_space.flat_dim(), Node::for_space(action_space)?);
-    Ok(match agent.kind {
+    let dim = observation_space.flat_dim();
+    let node = Node::for_space(action_space, agent.state_dependent_std)?;
+    let replays = matches!(agent.kind, AgentKind::Ddpg | AgentKind::RelaxDdpg);
+    if replays && (learner.normalize_observations || learner.normalize_rewards) {
+        // What was stored under earlier statistics would have to be normalised anew at each use.
+        let message = "learner.normalize_observations and learner.normalize_rewards are for agents without replay; \
+                       scale by fixed numbers with the wrapper ObservationScale";
+        return Err(AgentError::Config(message.into()));
+    }
+    let made: Box<dyn Agent> = match agent.kind {
         AgentKind::Reinforce => Box::new(Reinforce::new(dim, node, agent, learner, seed)?),
         AgentKind::A2c => Box::new(A2c::new(dim, node, agent, learner, seed)?),
         AgentKind::RelaxA2c => Box::new(RelaxA2c::new(dim, node, agent, learner, seed)?),
-    })
+        AgentKind::Ddpg => {
+            ActionRange::check_bounded(action_space)?;
+            Box::new(Ddpg::new(dim, action_space.flat_dim(), agent, learner, seed))
+        }
+        AgentKind::RelaxDdpg => Box::new(RelaxDdpg::new(dim, node, agent, learner, seed)?),
+    };
+    Ok(Normalized::around(made, dim, learner))
 }
 
 /// First words of the spawn keys that name random streams: (seed, role, index).
@@ -112,6 +141,10 @@ pub mod role {
     pub const EVALUATION_ENVIRONMENTS: u32 = 4;
     /// Evaluation: actions.
     pub const EVALUATION_ACTIONS: u32 = 5;
+    /// Which stored transitions are learned from.
+    pub const REPLAY: u32 = 6;
+    /// The actions that a stochastic policy would take after stored transitions.
+    pub const NEXT_ACTIONS: u32 = 7;
 }
 
 /// Why an agent could not be made or could not go on.

@@ -16,33 +16,46 @@ pub enum Node {
         /// K.
         choices: usize,
     },
-    /// K independent Gaussians a = μ + σε; the noise is ε. log σ does not depend on the state.
+    /// K independent Gaussians a = μ + σε; the noise is ε.
     Gaussian {
+        /// K.
+        dim: usize,
+        /// log σ is an output of the network like μ, rather than K numbers of its own (the parameter vector's tail).
+        state_dependent: bool,
+    },
+    /// K numbers in [−1, 1], tanh of the network's outputs plus the noise of an exploration process. It has no score.
+    Deterministic {
         /// K.
         dim: usize,
     },
 }
 
 impl Node {
-    /// The node for an action space.
+    /// The node for an action space; `state_dependent` says where a Gaussian's log σ comes from.
     ///
     /// # Errors
     /// If there is none for this kind of space.
-    pub fn for_space(space: &Space) -> Result<Self, AgentError> {
+    pub fn for_space(space: &Space, state_dependent: bool) -> Result<Self, AgentError> {
         match space {
             Space::Discrete { n, .. } => Ok(Self::Categorical { choices: *n }),
-            Space::Box { .. } => Ok(Self::Gaussian { dim: space.flat_dim() }),
+            Space::Box { .. } => Ok(Self::Gaussian { dim: space.flat_dim(), state_dependent }),
             other => Err(AgentError::ActionSpace(other.to_string())),
         }
     }
 
-    /// K: outputs of the policy network, numbers of noise, width of a relaxed sample.
+    /// K: numbers of noise, width of a relaxed sample.
     #[must_use]
     pub fn width(&self) -> usize {
         match self {
             Self::Categorical { choices } => *choices,
-            Self::Gaussian { dim } => *dim,
+            Self::Gaussian { dim, .. } | Self::Deterministic { dim } => *dim,
         }
+    }
+
+    /// O: outputs of the policy network, the first O of the P parameters.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.parameters() - self.tail()
     }
 
     /// P: parameters of the distribution, width of ĝ.
@@ -50,14 +63,18 @@ impl Node {
     pub fn parameters(&self) -> usize {
         match self {
             Self::Categorical { choices } => *choices,
-            Self::Gaussian { dim } => 2 * dim,
+            Self::Gaussian { dim, .. } => 2 * dim,
+            Self::Deterministic { dim } => *dim,
         }
     }
 
     /// Trained numbers that are no output of the network: the log-standard-deviations.
     #[must_use]
     pub fn tail(&self) -> usize {
-        self.parameters() - self.width()
+        match self {
+            Self::Gaussian { dim, state_dependent: false } => *dim,
+            _ => 0,
+        }
     }
 
     /// An empty buffer for this node's actions.
@@ -65,20 +82,23 @@ impl Node {
     pub fn action_buffer(&self) -> ActionBuffer {
         match self {
             Self::Categorical { .. } => ActionBuffer::Discrete(Vec::new()),
-            Self::Gaussian { dim } => ActionBuffer::Box { values: Vec::new(), dim: *dim },
+            Self::Gaussian { dim, .. } | Self::Deterministic { dim } => {
+                ActionBuffer::Box { values: Vec::new(), dim: *dim }
+            }
         }
     }
 
-    /// Draws the noise of one action, `[K]`.
+    /// Draws the noise of one action, `[K]`. A deterministic node's comes from an [`Exploration`](crate::Exploration).
     #[inline]
     pub fn draw(&self, rng: &mut EnvRng, noise: &mut [f32]) {
         match self {
             Self::Categorical { .. } => noise.iter_mut().for_each(|u| *u = rng.uniform_open_f32()),
             Self::Gaussian { .. } => noise.iter_mut().for_each(|e| *e = rng.standard_normal() as f32),
+            Self::Deterministic { .. } => noise.fill(0.0),
         }
     }
 
-    /// Actions of `rows` from the network's outputs `[rows, K]`, the tail and the noise `[rows, K]`; `relaxed` is scratch.
+    /// Actions of `rows` from the network's outputs `[rows, O]`, the tail and the noise `[rows, K]`; `relaxed` is scratch.
     pub fn act(
         &self,
         output: &[f32],
@@ -94,12 +114,21 @@ impl Node {
                 categorical::relaxed_sample(output, noise, fit(relaxed, output.len()));
                 categorical::hard_sample(relaxed, *choices, &mut actions[rows]);
             }
-            (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
+            (Self::Gaussian { dim, .. }, ActionBuffer::Box { values, .. }) => {
                 let values = &mut values[rows.start * dim..rows.end * dim];
-                for (i, (action, (mean, eps))) in values.iter_mut().zip(output.iter().zip(noise)).enumerate()
-                {
-                    *action = mean + tail[i % dim].exp() * eps;
+                let inputs = output.chunks_exact(self.outputs()).zip(noise.chunks_exact(*dim));
+                for (actions, (output, noise)) in values.chunks_exact_mut(*dim).zip(inputs) {
+                    let (mean, own) = output.split_at(*dim);
+                    let log_std = if own.is_empty() { tail } else { own };
+                    for (i, action) in actions.iter_mut().enumerate() {
+                        *action = mean[i] + log_std[i].exp() * noise[i];
+                    }
                 }
+            }
+            (Self::Deterministic { dim }, ActionBuffer::Box { values, .. }) => {
+                let values = &mut values[rows.start * dim..rows.end * dim];
+                squash(output, values);
+                values.iter_mut().zip(noise).for_each(|(a, e)| *a = (*a + e).clamp(-1.0, 1.0));
             }
             _ => unreachable!("the rollout's action buffer was made by this node"),
         }
@@ -111,11 +140,26 @@ impl Node {
             (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
                 categorical::hard_sample(output, *choices, &mut actions[rows]);
             }
-            (Self::Gaussian { dim }, ActionBuffer::Box { values, .. }) => {
-                values[rows.start * dim..rows.end * dim].copy_from_slice(output);
+            (Self::Gaussian { dim, .. }, ActionBuffer::Box { values, .. }) => {
+                let values = &mut values[rows.start * dim..rows.end * dim];
+                for (actions, output) in
+                    values.chunks_exact_mut(*dim).zip(output.chunks_exact(self.outputs()))
+                {
+                    actions.copy_from_slice(&output[..*dim]);
+                }
+            }
+            (Self::Deterministic { dim }, ActionBuffer::Box { values, .. }) => {
+                squash(output, &mut values[rows.start * dim..rows.end * dim]);
             }
             _ => unreachable!("the rollout's action buffer was made by this node"),
         }
+    }
+}
+
+/// actions ← tanh(output).
+fn squash(output: &[f32], actions: &mut [f32]) {
+    for (action, &x) in actions.iter_mut().zip(output) {
+        *action = x.tanh();
     }
 }
 
@@ -136,6 +180,8 @@ pub struct Samples {
     points: Vec<f32>,
     w: Vec<f32>,
     v: Vec<f32>,
+    mean: Vec<f32>,
+    log_std: Vec<f32>,
     std: Vec<f32>,
     eps: Vec<f32>,
     choice: Vec<u32>,
@@ -157,7 +203,7 @@ fn interleave(k: usize, first: &[f32], second: &[f32], joined: &mut [f32]) {
 }
 
 impl Samples {
-    /// Takes in the rows `rows` of a rollout's actions, given the network's outputs `[r, K]` for them.
+    /// Takes in the rows `rows` of a rollout's actions, given the network's outputs `[r, O]` for them.
     pub fn prepare(
         &mut self,
         node: Node,
@@ -184,17 +230,20 @@ impl Samples {
                 categorical::entropy_gradient(&self.log_probs, k, &mut self.entropy_gradient);
             }
             (Node::Gaussian { .. }, ActionBuffer::Box { values, .. }) => {
-                fit(&mut self.std, r * k).chunks_exact_mut(k).for_each(|row| {
-                    gaussian::standard_deviation(tail, row);
-                });
+                self.mean.clear();
+                self.log_std.clear();
+                for row in output.chunks_exact(node.outputs()) {
+                    self.mean.extend_from_slice(&row[..k]);
+                    self.log_std.extend_from_slice(if row.len() > k { &row[k..] } else { tail });
+                }
+                gaussian::standard_deviation(&self.log_std, fit(&mut self.std, r * k));
                 let taken = &values[rows.start * k..rows.end * k];
-                gaussian::noise_of(output, &self.std, taken, fit(&mut self.eps, r * k));
+                gaussian::noise_of(&self.mean, &self.std, taken, fit(&mut self.eps, r * k));
                 let [mean, log_std] = &mut self.split;
                 gaussian::score(&self.eps, &self.std, fit(mean, r * k), fit(log_std, r * k));
                 interleave(k, mean, log_std, &mut self.score);
-                fit(log_std, r * k).chunks_exact_mut(k).for_each(|row| row.copy_from_slice(tail));
-                gaussian::log_prob(&self.eps, log_std, k, &mut self.log_prob);
-                gaussian::entropy(log_std, k, &mut self.entropy);
+                gaussian::log_prob(&self.eps, &self.log_std, k, &mut self.log_prob);
+                gaussian::entropy(&self.log_std, k, &mut self.entropy);
                 for row in self.entropy_gradient.chunks_exact_mut(2 * k) {
                     row[..k].fill(0.0);
                     row[k..].fill(1.0);
@@ -202,7 +251,7 @@ impl Samples {
                 self.points.clear();
                 self.points.extend_from_slice(taken);
             }
-            _ => unreachable!("the rollout's action buffer was made by this node"),
+            _ => unreachable!("the rollout's action buffer was made by this node, which has a score"),
         }
     }
 
@@ -252,13 +301,14 @@ impl Samples {
                     relax_estimators::correction(&n, &values[r..], at_z, at_z_tilde, out);
                 }
             }
-            Node::Gaussian { dim } => {
+            Node::Gaussian { dim, .. } => {
                 let n = GaussianNode { eps: &self.eps, std: &self.std };
                 let [mean, log_std] = &mut self.split;
                 let (mean, log_std) = (fit(mean, r * dim), fit(log_std, r * dim));
                 relax_estimators::lax_correction(&n, values, gradients, mean, log_std);
                 interleave(dim, mean, log_std, out);
             }
+            Node::Deterministic { .. } => unreachable!("a deterministic node has no score"),
         }
     }
 
@@ -277,7 +327,7 @@ impl Samples {
                     relax_estimators::relax_adjoint(&n, upstream, &mut alpha[r..], at_z, at_z_tilde);
                 }
             }
-            Node::Gaussian { dim } => {
+            Node::Gaussian { dim, .. } => {
                 let n = GaussianNode { eps: &self.eps, std: &self.std };
                 let [mean, log_std] = &mut self.split;
                 let (mean, log_std) = (fit(mean, r * dim), fit(log_std, r * dim));
@@ -291,6 +341,101 @@ impl Samples {
                 }
                 relax_estimators::lax_adjoint(&n, mean, log_std, alpha, beta);
             }
+            Node::Deterministic { .. } => unreachable!("a deterministic node has no score"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEAN: [f32; 4] = [0.3, -0.2, 1.0, 0.5];
+    const LOG_STD: [f32; 2] = [-0.4, 0.6];
+    const ACTIONS: [f32; 4] = [0.9, -1.5, 0.2, 0.7];
+
+    /// Two rows of a two-dimensional Gaussian, with log σ in the tail or among the outputs.
+    fn samples(state_dependent: bool) -> (Node, Samples) {
+        let node = Node::Gaussian { dim: 2, state_dependent };
+        let with_log_std = |row: &[f32]| [row, &LOG_STD].concat();
+        let output = if state_dependent {
+            MEAN.chunks_exact(2).flat_map(with_log_std).collect()
+        } else {
+            MEAN.to_vec()
+        };
+        let tail: &[f32] = if state_dependent { &[] } else { &LOG_STD };
+        let actions = ActionBuffer::Box { values: ACTIONS.to_vec(), dim: 2 };
+        let mut samples = Samples::default();
+        samples.prepare(node, &output, tail, &actions, 0..2);
+        (node, samples)
+    }
+
+    fn log_prob(mean: &[f64], log_std: &[f64], action: &[f64]) -> f64 {
+        let one = |i: usize| {
+            let e = (action[i] - mean[i]) / log_std[i].exp();
+            -0.5 * e * e - log_std[i] - 0.5 * (2.0 * std::f64::consts::PI).ln()
+        };
+        (0..mean.len()).map(one).sum()
+    }
+
+    #[test]
+    fn a_gaussians_score_is_the_derivative_of_its_log_probability() {
+        for state_dependent in [false, true] {
+            let (node, samples) = samples(state_dependent);
+            assert_eq!((node.width(), node.parameters()), (2, 4));
+            assert_eq!((node.outputs(), node.tail()), if state_dependent { (4, 0) } else { (2, 2) });
+            for row in 0..2 {
+                let pick =
+                    |x: &[f32]| x[2 * row..2 * row + 2].iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+                let (mean, action) = (pick(&MEAN), pick(&ACTIONS));
+                let log_std = LOG_STD.map(f64::from).to_vec();
+                assert!((f64::from(samples.log_prob[row]) - log_prob(&mean, &log_std, &action)).abs() < 1e-5);
+                for i in 0..4 {
+                    let at = |step: f64| {
+                        let (mut mean, mut log_std) = (mean.clone(), log_std.clone());
+                        if i < 2 {
+                            mean[i] += step
+                        } else {
+                            log_std[i - 2] += step
+                        }
+                        log_prob(&mean, &log_std, &action)
+                    };
+                    let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+                    assert!((f64::from(samples.score[4 * row + i]) - slope).abs() < 1e-5);
+                }
+            }
+        }
+    }
+
+    /// The correction is linear in the control variate's value and gradient, and the adjoint is its transpose.
+    #[test]
+    fn the_adjoint_is_the_transpose_of_the_correction() {
+        for state_dependent in [false, true] {
+            let (node, mut samples) = samples(state_dependent);
+            let (value, gradient) = ([0.7, -1.1], [0.3, 0.9, -0.5, 0.2]);
+            let upstream = [0.4, -0.8, 1.2, 0.1, -0.3, 0.6, 0.5, -1.4];
+            let mut b = [0.0; 8];
+            samples.correction(node, &value, &gradient, &mut b);
+            let (mut alpha, mut beta) = ([0.0; 2], [0.0; 4]);
+            samples.adjoint(node, &upstream, &mut alpha, &mut beta);
+            let dot = |x: &[f32], y: &[f32]| -> f32 { x.iter().zip(y).map(|(x, y)| x * y).sum() };
+            // ĝ = A − B: the adjoint's sign is that of −B.
+            let (left, right) = (-dot(&upstream, &b), dot(&alpha, &value) + dot(&beta, &gradient));
+            assert!((left - right).abs() < 1e-5, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn actions_come_from_mean_spread_and_noise() {
+        let rows = 0..1;
+        let mut actions = ActionBuffer::Box { values: vec![0.0; 2], dim: 2 };
+        let node = Node::Gaussian { dim: 2, state_dependent: true };
+        node.act(&[1.0, 2.0, 0.0, 3f32.ln()], &[], &[0.5, -1.0], &mut Vec::new(), &mut actions, rows.clone());
+        assert!(actions.values().iter().zip([1.5, -1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
+        node.greedy(&[1.0, 2.0, 0.0, 0.0], &mut actions, rows.clone());
+        assert_eq!(actions.values(), [1.0, 2.0]);
+        let node = Node::Deterministic { dim: 2 };
+        node.act(&[0.5, 9.0], &[], &[0.1, 0.5], &mut Vec::new(), &mut actions, rows);
+        assert_eq!(actions.values(), [0.5f32.tanh() + 0.1, 1.0]);
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::compute::{Compute, shard_count, shard_rows, sum_into};
 use crate::config::{AgentConfig, LearnerConfig};
+use crate::exploration::Exploration;
 use crate::node::{Node, Samples};
+use crate::normalize::Scaling;
 use crate::rollout::{ActionBuffer, Rollout};
 use crate::{AgentError, networks};
 use relax_envs::EnvRng;
@@ -16,17 +18,67 @@ pub struct ActingPolicy {
     shape: MlpShape,
     node: Node,
     parameters: Vec<f32>,
+    /// The noise of a deterministic node's actions.
+    exploration: Option<Exploration>,
+    /// What is done to observations before the network sees them.
+    scaling: Option<Scaling>,
 }
 
 /// Buffers of one actor, allocated once.
 #[derive(Debug, Default)]
 pub struct ActingScratch {
     workspace: Workspace<f32>,
+    observations: Vec<f32>,
     output: Vec<f32>,
     relaxed: Vec<f32>,
 }
 
 impl ActingPolicy {
+    /// A policy of the network `shape` with these parameters.
+    #[must_use]
+    pub fn new(shape: MlpShape, node: Node, parameters: Vec<f32>) -> Self {
+        Self { shape, node, parameters, exploration: None, scaling: None }
+    }
+
+    /// Takes over parameters of the same network without allocating.
+    pub fn set_parameters(&mut self, parameters: &[f32]) {
+        self.parameters.copy_from_slice(parameters);
+    }
+
+    /// Sets where a deterministic node's noise comes from.
+    pub fn set_exploration(&mut self, exploration: Exploration) {
+        self.exploration = Some(exploration);
+    }
+
+    /// Sets what is done to observations before the network sees them.
+    pub fn set_scaling(&mut self, scaling: &Scaling) {
+        self.scaling.get_or_insert_with(Scaling::default).clone_from(scaling);
+    }
+
+    /// Draws the noise of one action, `[K]`; `process` `[K]` is the state of its slot's exploration process.
+    #[inline]
+    pub fn draw(&self, rng: &mut EnvRng, process: &mut [f32], noise: &mut [f32]) {
+        match &self.exploration {
+            Some(exploration) => exploration.draw(rng, process, noise),
+            None => self.node.draw(rng, noise),
+        }
+    }
+
+    fn forward(&self, observations: &[f32], scratch: &mut ActingScratch, rows: usize) {
+        let ActingScratch { workspace, observations: scaled, output, .. } = scratch;
+        output.resize(rows * self.node.outputs(), 0.0);
+        let observations = match &self.scaling {
+            Some(scaling) => {
+                scaled.clear();
+                scaled.extend_from_slice(observations);
+                scaling.apply(scaled);
+                scaled
+            }
+            None => observations,
+        };
+        self.shape.forward(&self.parameters, observations, workspace, output);
+    }
+
     /// The stochastic node.
     #[must_use]
     pub fn node(&self) -> Node {
@@ -39,7 +91,7 @@ impl ActingPolicy {
         self.shape.input()
     }
 
-    /// Draws actions for observations `[r, D]` from noise `[r, K]` ([`Node::draw`]), into `rows` of `actions`.
+    /// Draws actions for observations `[r, D]` from noise `[r, K]` ([`draw`](Self::draw)), into `rows` of `actions`.
     pub fn act(
         &self,
         observations: &[f32],
@@ -48,8 +100,10 @@ impl ActingPolicy {
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
-        scratch.output.resize(rows.len() * self.node.width(), 0.0);
-        self.shape.forward(&self.parameters, observations, &mut scratch.workspace, &mut scratch.output);
+        if let Some(Exploration::Uniform) = self.exploration {
+            return actions.copy_rows(noise, rows);
+        }
+        self.forward(observations, scratch, rows.len());
         let ActingScratch { output, relaxed, .. } = scratch;
         self.node.act(output, &self.parameters[self.shape.tail()], noise, relaxed, actions, rows);
     }
@@ -62,8 +116,7 @@ impl ActingPolicy {
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
-        scratch.output.resize(rows.len() * self.node.width(), 0.0);
-        self.shape.forward(&self.parameters, observations, &mut scratch.workspace, &mut scratch.output);
+        self.forward(observations, scratch, rows.len());
         self.node.greedy(&scratch.output, actions, rows);
     }
 }
@@ -131,13 +184,18 @@ impl<E: Default + Send> Policy<E> {
         let mut shape = MlpShape::new(
             observation_dim,
             &agent.hidden,
-            node.width(),
+            node.outputs(),
             networks::activation(agent.activation),
         );
         if node.tail() > 0 {
             shape = shape.with_tail("log_std", node.tail());
         }
-        let net = networks::network(shape, 0.01, rng)?;
+        let mut net = networks::network(shape, 0.01, rng)?;
+        if let Node::Gaussian { dim, .. } = node {
+            // The last `dim` numbers of the vector: the tail, or the output layer's biases of the log σ.
+            let start = net.shape().parameter_count() - dim;
+            net.write(|x| x[start..].fill(agent.initial_log_std as f32));
+        }
         let len = net.shape().parameter_count();
         Ok(Self {
             node,
@@ -168,12 +226,12 @@ impl<E: Default + Send> Policy<E> {
     /// A copy to act with.
     #[must_use]
     pub fn snapshot(&self) -> ActingPolicy {
-        ActingPolicy { shape: self.net.shape().clone(), node: self.node, parameters: self.parameters() }
+        ActingPolicy::new(self.net.shape().clone(), self.node, self.parameters())
     }
 
     /// Brings a copy up to date without allocating.
     pub fn refresh(&self, policy: &mut ActingPolicy) {
-        self.net.read(|parameters| policy.parameters.copy_from_slice(parameters));
+        self.net.read(|parameters| policy.set_parameters(parameters));
     }
 
     /// The gradient of −(mean return estimate + `entropy`·entropy) over the batch: sends every shard forward, lets
@@ -194,7 +252,7 @@ impl<E: Default + Send> Policy<E> {
                 let rows_here = shard_rows(i, rows);
                 let observations = observations(batch, &rows_here);
                 ACTIVATIONS.with_borrow_mut(|workspace| {
-                    shard.output.resize(rows_here.len() * node.width(), 0.0);
+                    shard.output.resize(rows_here.len() * node.outputs(), 0.0);
                     shape.forward(parameters, observations, workspace, &mut shard.output);
                     let tail = &parameters[shape.tail()];
                     shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
@@ -249,7 +307,7 @@ impl<E: Default + Send> Policy<E> {
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
-        let (gradient, k, p) = (&self.gradient, node.width(), node.parameters());
+        let (gradient, k, p) = (&self.gradient, node.outputs(), node.parameters());
         compute.each(&mut self.shards, |i, shard| {
             let x = observations(batch, &shard_rows(i, rows));
             ACTIVATIONS.with_borrow_mut(|workspace| {
@@ -297,7 +355,7 @@ impl<E> PolicyShard<E> {
         entropy: f32,
         rows: usize,
     ) {
-        let (k, p, scale) = (node.width(), node.parameters(), -1.0 / rows as f32);
+        let (k, p, scale) = (node.outputs(), node.parameters(), -1.0 / rows as f32);
         self.gradient.clear();
         self.gradient.resize(parameters.len(), 0.0);
         self.d_output.resize(self.output.len(), 0.0);

@@ -43,6 +43,22 @@ impl ActionBuffer {
         }
     }
 
+    /// The numbers of continuous actions, `[rows, dim]`; none for discrete ones.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Self::Discrete(_) => &[],
+            Self::Box { values, .. } => values,
+        }
+    }
+
+    /// Sets `rows` of continuous actions to `from` `[rows, dim]`.
+    pub(crate) fn copy_rows(&mut self, from: &[f32], rows: std::ops::Range<usize>) {
+        if let Self::Box { values, dim } = self {
+            values[rows.start * *dim..rows.end * *dim].copy_from_slice(from);
+        }
+    }
+
     fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
         match (self, other) {
             (Self::Discrete(to), Self::Discrete(from)) => to.extend_from_slice(&from[rows]),

@@ -152,8 +152,9 @@ struct AdamConstants<F> {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn adam<F: Real>(x: &mut [F], g: &[F], first: &mut [F], second: &mut [F], k: &AdamConstants<F>) {
     for (((x, &g), m), v) in x.iter_mut().zip(g).zip(first).zip(second) {
-        *m = k.beta1.fma(*m, k.rest1 * g);
-        *v = k.beta2.fma(*v, k.rest2 * g * g);
+        // A weight behind a dead unit has no gradient, and its moments would decay into the subnormal numbers.
+        *m = k.beta1.fma(*m, k.rest1 * g).flushed();
+        *v = k.beta2.fma(*v, k.rest2 * g * g).flushed();
         *x -= k.step * *m / v.root().fma(k.inverse_root, k.epsilon);
     }
 }

@@ -141,6 +141,17 @@ impl StateDict {
         .ok_or_else(|| mismatch(name, format!("f64[{N}]"), tensor))
     }
 
+    /// The bytes `name`, which must be `len` long.
+    ///
+    /// # Errors
+    /// If there is none of that name, type and length.
+    pub fn u8(&self, name: &str, len: usize) -> Result<&[u8], StateError> {
+        match self.get(name)? {
+            StateTensor::U8(data) if data.len() == len => Ok(data),
+            other => Err(mismatch(name, format!("u8[{len}]"), other)),
+        }
+    }
+
     /// The unsigned integers `name`, of any length.
     ///
     /// # Errors

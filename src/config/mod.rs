@@ -151,8 +151,6 @@ impl Config {
     /// A configuration with every default, for `kind` on the environment `id`.
     #[must_use]
     pub fn new(id: &str, kind: AgentKind) -> Self {
-        let only_kind = toml::Table::from_iter([("kind".to_owned(), agent_name(kind).into())]);
-        let agent = only_kind.try_into().expect("every other key of [agent] has a default");
         Self {
             env: EnvConfig {
                 id: id.to_owned(),
@@ -160,7 +158,7 @@ impl Config {
                 kwargs: Kwargs::new(),
                 wrappers: Vec::new(),
             },
-            agent,
+            agent: AgentConfig::new(kind),
             rollout: RolloutConfig::default(),
             learner: LearnerConfig::default(),
             run: RunConfig::default(),

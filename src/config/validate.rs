@@ -10,6 +10,8 @@ const MAX_WIDTH: usize = 65_536;
 const MAX_LAYERS: usize = 64;
 /// Most environments, steps per rollout and epochs.
 const MAX_COUNT: u64 = 1 << 24;
+/// Most transitions in a replay.
+const MAX_TRANSITIONS: u64 = 1 << 30;
 
 impl Config {
     /// Checks every value's range; [`Config::load`] does this already.
@@ -38,15 +40,32 @@ impl Config {
 
     fn validate_agent(&self) -> Result<(), ConfigError> {
         let agent = &self.agent;
-        for &width in &agent.hidden {
-            if !(1..=MAX_WIDTH).contains(&width) {
-                let found = format!("{:?}", agent.hidden);
-                return Err(refuse("agent.hidden", &found, &format!("widths from 1 to {MAX_WIDTH}")));
+        for (key, hidden) in
+            [("agent.hidden", &*agent.hidden), ("agent.critic_hidden", agent.critic_hidden())]
+        {
+            for &width in hidden {
+                if !(1..=MAX_WIDTH).contains(&width) {
+                    return Err(refuse(
+                        key,
+                        &format!("{hidden:?}"),
+                        &format!("widths from 1 to {MAX_WIDTH}"),
+                    ));
+                }
+            }
+            if hidden.len() > MAX_LAYERS {
+                let found = format!("{} layers", hidden.len());
+                return Err(refuse(key, &found, &format!("at most {MAX_LAYERS} layers")));
             }
         }
-        if agent.hidden.len() > MAX_LAYERS {
-            let found = format!("{} layers", agent.hidden.len());
-            return Err(refuse("agent.hidden", &found, &format!("at most {MAX_LAYERS} layers")));
+        finite("agent.initial_log_std", agent.initial_log_std, "a finite number")?;
+        let exploration = &agent.exploration;
+        if !(exploration.std.is_finite() && exploration.std >= 0.0) {
+            let found = format!("{:?}", exploration.std);
+            return Err(refuse("agent.exploration.std", &found, "a finite number, 0 or more"));
+        }
+        if !(0.0..=1.0).contains(&exploration.theta) {
+            let found = format!("{:?}", exploration.theta);
+            return Err(refuse("agent.exploration.theta", &found, "a number from 0 to 1"));
         }
         if let Gain::Fixed(gain) = agent.gain {
             finite("agent.gain", gain, "\"adaptive\" or a finite number")?;
@@ -85,10 +104,20 @@ impl Config {
             ("learner.entropy", learner.entropy),
             ("learner.max_grad_norm", learner.max_grad_norm),
             ("learner.critic_max_grad_norm", learner.critic_max_grad_norm),
+            ("learner.replay.updates_per_step", learner.replay.updates_per_step),
+            ("learner.critic.td", learner.critic.td),
+            ("learner.critic.variance", learner.critic.variance),
         ] {
             if !(number.is_finite() && number >= 0.0) {
                 return Err(refuse(key, &format!("{number:?}"), "a finite number, 0 or more"));
             }
+        }
+        let replay = &learner.replay;
+        within("learner.replay.capacity", replay.capacity as u64, 1, MAX_TRANSITIONS)?;
+        within("learner.replay.batch_size", replay.batch_size as u64, 1, MAX_COUNT)?;
+        within("learner.replay.warm_up_steps", replay.warm_up_steps, 0, i64::MAX as u64)?;
+        if !(replay.tau > 0.0 && replay.tau <= 1.0) {
+            return Err(refuse("learner.replay.tau", &format!("{:?}", replay.tau), "above 0 and at most 1"));
         }
         within("learner.value_epochs", learner.value_epochs as u64, 0, MAX_COUNT)?;
         within("learner.control_variate_epochs", learner.control_variate_epochs as u64, 0, MAX_COUNT)
@@ -136,6 +165,14 @@ mod tests {
             ("agent.hidden=[64, 0]", "1 to 65536"),
             ("agent.hidden=[65537]", "1 to 65536"),
             ("agent.gain=inf", "adaptive"),
+            ("agent.critic_hidden=[0]", "1 to 65536"),
+            ("agent.initial_log_std=nan", "finite"),
+            ("agent.exploration.std=-1", "0 or more"),
+            ("agent.exploration.theta=2", "from 0 to 1"),
+            ("learner.replay.capacity=0", "from 1"),
+            ("learner.replay.tau=0", "above 0"),
+            ("learner.replay.updates_per_step=nan", "0 or more"),
+            ("learner.critic.td=-1", "0 or more"),
             ("env.id=''", "relax envs list"),
             ("env.max_episode_steps=0", "from 1"),
         ] {

@@ -1,6 +1,6 @@
 //! One actor: some slots of the environment, the random streams behind their actions, and the loop that fills a rollout.
 
-use relax_agents::{ActingPolicy, ActingScratch, Episode, Node, Rollout, role};
+use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Episode, Node, Rollout, role};
 use relax_envs::{EnvError, EnvRng, MakeOptions, NativeVecEnv, StepBuffers, VecEnv, VecEnvState};
 use relax_nn::{StateDict, StateError, StateTensor};
 
@@ -42,6 +42,9 @@ pub(crate) struct Actor {
     node: Node,
     greedy: bool,
     streams: Vec<EnvRng>,
+    /// State of each slot's exploration process, `[slots, K]`; 0 unless the policy explores with one.
+    processes: Vec<f32>,
+    range: ActionRange,
     buffers: StepBuffers,
     /// Sum of the rewards of each slot's running episode, and its steps.
     totals: Vec<f64>,
@@ -82,11 +85,13 @@ impl Actor {
         let mut buffers = StepBuffers::new(slots, env.observation_dim());
         env.reset(&seeds, &mut buffers.observations).map_err(|error| global(error, first))?;
         Ok(Self {
+            range: ActionRange::new(env.action_space()),
             env,
             first,
             node,
             greedy,
             streams: (0..slots).map(|slot| stream(names.actions, slot)).collect(),
+            processes: vec![0.0; slots * node.width()],
             buffers,
             totals: vec![0.0; slots],
             lengths: vec![0; slots],
@@ -147,12 +152,15 @@ impl Actor {
         } else {
             let noise = &mut rollout.noise[rows.start * k..];
             for (&slot, noise) in self.active.iter().zip(noise.chunks_exact_mut(k)) {
-                self.node.draw(&mut self.streams[slot as usize], noise);
+                let slot = slot as usize;
+                let process = &mut self.processes[slot * k..(slot + 1) * k];
+                policy.draw(&mut self.streams[slot], process, noise);
             }
             policy.act(observations, noise, &mut self.scratch, &mut rollout.actions, rows.clone());
         }
+        let executed = self.range.execute(self.node, &rollout.actions, rows.clone());
         self.env
-            .step(&self.active, rollout.actions.rows(rows.clone()), &mut self.buffers)
+            .step(&self.active, executed, &mut self.buffers)
             .map_err(|error| global(error, self.first))?;
 
         let level = (rollout.levels.len() - 1) as u32;
@@ -176,6 +184,7 @@ impl Actor {
                     terminated,
                 });
                 (self.totals[at], self.lengths[at]) = (0.0, 0);
+                self.processes[at * k..(at + 1) * k].fill(0.0);
             }
             if truncated && !terminated {
                 rollout.truncated_rows.push(row as u32);
@@ -192,6 +201,7 @@ impl Actor {
         ActorState {
             envs: self.env.save_state().ok(),
             streams: self.streams.iter().flat_map(EnvRng::state).collect(),
+            processes: self.processes.clone(),
             observations: self.buffers.observations.clone(),
             totals: self.totals.clone(),
             lengths: self.lengths.iter().map(|&length| u64::from(length)).collect(),
@@ -214,6 +224,7 @@ impl Actor {
         }
         let Some(envs) = &state.envs else { return Ok(()) };
         if state.observations.len() != self.buffers.observations.len()
+            || state.processes.len() != self.processes.len()
             || state.totals.len() != slots
             || state.lengths.len() != slots
         {
@@ -221,6 +232,7 @@ impl Actor {
         }
         self.env.load_state(envs).map_err(|error| refuse(global(error, self.first).to_string()))?;
         self.buffers.observations.copy_from_slice(&state.observations);
+        self.processes.copy_from_slice(&state.processes);
         self.totals.copy_from_slice(&state.totals);
         self.lengths.iter_mut().zip(&state.lengths).for_each(|(to, &from)| *to = from as u32);
         Ok(())
@@ -242,6 +254,7 @@ fn global(error: EnvError, first: usize) -> EnvError {
 pub(crate) struct ActorState {
     envs: Option<VecEnvState>,
     streams: Vec<u64>,
+    processes: Vec<f32>,
     observations: Vec<f32>,
     totals: Vec<f64>,
     lengths: Vec<u64>,
@@ -261,6 +274,7 @@ impl ActorState {
             _ => None,
         };
         self.streams.extend(other.streams);
+        self.processes.extend(other.processes);
         self.observations.extend(other.observations);
         self.totals.extend(other.totals);
         self.lengths.extend(other.lengths);
@@ -279,6 +293,7 @@ impl ActorState {
         Self {
             envs,
             streams: cut(&self.streams, slots, &part),
+            processes: cut(&self.processes, slots, &part),
             observations: cut(&self.observations, slots, &part),
             totals: cut(&self.totals, slots, &part),
             lengths: cut(&self.lengths, slots, &part),
@@ -297,13 +312,19 @@ impl ActorState {
             state.insert("environment_streams", StateTensor::U64(envs.rng.clone()));
         }
         state.insert("action_streams", StateTensor::U64(self.streams.clone()));
+        state.insert_f32("exploration", &self.processes);
         state.insert_f32("observations", &self.observations);
         state.insert("totals", StateTensor::F64(self.totals.clone()));
         state.insert("lengths", StateTensor::U64(self.lengths.clone()));
         state
     }
 
-    pub fn from_state(state: &StateDict, slots: usize, dim: usize) -> Result<Self, StateError> {
+    pub fn from_state(
+        state: &StateDict,
+        slots: usize,
+        dim: usize,
+        noise_dim: usize,
+    ) -> Result<Self, StateError> {
         let envs = match state.get("environments") {
             Ok(_) => {
                 let (envs, rng) = (state.f64("environments")?, state.u64("environment_streams")?);
@@ -321,6 +342,7 @@ impl ActorState {
         Ok(Self {
             envs,
             streams: state.u64("action_streams")?.to_vec(),
+            processes: state.f32("exploration", slots * noise_dim)?.to_vec(),
             observations: state.f32("observations", slots * dim)?.to_vec(),
             totals: state.f64("totals")?.to_vec(),
             lengths: state.u64("lengths")?.to_vec(),

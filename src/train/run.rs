@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use relax_agents::config::AgentKind;
-use relax_agents::{Agent, Compute, Metrics, Node, Rollout, make_agent};
+use relax_agents::{Agent, Compute, Metrics, Rollout, make_agent};
 use relax_envs::WrapperConfig;
 use relax_nn::{StateDict, StateTensor};
 
@@ -47,7 +47,6 @@ impl Parts {
         }
         let (slots, seed) = (config.rollout.envs, config.run.seed);
         let env = make_env(&config.env, 1).map_err(|error| bad(error.to_string()))?;
-        let node = Node::for_space(env.action_space()).map_err(|error| bad(error.to_string()))?;
         let (observations, actions) = (env.observation_space(), env.action_space());
         if config.agent.kind == AgentKind::Reinforce && config.rollout.mode != RolloutMode::Episodes {
             return Err(bad("agent.kind = \"reinforce\" learns from whole episodes".into())
@@ -55,6 +54,7 @@ impl Parts {
         }
         let agent = make_agent(&config.agent, &config.learner, observations, actions, seed)
             .map_err(|error| bad(error.to_string()))?;
+        let node = agent.acting_policy().node();
         let count = config.rollout.workers.clamp(1, slots);
         let mut actors = Vec::with_capacity(count);
         for i in 0..count {
@@ -115,7 +115,8 @@ impl Run {
                 .with_hint("a run resumes with the configuration it was started with")
         };
         let dim = parts.actors[0].env().observation_dim();
-        let actors = ActorState::from_state(&state.subset("actors"), config.rollout.envs, dim)
+        let noise_dim = parts.agent.acting_policy().node().width();
+        let actors = ActorState::from_state(&state.subset("actors"), config.rollout.envs, dim, noise_dim)
             .map_err(|error| misfit(&error))?;
         let [updates, env_steps] = state.u64_array("counters").map_err(|error| misfit(&error))?;
         let positions = state.u64_array("log_positions").map_err(|error| misfit(&error))?;

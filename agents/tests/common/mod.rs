@@ -329,7 +329,7 @@ fn level(
     batch.levels.push(rows.end);
     match node {
         Node::Categorical { .. } => choices(batch)[rows].to_vec(),
-        Node::Gaussian { .. } => Vec::new(),
+        Node::Gaussian { .. } | Node::Deterministic { .. } => Vec::new(),
     }
 }
 

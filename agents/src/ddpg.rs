@@ -1,0 +1,163 @@
+//! Deep deterministic policy gradient: a critic Q(s, a) learned from replayed experience, and an actor that climbs it.
+//!
+//! ```text
+//! critic   ½ mean (Q(s, a) − y)²,  y = r + γ Q'(s', μ'(s'))        primes: target networks; y = r where s' is terminal
+//! actor    −mean Q(s, μ(s)),       gradient −mean ∇_aQ(s, μ(s)) ∂μ/∂θ
+//! ```
+//! Lillicrap et al. 2016, algorithm 1. Actions are in [−1, 1] here, tanh of the actor's output, and are stretched to the
+//! action space on their way into the environment. Deviations from the paper, each of them common since: the action enters
+//! the critic at its first layer; orthogonal initial weights; no weight decay and no batch normalisation; Gaussian
+//! exploration by default (the Ornstein–Uhlenbeck process is `agent.exploration.process`); the first steps are uniformly
+//! random; a truncated episode is bootstrapped. The gradient steps of a rollout come after it: with
+//! `rollout.envs = rollout.steps = 1` that is the paper's one step, one update.
+
+use crate::config::{AgentConfig, LearnerConfig};
+use crate::exploration::Exploration;
+use crate::node::Node;
+use crate::policy::ActingPolicy;
+use crate::q_critic::QCritic;
+use crate::replay::{Minibatch, Replay};
+use crate::target_network::TargetNetwork;
+use crate::{Agent, AgentError, Compute, Metrics, Rollout, networks, role};
+use relax_envs::EnvRng;
+use relax_nn::{Activation, MlpShape, StateDict, StateTensor, Workspace};
+
+/// The DDPG agent.
+pub struct Ddpg {
+    learner: LearnerConfig,
+    exploration: Exploration,
+    actor: TargetNetwork,
+    critic: QCritic,
+    replay: Replay,
+    /// Draws the minibatches.
+    rng: EnvRng,
+    env_steps: u64,
+    updates: u64,
+    minibatch: Minibatch,
+    workspace: Workspace<f32>,
+    /// `[B, K]`: actions, the critic's gradient by them, and zeros.
+    actions: Vec<f32>,
+    gradient: Vec<f32>,
+    zeros: Vec<f32>,
+}
+
+impl Ddpg {
+    /// A fresh agent for observations of `observation_dim` numbers and actions of `action_dim`.
+    #[must_use]
+    pub fn new(
+        observation_dim: usize,
+        action_dim: usize,
+        agent: &AgentConfig,
+        learner: &LearnerConfig,
+        seed: u64,
+    ) -> Self {
+        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        let activation = networks::activation(agent.activation);
+        let shape = MlpShape::new(observation_dim, &agent.hidden, action_dim, activation);
+        let size = learner.replay.batch_size * action_dim;
+        Self {
+            exploration: Exploration::new(&agent.exploration),
+            actor: TargetNetwork::new(shape, 0.01, learner.optimizer, &mut rng(0)),
+            critic: QCritic::new(observation_dim, action_dim, agent, learner, &mut rng(1)),
+            replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
+            rng: EnvRng::from_seed_sequence(seed, &[role::REPLAY]),
+            env_steps: 0,
+            updates: 0,
+            minibatch: Minibatch::default(),
+            workspace: Workspace::new(),
+            actions: vec![0.0; size],
+            gradient: vec![0.0; size],
+            zeros: vec![0.0; size],
+            learner: learner.clone(),
+        }
+    }
+
+    /// One gradient step of both networks on a fresh minibatch.
+    fn update(&mut self, progress: f64, metrics: &mut Metrics) -> Result<(), AgentError> {
+        let Self { learner, actor, critic, minibatch, workspace, actions, gradient, zeros, .. } = self;
+        let (replay, rate) = (&learner.replay, |rate| learner.annealed(rate, progress));
+        self.replay.sample(replay.batch_size, &mut self.rng, minibatch);
+
+        actor.shape.forward(&actor.target, &minibatch.next_observations, workspace, actions);
+        Activation::Tanh.add_bias_and_activate(actions, zeros);
+        metrics.value_loss = critic.add_td_gradient(minibatch, actions, learner.gamma as f32, 1.0);
+        critic.net.step(
+            rate(learner.value_learning_rate),
+            learner.critic_max_grad_norm,
+            "critic's gradient",
+        )?;
+
+        actor.shape.forward(&actor.parameters, &minibatch.observations, workspace, actions);
+        Activation::Tanh.add_bias_and_activate(actions, zeros);
+        metrics.policy_loss = -critic.action_gradient(&minibatch.observations, actions, gradient);
+        gradient.iter_mut().for_each(|g| *g /= -(replay.batch_size as f32));
+        Activation::Tanh.multiply_by_slope(gradient, actions);
+        let x = &minibatch.observations;
+        actor.shape.reverse(&actor.parameters, x, workspace, gradient, &mut actor.gradient, None);
+        metrics.learning_rate = rate(learner.learning_rate);
+        metrics.policy_gradient_norm =
+            actor.step(metrics.learning_rate, learner.max_grad_norm, "policy gradient")?;
+
+        actor.follow(replay.tau as f32);
+        critic.net.follow(replay.tau as f32);
+        Ok(())
+    }
+}
+
+impl Agent for Ddpg {
+    fn acting_policy(&self) -> ActingPolicy {
+        let node = Node::Deterministic { dim: self.actor.shape.output() };
+        let mut policy = ActingPolicy::new(self.actor.shape.clone(), node, self.actor.parameters.clone());
+        self.refresh(&mut policy);
+        policy
+    }
+
+    fn refresh(&self, policy: &mut ActingPolicy) {
+        policy.set_parameters(&self.actor.parameters);
+        let warming_up = self.env_steps < self.learner.replay.warm_up_steps;
+        policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
+    }
+
+    /// Stores the batch and takes all gradient steps that are due: actor and critic learn together.
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        _: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        self.replay.extend(batch);
+        self.env_steps += batch.rows() as u64;
+        let due = self.learner.replay.updates_due(self.env_steps);
+        while self.updates < due {
+            self.update(progress, metrics)?;
+            self.updates += 1;
+        }
+        Ok(())
+    }
+
+    fn fit_critics(&mut self, _: &Rollout, _: f64, _: &Compute, _: &mut Metrics) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_all("actor", self.actor.state());
+        state.insert_all("critic", self.critic.net.state());
+        state.insert_all("replay", self.replay.state());
+        state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
+        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        state
+    }
+
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let [env_steps, updates] = state.u64_array("counters")?;
+        let rng = EnvRng::from_state(state.u64_array("replay_stream")?);
+        self.actor.restore(&state.subset("actor"))?;
+        self.critic.net.restore(&state.subset("critic"))?;
+        self.replay.restore(&state.subset("replay"))?;
+        self.rng = rng.map_err(|error| AgentError::Config(error.to_string()))?;
+        (self.env_steps, self.updates) = (env_steps, updates);
+        Ok(())
+    }
+}

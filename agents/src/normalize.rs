@@ -1,0 +1,317 @@
+//! Running normalisation of observations and rewards, around any on-policy agent.
+//!
+//! The learner owns the statistics and merges every batch into them, in slot order, after the policy's step; the actors get
+//! a copy with the policy ([`Scaling`]), so that a batch is learned from with the very numbers it was acted with. Nothing is
+//! merged in evaluation.
+
+use crate::config::LearnerConfig;
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout};
+use relax_nn::{StateDict, StateTensor};
+
+/// Normalised observations are cut off here.
+const CLIP: f32 = 10.0;
+/// Added to variances.
+const EPSILON: f64 = 1e-8;
+
+/// Mean and variance of a stream of vectors, merged batch by batch (Chan, Golub & LeVeque 1983).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningMoments {
+    count: f64,
+    mean: Vec<f64>,
+    /// Σ (x − mean)².
+    squares: Vec<f64>,
+}
+
+impl RunningMoments {
+    /// Of nothing yet, for vectors of `dim` numbers.
+    #[must_use]
+    pub fn new(dim: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; dim], squares: vec![0.0; dim] }
+    }
+
+    /// Merges the rows of `batch` `[rows, dim]`.
+    pub fn merge(&mut self, batch: &[f32]) {
+        let dim = self.mean.len();
+        let rows = (batch.len() / dim) as f64;
+        if rows == 0.0 {
+            return;
+        }
+        let total = self.count + rows;
+        for i in 0..dim {
+            let column = || batch.iter().skip(i).step_by(dim).map(|&x| f64::from(x));
+            let mean = column().sum::<f64>() / rows;
+            let squares: f64 = column().map(|x| (x - mean).powi(2)).sum();
+            let delta = mean - self.mean[i];
+            self.squares[i] += squares + delta * delta * self.count * rows / total;
+            self.mean[i] += delta * rows / total;
+        }
+        self.count = total;
+    }
+
+    /// Standard deviation of number `i`; 1 before anything was seen.
+    #[must_use]
+    pub fn std(&self, i: usize) -> f64 {
+        if self.count > 0.0 { (self.squares[i] / self.count + EPSILON).sqrt() } else { 1.0 }
+    }
+
+    /// Count, means and sums of squares.
+    fn state(&self) -> StateTensor {
+        let numbers = std::iter::once(self.count).chain(self.mean.iter().copied());
+        StateTensor::F64(numbers.chain(self.squares.iter().copied()).collect())
+    }
+
+    fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), AgentError> {
+        let (numbers, dim) = (state.f64(name)?, self.mean.len());
+        let [count, rest @ ..] = numbers else { return Err(misfit(name)) };
+        if rest.len() != 2 * dim {
+            return Err(misfit(name));
+        }
+        self.count = *count;
+        self.mean.copy_from_slice(&rest[..dim]);
+        self.squares.copy_from_slice(&rest[dim..]);
+        Ok(())
+    }
+}
+
+fn misfit(name: &str) -> AgentError {
+    AgentError::Config(format!("the checkpoint's {name} statistics are of another size than this run's"))
+}
+
+/// What is done to an observation: (x − mean)/std, cut off at ±10.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scaling {
+    mean: Vec<f32>,
+    inverse_std: Vec<f32>,
+}
+
+impl Scaling {
+    fn set(&mut self, moments: &RunningMoments) {
+        self.mean.clear();
+        self.mean.extend(moments.mean.iter().map(|&m| m as f32));
+        self.inverse_std.clear();
+        self.inverse_std.extend((0..moments.mean.len()).map(|i| (1.0 / moments.std(i)) as f32));
+    }
+
+    /// Scales observations `[rows, dim]` in place.
+    pub fn apply(&self, observations: &mut [f32]) {
+        for row in observations.chunks_exact_mut(self.mean.len()) {
+            for ((x, m), s) in row.iter_mut().zip(&self.mean).zip(&self.inverse_std) {
+                *x = ((*x - m) * s).clamp(-CLIP, CLIP);
+            }
+        }
+    }
+}
+
+/// An agent that sees normalised batches.
+pub struct Normalized {
+    inner: Box<dyn Agent>,
+    observations: Option<RunningMoments>,
+    rewards: Option<RewardMoments>,
+    scaling: Scaling,
+    /// The batch as `inner` sees it.
+    batch: Option<Rollout>,
+}
+
+/// Statistics of the discounted return that runs along in each slot.
+#[derive(Debug, Clone, PartialEq)]
+struct RewardMoments {
+    gamma: f64,
+    running: Vec<f64>,
+    moments: RunningMoments,
+    scratch: Vec<f32>,
+}
+
+impl RewardMoments {
+    fn merge(&mut self, batch: &Rollout) {
+        self.running.resize(batch.slots(), 0.0);
+        self.scratch.clear();
+        for row in 0..batch.rows() {
+            let running = &mut self.running[batch.slot[row] as usize];
+            *running = self.gamma * *running + f64::from(batch.rewards[row]);
+            self.scratch.push(*running as f32);
+            if batch.terminated[row] || batch.truncated[row] {
+                *running = 0.0;
+            }
+        }
+        self.moments.merge(&self.scratch);
+    }
+}
+
+impl Normalized {
+    /// `inner` as it is, or with the normalisation that the configuration asks for around it.
+    #[must_use]
+    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, learner: &LearnerConfig) -> Box<dyn Agent> {
+        if !(learner.normalize_observations || learner.normalize_rewards) {
+            return inner;
+        }
+        let mut this = Self {
+            inner,
+            observations: learner.normalize_observations.then(|| RunningMoments::new(observation_dim)),
+            rewards: learner.normalize_rewards.then(|| RewardMoments {
+                gamma: learner.gamma,
+                running: Vec::new(),
+                moments: RunningMoments::new(1),
+                scratch: Vec::new(),
+            }),
+            scaling: Scaling::default(),
+            batch: None,
+        };
+        this.rescale();
+        Box::new(this)
+    }
+
+    fn rescale(&mut self) {
+        if let Some(moments) = &self.observations {
+            self.scaling.set(moments);
+        }
+    }
+
+    /// Fills `self.batch` from `batch` with the statistics that it was acted with.
+    fn normalize(&mut self, batch: &Rollout) {
+        let own = self.batch.get_or_insert_with(|| {
+            Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
+        });
+        own.merge(std::iter::once(batch));
+        if self.observations.is_some() {
+            self.scaling.apply(&mut own.observations);
+            self.scaling.apply(&mut own.final_observations);
+            self.scaling.apply(&mut own.next_observations);
+        }
+        if let Some(rewards) = &mut self.rewards {
+            // Merged before use in the first batch only, where it is one positive factor for the whole of it: without it
+            // the critic would first be fitted to returns of another size. Later factors do not depend on the batch.
+            let first = rewards.moments.count == 0.0;
+            if first {
+                rewards.merge(batch);
+            }
+            let scale = (1.0 / rewards.moments.std(0)) as f32;
+            own.rewards.iter_mut().for_each(|r| *r *= scale);
+            if !first {
+                rewards.merge(batch);
+            }
+        }
+    }
+}
+
+impl Agent for Normalized {
+    fn acting_policy(&self) -> ActingPolicy {
+        let mut policy = self.inner.acting_policy();
+        if self.observations.is_some() {
+            policy.set_scaling(&self.scaling);
+        }
+        policy
+    }
+
+    fn refresh(&self, policy: &mut ActingPolicy) {
+        self.inner.refresh(policy);
+        if self.observations.is_some() {
+            policy.set_scaling(&self.scaling);
+        }
+    }
+
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        self.normalize(batch);
+        if let Some(own) = &self.batch {
+            self.inner.improve_policy(own, progress, compute, metrics)?;
+        }
+        if let Some(moments) = &mut self.observations {
+            moments.merge(&batch.observations);
+        }
+        self.rescale();
+        Ok(())
+    }
+
+    fn fit_critics(
+        &mut self,
+        _: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        match &self.batch {
+            Some(own) => self.inner.fit_critics(own, progress, compute, metrics),
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = self.inner.state();
+        if let Some(moments) = &self.observations {
+            state.insert("normalizer.observations", moments.state());
+        }
+        if let Some(rewards) = &self.rewards {
+            state.insert("normalizer.rewards", rewards.moments.state());
+            state.insert("normalizer.running_returns", StateTensor::F64(rewards.running.clone()));
+        }
+        state
+    }
+
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        self.inner.restore(state)?;
+        if let Some(moments) = &mut self.observations {
+            moments.restore("normalizer.observations", state)?;
+        }
+        if let Some(rewards) = &mut self.rewards {
+            rewards.moments.restore("normalizer.rewards", state)?;
+            rewards.running = state.f64("normalizer.running_returns")?.to_vec();
+        }
+        self.rescale();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merged_batches_have_the_moments_of_the_whole() {
+        let x: Vec<f32> = (0..60).map(|i| ((i * 37 % 61) as f32).sin() * 3.0 + 100.0).collect();
+        let mut whole = RunningMoments::new(2);
+        whole.merge(&x);
+        let mut parts = RunningMoments::new(2);
+        for part in [&x[..2], &x[2..30], &x[30..30], &x[30..]] {
+            parts.merge(part);
+        }
+        for i in 0..2 {
+            let column: Vec<f64> = x.iter().skip(i).step_by(2).map(|&x| f64::from(x)).collect();
+            let mean = column.iter().sum::<f64>() / 30.0;
+            let std = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 30.0).sqrt();
+            for moments in [&whole, &parts] {
+                assert!((moments.mean[i] - mean).abs() < 1e-9);
+                assert!((moments.std(i) - std).abs() < 1e-8);
+            }
+        }
+        let (mut scaling, mut y) = (Scaling::default(), x);
+        scaling.set(&whole);
+        scaling.apply(&mut y);
+        let mut after = RunningMoments::new(2);
+        after.merge(&y);
+        assert!(after.mean.iter().all(|m| m.abs() < 1e-4) && (after.std(0) - 1.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_running_return_is_discounted_and_ends_with_its_episode() {
+        let mut rollout = Rollout::new(1, 1, 1, crate::ActionBuffer::Discrete(vec![0; 3]));
+        rollout.levels = vec![0, 1, 2, 3];
+        rollout.slot = vec![0; 3];
+        rollout.rewards = vec![1.0, 2.0, 4.0];
+        rollout.terminated = vec![false, true, false];
+        rollout.truncated = vec![false; 3];
+        let mut rewards = RewardMoments {
+            gamma: 0.5,
+            running: Vec::new(),
+            moments: RunningMoments::new(1),
+            scratch: Vec::new(),
+        };
+        rewards.merge(&rollout);
+        assert_eq!(rewards.scratch, [1.0, 2.5, 4.0]);
+        assert_eq!(rewards.running, [4.0]);
+    }
+}

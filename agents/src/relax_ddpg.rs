@@ -1,0 +1,264 @@
+//! The unbiased, adaptive counterpart of DDPG: an on-policy gradient whose control variate is a critic Q(s, a) learned from
+//! replayed experience.
+//!
+//! Estimator at the Gaussian's parameters, for the executed, unclipped action a = μ + σε, written for μ:
+//!
+//! ```text
+//! ĝ = A − η·B,   A = (ε/σ)(R̂ − V(s))                               (A2C's estimator)
+//!                B = (ε/σ)(Q(s, a) − V(s)) − ∇_aQ(s, a)              (E[B] = 0)
+//! η = 1:         ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                 (LAX with c = Q)
+//! ```
+//! ∇_aQ is DDPG's actor gradient, taken at the sampled action; the term before it removes its bias, for any Q that has not
+//! seen the batch. `agent.correction = false` leaves that term out: ĝ = ∇_aQ alone, which is SVG(0) (Heess et al. 2015),
+//! biased by what is wrong with Q.
+//!
+//! LAX: Grathwohl et al. 2018, eq. 7; Q-Prop (Gu et al. 2017) is the same idea with Q linearised at μ. Deviations from DDPG:
+//! the policy's batches are on-policy, so only Q learns from replay; y = r + γ Q'(s', a') with a' drawn from the current
+//! policy, which needs no target actor. The gain η is estimated from earlier batches; with η = 0 this is A2C.
+
+use crate::config::{AgentConfig, Gain, LearnerConfig};
+use crate::control_variate::ControlVariateShard;
+use crate::critic::Critic;
+use crate::node::Node;
+use crate::policy::{ActingPolicy, ActingScratch, Policy, PolicyShard};
+use crate::q_critic::QCritic;
+use crate::replay::{Minibatch, Replay};
+use crate::{ActionBuffer, Agent, AgentError, Compute, Metrics, Rollout, role};
+use relax_envs::EnvRng;
+use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
+use relax_nn::{StateDict, StateTensor};
+
+/// How fast the adaptive gain forgets earlier batches.
+const GAIN_DECAY: f64 = 0.95;
+
+/// The RELAX-DDPG agent.
+pub struct RelaxDdpg {
+    agent: AgentConfig,
+    learner: LearnerConfig,
+    policy: Policy<ControlVariateShard>,
+    critic: Critic,
+    q: QCritic,
+    gain: AdaptiveGain,
+    replay: Replay,
+    /// Draws the minibatches, and the noise of the actions a'.
+    rngs: [EnvRng; 2],
+    env_steps: u64,
+    updates: u64,
+    minibatch: Minibatch,
+    /// The policy as of now, and what it does after the minibatch.
+    current: ActingPolicy,
+    scratch: ActingScratch,
+    noise: Vec<f32>,
+    next_actions: ActionBuffer,
+}
+
+impl RelaxDdpg {
+    /// A fresh agent for observations of `observation_dim` numbers.
+    ///
+    /// # Errors
+    /// If the actions are not continuous or a network cannot be made.
+    pub fn new(
+        observation_dim: usize,
+        node: Node,
+        agent: &AgentConfig,
+        learner: &LearnerConfig,
+        seed: u64,
+    ) -> Result<Self, AgentError> {
+        if !matches!(node, Node::Gaussian { .. }) {
+            let message = "agent.kind = \"relax-ddpg\" acts in Box spaces; \"relax-a2c\" and \"a2c\" also in Discrete ones";
+            return Err(AgentError::Config(message.into()));
+        }
+        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        let policy = Policy::new(observation_dim, node, agent, learner, &mut rng(0))?;
+        Ok(Self {
+            current: policy.snapshot(),
+            policy,
+            critic: Critic::new(observation_dim, agent, learner, &mut rng(1))?,
+            q: QCritic::new(observation_dim, node.width(), agent, learner, &mut rng(2)),
+            gain: AdaptiveGain::new(GAIN_DECAY)?,
+            replay: Replay::new(learner.replay.capacity, observation_dim, node.width()),
+            rngs: [role::REPLAY, role::NEXT_ACTIONS].map(|role| EnvRng::from_seed_sequence(seed, &[role])),
+            env_steps: 0,
+            updates: 0,
+            minibatch: Minibatch::default(),
+            scratch: ActingScratch::default(),
+            noise: vec![0.0; learner.replay.batch_size * node.width()],
+            next_actions: node.action_buffer(),
+            agent: agent.clone(),
+            learner: learner.clone(),
+        })
+    }
+
+    /// The multiple of B that enters this batch's ĝ, known before the batch was drawn.
+    fn gain(&self) -> f64 {
+        match self.agent.gain {
+            Gain::Named(_) => self.gain.gain(),
+            Gain::Fixed(gain) => gain,
+        }
+    }
+
+    /// One gradient step of Q: a weighted sum of the temporal-difference error on a fresh minibatch and of the variance on
+    /// the newest batch. Returns the TD loss and the mean ‖A − B‖².
+    fn update(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+    ) -> Result<(f64, f64), AgentError> {
+        let (mut td, mut variance) = (f64::NAN, f64::NAN);
+        let (weights, size) = (&self.learner.critic, self.learner.replay.batch_size);
+        if weights.td > 0.0 {
+            self.replay.sample(size, &mut self.rngs[0], &mut self.minibatch);
+            self.policy.node().draw(&mut self.rngs[1], &mut self.noise);
+            self.next_actions.resize(size);
+            self.current.act(
+                &self.minibatch.next_observations,
+                &self.noise,
+                &mut self.scratch,
+                &mut self.next_actions,
+                0..size,
+            );
+            let (gamma, weight) = (self.learner.gamma as f32, weights.td as f32);
+            td = self.q.add_td_gradient(&self.minibatch, self.next_actions.values(), gamma, weight);
+        }
+        if weights.variance > 0.0 {
+            variance = self.add_variance_gradient(batch, compute, self.learner.critic.variance as f32);
+        }
+        let rate = self.learner.annealed(self.learner.control_variate_learning_rate, progress);
+        self.q.net.step(rate, self.learner.critic_max_grad_norm, "control variate's gradient")?;
+        self.q.net.follow(self.learner.replay.tau as f32);
+        Ok((td, variance))
+    }
+
+    /// Adds to Q's gradient that of `weight`·mean ‖A − B‖² over the batch, and returns the mean.
+    fn add_variance_gradient(&mut self, batch: &Rollout, compute: &Compute, weight: f32) -> f64 {
+        let (node, rows) = (self.policy.node(), batch.rows());
+        let (net, values) = (&mut self.q.net, self.critic.values());
+        let (shape, parameters) = (&net.shape, &net.parameters);
+        compute.each(self.policy.shards_mut(), |i, shard| {
+            let baseline = &values[crate::compute::shard_rows(i, rows)];
+            shard.correct_beyond(node, shape, parameters, baseline);
+            combine(&shard.extra.a, &shard.extra.b, 1.0, &mut shard.estimate);
+            shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+            let PolicyShard { samples, estimate, extra, .. } = shard;
+            extra.differentiate(shape, parameters, 2.0 * weight / rows as f32, estimate, |q, alpha, beta| {
+                samples.adjoint(node, q, alpha, beta);
+            });
+        });
+        let mut total = 0.0;
+        for shard in self.policy.shards_mut() {
+            total += shard.sums.squared_norm;
+            net.gradient.iter_mut().zip(&shard.extra.parameter_gradient).for_each(|(g, x)| *g += x);
+        }
+        total / rows as f64
+    }
+}
+
+impl Agent for RelaxDdpg {
+    fn acting_policy(&self) -> ActingPolicy {
+        self.policy.snapshot()
+    }
+
+    fn refresh(&self, policy: &mut ActingPolicy) {
+        self.policy.refresh(policy);
+    }
+
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        metrics.gain = self.gain();
+        let learner = &self.learner;
+        self.critic.evaluate(batch, learner.gamma, learner.lambda, compute);
+        metrics.explained_variance = self.critic.explained_variance();
+        if learner.normalize_advantages {
+            self.critic.normalize_advantages();
+        }
+
+        let (node, net, correction) = (self.policy.node(), &self.q.net, self.agent.correction);
+        let (k, dim, gain) = (node.width(), batch.observation_dim, metrics.gain as f32);
+        let (advantages, values) = (self.critic.advantages(), self.critic.values());
+        let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
+            let observations = &batch.observations[rows.start * dim..rows.end * dim];
+            let actions = &batch.actions.values()[rows.start * k..rows.end * k];
+            shard.extra.place(observations, dim, actions, k);
+            let extra = &mut shard.extra;
+            extra.a.resize(shard.estimate.len(), 0.0);
+            reinforce(&shard.samples.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
+            shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
+            shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
+            shard.correct_beyond(node, &net.shape, &net.parameters, &values[rows]);
+            combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
+            shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
+            if !correction {
+                shard.extra.reparametrised(node, &mut shard.samples, &mut shard.estimate);
+            }
+            shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+        });
+
+        metrics.take(&sums, batch.rows());
+        metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
+        metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+        // In units of the batch's own ‖A‖²: the gain that lowered the *ratio* of the variances most. Plain sums would be
+        // ruled by the few batches with large errors and be far too large for the calm ones in between.
+        self.gain.update(sums.gain.0 / sums.squared_norm_a2c, sums.gain.1 / sums.squared_norm_a2c);
+        Ok(())
+    }
+
+    fn fit_critics(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        let learner = &self.learner;
+        let rate = learner.annealed(learner.value_learning_rate, progress);
+        metrics.value_loss =
+            self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+
+        self.replay.extend(batch);
+        self.env_steps += batch.rows() as u64;
+        self.policy.refresh(&mut self.current);
+        let due = learner.replay.updates_due(self.env_steps);
+        while self.updates < due {
+            let (td, variance) = self.update(batch, progress, compute)?;
+            metrics.control_variate_loss = if td.is_nan() { variance } else { td };
+            self.updates += 1;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_all("policy", self.policy.state());
+        state.insert_all("critic", self.critic.state());
+        state.insert_all("q", self.q.net.state());
+        state.insert_all("replay", self.replay.state());
+        state.insert("gain", StateTensor::F64(self.gain.state().to_vec()));
+        state.insert("streams", StateTensor::U64(self.rngs.iter().flat_map(EnvRng::state).collect()));
+        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        state
+    }
+
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let gain = state.f64_array("gain")?;
+        let [env_steps, updates] = state.u64_array("counters")?;
+        let words: [u64; 12] = state.u64_array("streams")?;
+        let mut rngs = self.rngs.clone();
+        for (rng, words) in rngs.iter_mut().zip(words.as_chunks::<6>().0) {
+            *rng = EnvRng::from_state(*words).map_err(|error| AgentError::Config(error.to_string()))?;
+        }
+        self.policy.restore(&state.subset("policy"))?;
+        self.critic.restore(&state.subset("critic"))?;
+        self.q.net.restore(&state.subset("q"))?;
+        self.replay.restore(&state.subset("replay"))?;
+        self.gain.restore(gain);
+        self.rngs = rngs;
+        (self.env_steps, self.updates) = (env_steps, updates);
+        Ok(())
+    }
+}

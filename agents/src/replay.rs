@@ -1,0 +1,269 @@
+//! Stored experience: the newest transitions of a run, in flat arrays, and minibatches drawn from them.
+
+use crate::AgentError;
+use crate::rollout::Rollout;
+use relax_envs::EnvRng;
+use relax_nn::{StateDict, StateTensor};
+
+/// A ring of transitions (s, a, r, s', terminated).
+///
+/// A transition of observations of D numbers and actions of K takes [`bytes`](Self::bytes_per_transition) =
+/// 4·(2D + K + 1) + 1: 33 bytes for Pendulum (D = 3, K = 1). A truncated transition keeps its episode's final observation
+/// as s', and is bootstrapped like any other; only `terminated` ends a return.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    capacity: usize,
+    observation_dim: usize,
+    action_dim: usize,
+    /// Where the next transition goes once the ring is full.
+    cursor: usize,
+    observations: Vec<f32>,
+    actions: Vec<f32>,
+    rewards: Vec<f32>,
+    next_observations: Vec<f32>,
+    terminated: Vec<u8>,
+    /// Scratch: the row that follows each row in its slot, and the earliest row seen of each slot.
+    successor: Vec<u32>,
+    earliest: Vec<u32>,
+}
+
+/// Transitions drawn from a [`Replay`], B of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Minibatch {
+    /// s `[B, D]`.
+    pub observations: Vec<f32>,
+    /// a `[B, K]`.
+    pub actions: Vec<f32>,
+    /// r `[B]`.
+    pub rewards: Vec<f32>,
+    /// s' `[B, D]`.
+    pub next_observations: Vec<f32>,
+    /// `[B]`: 0 where s' is terminal, else 1.
+    pub going_on: Vec<f32>,
+}
+
+const NO_ROW: u32 = u32::MAX;
+
+impl Replay {
+    /// An empty ring of `capacity` transitions. Memory is reserved now and touched as it fills.
+    #[must_use]
+    pub fn new(capacity: usize, observation_dim: usize, action_dim: usize) -> Self {
+        Self {
+            capacity,
+            observation_dim,
+            action_dim,
+            cursor: 0,
+            observations: Vec::with_capacity(capacity * observation_dim),
+            actions: Vec::with_capacity(capacity * action_dim),
+            rewards: Vec::with_capacity(capacity),
+            next_observations: Vec::with_capacity(capacity * observation_dim),
+            terminated: Vec::with_capacity(capacity),
+            successor: Vec::new(),
+            earliest: Vec::new(),
+        }
+    }
+
+    /// Transitions stored.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rewards.len()
+    }
+
+    /// Whether nothing is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rewards.is_empty()
+    }
+
+    /// Bytes that one transition takes.
+    #[must_use]
+    pub fn bytes_per_transition(&self) -> usize {
+        4 * (2 * self.observation_dim + self.action_dim + 1) + 1
+    }
+
+    /// Stores the rows of a rollout in order, in place of the oldest ones.
+    pub fn extend(&mut self, batch: &Rollout) {
+        let (rows, dim) = (batch.rows(), self.observation_dim);
+        self.successor.resize(rows, NO_ROW);
+        self.earliest.clear();
+        self.earliest.resize(batch.slots(), NO_ROW);
+        for row in (0..rows).rev() {
+            let earliest = &mut self.earliest[batch.slot[row] as usize];
+            self.successor[row] = std::mem::replace(earliest, row as u32);
+        }
+        let of = |array: &'_ [f32], i: usize| i * dim..((i + 1) * dim).min(array.len());
+        let mut cut = 0;
+        for row in 0..rows {
+            let own = &batch.observations[of(&batch.observations, row)];
+            let next = if batch.terminated[row] {
+                // The value of a terminal state is never asked for.
+                own
+            } else if batch.truncated[row] {
+                cut += 1;
+                &batch.final_observations[of(&batch.final_observations, cut - 1)]
+            } else if self.successor[row] == NO_ROW {
+                &batch.next_observations[of(&batch.next_observations, batch.slot[row] as usize)]
+            } else {
+                &batch.observations[of(&batch.observations, self.successor[row] as usize)]
+            };
+            let k = self.action_dim;
+            let action = &batch.actions.values()[row * k..(row + 1) * k];
+            let at = self.cursor;
+            put(&mut self.observations, at, own);
+            put(&mut self.actions, at, action);
+            put(&mut self.rewards, at, &[batch.rewards[row]]);
+            put(&mut self.next_observations, at, next);
+            put(&mut self.terminated, at, &[u8::from(batch.terminated[row])]);
+            self.cursor = (at + 1) % self.capacity;
+        }
+    }
+
+    /// Draws `size` transitions independently and uniformly, with replacement.
+    ///
+    /// # Panics
+    /// If nothing is stored.
+    pub fn sample(&self, size: usize, rng: &mut EnvRng, batch: &mut Minibatch) {
+        batch.observations.clear();
+        batch.actions.clear();
+        batch.rewards.clear();
+        batch.next_observations.clear();
+        batch.going_on.clear();
+        let (dim, k, len) = (self.observation_dim, self.action_dim, self.len() as i64);
+        for _ in 0..size {
+            let i = rng.integers(0, len) as usize;
+            batch.observations.extend_from_slice(&self.observations[i * dim..(i + 1) * dim]);
+            batch.actions.extend_from_slice(&self.actions[i * k..(i + 1) * k]);
+            batch.rewards.push(self.rewards[i]);
+            batch.next_observations.extend_from_slice(&self.next_observations[i * dim..(i + 1) * dim]);
+            batch.going_on.push(f32::from(1 - self.terminated[i]));
+        }
+    }
+
+    /// Everything stored.
+    #[must_use]
+    pub fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert("place", StateTensor::U64(vec![self.len() as u64, self.cursor as u64]));
+        state.insert_f32("observations", &self.observations);
+        state.insert_f32("actions", &self.actions);
+        state.insert_f32("rewards", &self.rewards);
+        state.insert_f32("next_observations", &self.next_observations);
+        state.insert("terminated", StateTensor::U8(self.terminated.clone()));
+        state
+    }
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit; nothing is changed then.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let [len, cursor] = state.u64_array("place")?;
+        let (len, cursor) = (len as usize, cursor as usize);
+        let terminated = state.u8("terminated", len)?;
+        if len > self.capacity || cursor != if len < self.capacity { len } else { cursor % self.capacity } {
+            let message = format!(
+                "the checkpoint's replay holds {len} transitions up to place {cursor}; this run's holds {}",
+                self.capacity
+            );
+            return Err(AgentError::Config(message));
+        }
+        let observations = state.f32("observations", len * self.observation_dim)?;
+        let actions = state.f32("actions", len * self.action_dim)?;
+        let rewards = state.f32("rewards", len)?;
+        let next_observations = state.f32("next_observations", len * self.observation_dim)?;
+        for (to, from) in [
+            (&mut self.observations, observations),
+            (&mut self.actions, actions),
+            (&mut self.rewards, rewards),
+            (&mut self.next_observations, next_observations),
+        ] {
+            to.clear();
+            to.extend_from_slice(from);
+        }
+        self.terminated.clear();
+        self.terminated.extend(terminated.iter().map(|&flag| u8::from(flag != 0)));
+        self.cursor = cursor;
+        Ok(())
+    }
+}
+
+/// Puts `row` at place `at` of an array of such rows, which it may make longer by one.
+fn put<T: Copy>(array: &mut Vec<T>, at: usize, row: &[T]) {
+    let start = at * row.len();
+    if start == array.len() {
+        array.extend_from_slice(row);
+    } else {
+        array[start..start + row.len()].copy_from_slice(row);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ActionBuffer;
+
+    /// Two slots, three levels: slot 0 is truncated at level 1, slot 1 terminates at level 0.
+    fn rollout() -> Rollout {
+        let mut r =
+            Rollout::new(2, 1, 1, ActionBuffer::Box { values: (0..6).map(|i| i as f32).collect(), dim: 1 });
+        r.levels = vec![0, 2, 4, 6];
+        r.slot = vec![0, 1, 0, 1, 0, 1];
+        r.observations = vec![10.0, 20.0, 11.0, 21.0, 12.0, 22.0];
+        r.rewards = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        r.terminated = vec![false, true, false, false, false, false];
+        r.truncated = vec![false, false, true, false, false, false];
+        r.truncated_rows = vec![2];
+        r.final_observations = vec![99.0];
+        r.next_observations = vec![13.0, 23.0];
+        r.open = vec![true, true];
+        r
+    }
+
+    #[test]
+    fn a_truncated_transition_leads_to_its_final_observation_and_is_bootstrapped() {
+        let mut replay = Replay::new(10, 1, 1);
+        replay.extend(&rollout());
+        assert_eq!(replay.len(), 6);
+        assert_eq!(replay.bytes_per_transition(), 17);
+        assert_eq!(replay.observations, rollout().observations);
+        // Row 1 is terminal: its successor's value is never used.
+        assert_eq!(replay.next_observations, [11.0, 20.0, 99.0, 22.0, 13.0, 23.0]);
+        assert_eq!(replay.terminated, [0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_oldest_transitions_make_room() {
+        let mut replay = Replay::new(4, 1, 1);
+        replay.extend(&rollout());
+        assert_eq!((replay.len(), replay.cursor), (4, 2));
+        assert_eq!(replay.rewards, [4.0, 5.0, 2.0, 3.0]);
+        assert_eq!(replay.actions, [4.0, 5.0, 2.0, 3.0]);
+        assert_eq!(replay.next_observations, [13.0, 23.0, 99.0, 22.0]);
+        let (mut drawn, mut rng) = (Minibatch::default(), EnvRng::from_seed(1));
+        replay.sample(1000, &mut rng, &mut drawn);
+        for (i, &reward) in drawn.rewards.iter().enumerate() {
+            assert!((2.0..=5.0).contains(&reward));
+            assert_eq!(drawn.actions[i], reward);
+        }
+        for reward in [2.0, 3.0, 4.0, 5.0] {
+            let count = drawn.rewards.iter().filter(|&&r| r == reward).count();
+            assert!((190..310).contains(&count), "{reward}: {count}");
+        }
+    }
+
+    #[test]
+    fn a_restored_ring_goes_on_alike() {
+        for capacity in [4, 7, 100] {
+            let mut replay = Replay::new(capacity, 1, 1);
+            replay.extend(&rollout());
+            let mut other = Replay::new(capacity, 1, 1);
+            other.restore(&replay.state()).unwrap();
+            replay.extend(&rollout());
+            other.extend(&rollout());
+            assert_eq!(other, replay);
+            assert!(Replay::new(3, 1, 1).restore(&replay.state()).is_err());
+            assert!(Replay::new(capacity, 2, 1).restore(&replay.state()).is_err());
+        }
+    }
+}

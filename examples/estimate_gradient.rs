@@ -61,7 +61,7 @@ fn estimate(c: &mut ControlVariate, rng: &mut EnvRng) -> (Vec<f64>, Vec<f64>, Ve
     let (beta_z, beta_z_tilde) = beta.split_at_mut(B * K);
     relax_adjoint(&node, &q, &mut alpha[B..], beta_z, beta_z_tilde); // c(z) itself is not in ĝ: its α stays 0
     let mut d = vec![0.0; c.parameters.len()];
-    c.shape.parameter_gradient(&c.parameters, &both, &mut c.workspace, &alpha, &beta, &mut d, None);
+    c.shape.parameter_gradient(&c.parameters, &both, &c.workspace, &alpha, &beta, &mut d, None);
     (plain, relaxed, d)
 }
 

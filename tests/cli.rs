@@ -110,8 +110,11 @@ fn an_existing_run_folder_is_refused_and_left_as_it_is() {
     std::fs::create_dir(&run).expect("folder");
     std::fs::write(run.join("config.toml"), CONFIG).expect("write");
     let arguments = ["train", "good.toml", "--out", "run"];
+    refused(folder.path(), &arguments, &["run is not empty", "before its first checkpoint"]);
+    std::fs::create_dir(run.join("checkpoints")).expect("folder");
+    std::fs::write(run.join("checkpoints/latest.safetensors"), "x").expect("write");
     refused(folder.path(), &arguments, &["run is not empty", "relax resume run"]);
-    assert_eq!(std::fs::read_dir(&run).expect("list").count(), 1);
+    assert_eq!(std::fs::read_dir(&run).expect("list").count(), 2);
     refused(folder.path(), &["train", "good.toml", "--out", "good.toml"], &["is a file"]);
 }
 

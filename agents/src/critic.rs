@@ -2,7 +2,7 @@
 
 use crate::compute::{Compute, shard_count, shard_rows, sum_into};
 use crate::config::{AgentConfig, LearnerConfig};
-use crate::returns::{ReturnScratch, advantages, explained_variance};
+use crate::returns::{Beyond, ReturnScratch, advantages, explained_variance};
 use crate::rollout::Rollout;
 use crate::{AgentError, networks};
 use relax_envs::EnvRng;
@@ -87,8 +87,7 @@ impl Critic {
         advantages(
             batch,
             &self.values,
-            &self.truncated_values,
-            &self.next_values,
+            Beyond { truncated: &self.truncated_values, next: &self.next_values },
             gamma as f32,
             lambda as f32,
             &mut self.scratch,

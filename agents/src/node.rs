@@ -98,22 +98,21 @@ impl Node {
         }
     }
 
-    /// Actions of `rows` from the network's outputs `[rows, O]`, the tail and the noise `[rows, K]`.
+    /// Actions of `rows` from the network's outputs `[rows, O]`, the tail and the noise `[rows, K]`; `relaxed` is scratch.
     pub fn act(
         &self,
         output: &[f32],
         tail: &[f32],
         noise: &[f32],
+        relaxed: &mut Vec<f32>,
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
         match (self, actions) {
             (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
-                let inputs = output.chunks_exact(*choices).zip(noise.chunks_exact(*choices));
-                for (action, (logits, u)) in actions[rows].iter_mut().zip(inputs) {
-                    // The constant that normalises the logits cannot change which is largest.
-                    *action = argmax(logits.iter().zip(u).map(|(l, u)| l - (-u.ln()).ln()));
-                }
+                // The constant that normalises the logits cannot change which is largest.
+                categorical::relaxed_sample(output, noise, fit(relaxed, output.len()));
+                categorical::hard_sample(relaxed, *choices, &mut actions[rows]);
             }
             (Self::Gaussian { dim, .. }, ActionBuffer::Box { values, .. }) => {
                 let values = &mut values[rows.start * dim..rows.end * dim];
@@ -139,9 +138,7 @@ impl Node {
     pub fn greedy(&self, output: &[f32], actions: &mut ActionBuffer, rows: Range<usize>) {
         match (self, actions) {
             (Self::Categorical { choices }, ActionBuffer::Discrete(actions)) => {
-                for (action, logits) in actions[rows].iter_mut().zip(output.chunks_exact(*choices)) {
-                    *action = argmax(logits.iter().copied());
-                }
+                categorical::hard_sample(output, *choices, &mut actions[rows]);
             }
             (Self::Gaussian { dim, .. }, ActionBuffer::Box { values, .. }) => {
                 let values = &mut values[rows.start * dim..rows.end * dim];
@@ -164,17 +161,6 @@ fn squash(output: &[f32], actions: &mut [f32]) {
     for (action, &x) in actions.iter_mut().zip(output) {
         *action = x.tanh();
     }
-}
-
-#[inline]
-fn argmax(values: impl Iterator<Item = f32>) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (i, value) in values.enumerate() {
-        if value > best.1 {
-            best = (i as u32, value);
-        }
-    }
-    best.0
 }
 
 /// One shard's samples of a [`Node`]: rows r, arrays `[r, K]` or `[r, P]`.
@@ -444,12 +430,12 @@ mod tests {
         let rows = 0..1;
         let mut actions = ActionBuffer::Box { values: vec![0.0; 2], dim: 2 };
         let node = Node::Gaussian { dim: 2, state_dependent: true };
-        node.act(&[1.0, 2.0, 0.0, 3f32.ln()], &[], &[0.5, -1.0], &mut actions, rows.clone());
+        node.act(&[1.0, 2.0, 0.0, 3f32.ln()], &[], &[0.5, -1.0], &mut Vec::new(), &mut actions, rows.clone());
         assert!(actions.values().iter().zip([1.5, -1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
         node.greedy(&[1.0, 2.0, 0.0, 0.0], &mut actions, rows.clone());
         assert_eq!(actions.values(), [1.0, 2.0]);
         let node = Node::Deterministic { dim: 2 };
-        node.act(&[0.5, 9.0], &[], &[0.1, 0.5], &mut actions, rows);
+        node.act(&[0.5, 9.0], &[], &[0.1, 0.5], &mut Vec::new(), &mut actions, rows);
         assert_eq!(actions.values(), [0.5f32.tanh() + 0.1, 1.0]);
     }
 }

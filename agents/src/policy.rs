@@ -9,6 +9,7 @@ use crate::rollout::{ActionBuffer, Rollout};
 use crate::{AgentError, networks};
 use relax_envs::EnvRng;
 use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// An immutable copy of a policy: what a worker needs in order to act.
@@ -29,6 +30,7 @@ pub struct ActingScratch {
     workspace: Workspace<f32>,
     observations: Vec<f32>,
     output: Vec<f32>,
+    relaxed: Vec<f32>,
 }
 
 impl ActingPolicy {
@@ -63,7 +65,7 @@ impl ActingPolicy {
     }
 
     fn forward(&self, observations: &[f32], scratch: &mut ActingScratch, rows: usize) {
-        let ActingScratch { workspace, observations: scaled, output } = scratch;
+        let ActingScratch { workspace, observations: scaled, output, .. } = scratch;
         output.resize(rows * self.node.outputs(), 0.0);
         let observations = match &self.scaling {
             Some(scaling) => {
@@ -102,7 +104,8 @@ impl ActingPolicy {
             return actions.copy_rows(noise, rows);
         }
         self.forward(observations, scratch, rows.len());
-        self.node.act(&scratch.output, &self.parameters[self.shape.tail()], noise, actions, rows);
+        let ActingScratch { output, relaxed, .. } = scratch;
+        self.node.act(output, &self.parameters[self.shape.tail()], noise, relaxed, actions, rows);
     }
 
     /// The most likely actions for observations `[r, D]`, into `rows` of `actions`.
@@ -131,6 +134,8 @@ pub struct Sums {
     pub squared_norm_a2c: f64,
     /// Σ A·B and Σ B², for the adaptive gain.
     pub gain: (f64, f64),
+    /// Σ ‖A‖², the estimate without the control variate's residual.
+    pub squared_norm_a: f64,
 }
 
 /// One shard of a batch on its way through the policy. `E` is what an agent adds to it.
@@ -146,8 +151,12 @@ pub struct PolicyShard<E> {
     pub extra: E,
     output: Vec<f32>,
     d_output: Vec<f32>,
-    workspace: Workspace<f32>,
     gradient: Vec<f32>,
+}
+
+thread_local! {
+    /// The policy's activations of the shard in hand. One set a thread: the next shard finds it in the cache.
+    static ACTIVATIONS: RefCell<Workspace<f32>> = RefCell::default();
 }
 
 /// A policy that learns.
@@ -242,17 +251,19 @@ impl<E: Default + Send> Policy<E> {
             compute.each(&mut self.shards, |i, shard| {
                 let rows_here = shard_rows(i, rows);
                 let observations = observations(batch, &rows_here);
-                shard.output.resize(rows_here.len() * node.outputs(), 0.0);
-                shape.forward(parameters, observations, &mut shard.workspace, &mut shard.output);
-                let tail = &parameters[shape.tail()];
-                shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
-                shard.estimate.resize(rows_here.len() * node.parameters(), 0.0);
-                shard.sums = Sums {
-                    entropy: shard.samples.entropy.iter().map(|&h| f64::from(h)).sum(),
-                    ..Sums::default()
-                };
-                estimate(i, rows_here, shard);
-                shard.reverse(node, shape, parameters, observations, entropy, rows);
+                ACTIVATIONS.with_borrow_mut(|workspace| {
+                    shard.output.resize(rows_here.len() * node.outputs(), 0.0);
+                    shape.forward(parameters, observations, workspace, &mut shard.output);
+                    let tail = &parameters[shape.tail()];
+                    shard.samples.prepare(node, &shard.output, tail, &batch.actions, rows_here.clone());
+                    shard.estimate.resize(rows_here.len() * node.parameters(), 0.0);
+                    shard.sums = Sums {
+                        entropy: shard.samples.entropy.iter().map(|&h| f64::from(h)).sum(),
+                        ..Sums::default()
+                    };
+                    estimate(i, rows_here, shard);
+                    shard.reverse(node, (shape, parameters), observations, workspace, entropy, rows);
+                });
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
@@ -264,6 +275,7 @@ impl<E: Default + Send> Policy<E> {
                 squared_norm: a.squared_norm + b.squared_norm,
                 squared_norm_a2c: a.squared_norm_a2c + b.squared_norm_a2c,
                 gain: (a.gain.0 + b.gain.0, a.gain.1 + b.gain.1),
+                squared_norm_a: a.squared_norm_a + b.squared_norm_a,
             }
         })
     }
@@ -288,13 +300,20 @@ impl<E: Default + Send> Policy<E> {
     pub fn weight_objective(&mut self, batch: &Rollout, compute: &Compute, theta: &[f32]) -> f64 {
         let (rows, node, shape) = (batch.rows(), self.node, self.net.shape());
         compute.each(&mut self.shards, |i, shard| {
-            shard.reverse(node, shape, theta, observations(batch, &shard_rows(i, rows)), 0.0, rows);
+            let x = observations(batch, &shard_rows(i, rows));
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shape.forward(theta, x, workspace, &mut shard.output);
+                shard.reverse(node, (shape, theta), x, workspace, 0.0, rows);
+            });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
         let (gradient, k, p) = (&self.gradient, node.outputs(), node.parameters());
         compute.each(&mut self.shards, |i, shard| {
             let x = observations(batch, &shard_rows(i, rows));
-            shape.parameter_tangent(theta, gradient, x, &mut shard.workspace, &mut shard.d_output);
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shape.forward(theta, x, workspace, &mut shard.output);
+                shape.parameter_tangent(theta, gradient, x, workspace, &mut shard.d_output);
+            });
             // The reverse pass descends: its G carries a minus sign, which the tangent's scale takes off again.
             let scale = -2.0 / rows as f32;
             for (q, d) in shard.estimate.chunks_exact_mut(p).zip(shard.d_output.chunks_exact(k)) {
@@ -330,9 +349,9 @@ impl<E> PolicyShard<E> {
     fn reverse(
         &mut self,
         node: Node,
-        shape: &MlpShape,
-        parameters: &[f32],
+        (shape, parameters): (&MlpShape, &[f32]),
         observations: &[f32],
+        workspace: &Workspace<f32>,
         entropy: f32,
         rows: usize,
     ) {
@@ -348,7 +367,7 @@ impl<E> PolicyShard<E> {
                 .zip(g[k..].iter().zip(&h[k..]))
                 .for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
         }
-        let Self { workspace, d_output, gradient, .. } = self;
+        let Self { d_output, gradient, .. } = self;
         shape.reverse(parameters, observations, workspace, d_output, gradient, None);
     }
 }

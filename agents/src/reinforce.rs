@@ -11,7 +11,7 @@ use crate::config::{AgentConfig, BaselineKind, LearnerConfig};
 use crate::critic::Critic;
 use crate::node::Node;
 use crate::policy::{ActingPolicy, Policy};
-use crate::returns::{ReturnScratch, advantages, complete_rows};
+use crate::returns::{Beyond, ReturnScratch, advantages, complete_rows};
 use crate::{Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, BaselineObjective, LearnedBaseline, mean_squared_norm, reinforce};
@@ -80,9 +80,10 @@ impl Reinforce {
         zeros.clear();
         zeros.resize(rows.max(batch.slots()), 0.0);
         self.returns.resize(rows, 0.0);
-        let cut = &zeros[..batch.truncated_rows.len()];
-        let (gamma, next) = (self.learner.gamma as f32, &zeros[..batch.slots()]);
-        advantages(batch, &zeros[..rows], cut, next, gamma, 1.0, scratch, &mut self.returns);
+        let beyond =
+            Beyond { truncated: &zeros[..batch.truncated_rows.len()], next: &zeros[..batch.slots()] };
+        let gamma = self.learner.gamma as f32;
+        advantages(batch, &zeros[..rows], beyond, gamma, 1.0, scratch, &mut self.returns);
         self.complete.resize(rows, false);
         complete_rows(batch, &mut self.complete, ended);
     }

@@ -136,6 +136,7 @@ impl Agent for RelaxA2c {
                 shard.correct(node, shape, parameters);
                 combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
                 shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+                shard.sums.squared_norm_a = mean_squared_norm(&shard.extra.a, 1);
                 shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
             })
         });
@@ -143,7 +144,9 @@ impl Agent for RelaxA2c {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
-        self.gain.update(sums.gain.0 / batch.rows() as f64, sums.gain.1 / batch.rows() as f64);
+        // Relative to ‖A‖²: the gain that minimises the mean *ratio* ‖A − ηB‖²/‖A‖² of past batches. Their scales differ
+        // by orders of magnitude, and absolute averages would serve only the largest.
+        self.gain.update(sums.gain.0 / sums.squared_norm_a, sums.gain.1 / sums.squared_norm_a);
         self.updates += 1;
         Ok(())
     }

@@ -9,6 +9,15 @@ pub struct ReturnScratch {
     advantage: Vec<f32>,
 }
 
+/// V of what lies beyond a rollout's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Beyond<'a> {
+    /// V of `rollout.final_observations`: the last observations of truncated episodes.
+    pub truncated: &'a [f32],
+    /// V of `rollout.next_observations`, `[slots]`.
+    pub next: &'a [f32],
+}
+
 /// Generalised advantage estimates: with δ_t = r_t + γ V(s_{t+1}) − V(s_t),
 ///
 /// ```text
@@ -19,15 +28,13 @@ pub struct ReturnScratch {
 /// n-step return where the rollout stops after n steps), λ = 0 the one-step return.
 ///
 /// # Shapes
-/// `values` `[rows]`; `truncated_values`: V of `rollout.final_observations`; `next_values` `[slots]`: V of
-/// `rollout.next_observations`; `advantages` `[rows]`.
+/// `values`, `advantages`: `[rows]`.
 ///
 /// Reference: Schulman et al. 2016, eq. 16; truncation as in Pardo et al. 2018.
 pub fn advantages(
     rollout: &Rollout,
     values: &[f32],
-    truncated_values: &[f32],
-    next_values: &[f32],
+    beyond: Beyond<'_>,
     gamma: f32,
     lambda: f32,
     scratch: &mut ReturnScratch,
@@ -36,7 +43,7 @@ pub fn advantages(
     assert_eq!(values.len(), rollout.rows());
     assert_eq!(advantages.len(), rollout.rows());
     scratch.next_value.clear();
-    scratch.next_value.extend_from_slice(next_values);
+    scratch.next_value.extend_from_slice(beyond.next);
     scratch.advantage.clear();
     scratch.advantage.resize(rollout.slots(), 0.0);
     let mut cut = rollout.truncated_rows.len();
@@ -47,7 +54,7 @@ pub fn advantages(
             (*next_value, *advantage) = (0.0, 0.0);
         } else if rollout.truncated[row] {
             cut -= 1;
-            (*next_value, *advantage) = (truncated_values[cut], 0.0);
+            (*next_value, *advantage) = (beyond.truncated[cut], 0.0);
         }
         let delta = rollout.rewards[row] + gamma * *next_value - values[row];
         *advantage = delta + gamma * lambda * *advantage;
@@ -104,10 +111,10 @@ mod tests {
     fn every_ending_is_bootstrapped_as_it_should_be() {
         let r = rollout();
         let values = [0.5, 5.0, 0.25, 6.0, 0.75, 7.0, 1.5];
-        let (truncated, next) = ([100.0], [50.0, 60.0]);
+        let beyond = Beyond { truncated: &[100.0], next: &[50.0, 60.0] };
         let (gamma, mut scratch, mut a) = (0.5f32, ReturnScratch::default(), [0.0; 7]);
         // λ = 1: returns by hand.
-        advantages(&r, &values, &truncated, &next, gamma, 1.0, &mut scratch, &mut a);
+        advantages(&r, &values, beyond, gamma, 1.0, &mut scratch, &mut a);
         let returns: Vec<f32> = a.iter().zip(values).map(|(a, v)| a + v).collect();
         let late = 4.0 + 0.5 * 50.0;
         let cut = 30.0 + 0.5 * 100.0;
@@ -124,14 +131,14 @@ mod tests {
             assert!((found - expected).abs() < 1e-4, "{returns:?}");
         }
         // λ = 0: one-step returns.
-        advantages(&r, &values, &truncated, &next, gamma, 0.0, &mut scratch, &mut a);
+        advantages(&r, &values, beyond, gamma, 0.0, &mut scratch, &mut a);
         let expected =
             [1.0 + 0.5 * 0.25, 10.0 + 0.5 * 6.0, 2.0, 20.0 + 0.5 * 7.0, 3.0 + 0.5 * 1.5, cut, late];
         for ((a, v), expected) in a.iter().zip(values).zip(expected) {
             assert!((a + v - expected).abs() < 1e-4);
         }
         // In between: the recursion R̂_t = r_t + γ((1−λ)V(s_{t+1}) + λR̂_{t+1}).
-        advantages(&r, &values, &truncated, &next, gamma, 0.3, &mut scratch, &mut a);
+        advantages(&r, &values, beyond, gamma, 0.3, &mut scratch, &mut a);
         let at = |row: usize| a[row] + values[row];
         assert!((at(1) - (10.0 + 0.5 * (0.7 * 6.0 + 0.3 * at(3)))).abs() < 1e-4);
         assert!((at(4) - (3.0 + 0.5 * (0.7 * 1.5 + 0.3 * at(6)))).abs() < 1e-4);

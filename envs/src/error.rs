@@ -162,6 +162,12 @@ pub enum EnvError {
         /// What happened.
         source: Box<EnvError>,
     },
+    /// A panic in a step of the environment: a mistake in its code.
+    #[error("it panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// An error of a user's own environment.
     #[error("`{env}`: {source}")]
     Custom {
@@ -189,6 +195,14 @@ impl EnvError {
     #[cold]
     pub fn invalid_state(env: &str, reason: impl ToString) -> Self {
         Self::InvalidState { env: env.to_owned(), reason: reason.to_string() }
+    }
+
+    /// The error of an environment that panicked, from what `catch_unwind` caught.
+    #[cold]
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked { message: text.unwrap_or_else(|| "no message".to_owned()) }
     }
 
     /// The error of a buffer of the wrong length.

@@ -1,5 +1,7 @@
 //! `NativeVecEnv`: a vector environment over any `Env`s, in one thread, with no allocation per step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::error::check_length;
 use crate::{
     ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, SlotInfo, Space, StepBuffers, VecEnv,
@@ -92,13 +94,17 @@ impl NativeVecEnv {
         action: impl Fn(usize) -> ActionRef<'a>,
         out: &mut StepBuffers,
     ) -> Result<(), EnvError> {
-        for (row, &slot) in active.iter().enumerate() {
-            let slot = slot as usize;
-            if let Err(error) = self.step_slot(slot, action(row), out) {
-                return Err(self.slot_error(slot, error));
-            }
-        }
-        Ok(())
+        // One net for all slots, so that the error of an environment that panics names its slot and seed as well.
+        let mut current = 0;
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            active.iter().enumerate().try_for_each(|(row, &slot)| {
+                current = slot as usize;
+                self.step_slot(current, action(row), out)
+            })
+        }));
+        stepped
+            .unwrap_or_else(|panic| Err(EnvError::panicked(&*panic)))
+            .map_err(|error| self.slot_error(current, error))
     }
 
     #[inline]

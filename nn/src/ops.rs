@@ -131,7 +131,7 @@ impl<F: Real> CustomOp2 for ForwardOp<F> {
         with_values::<F, _>(parameters, |p| {
             with_values::<F, _>(input, |x| {
                 with_values::<F, _>(d_output, |d| {
-                    let mut workspace = match self.saved.take() {
+                    let workspace = match self.saved.take() {
                         Some(workspace) => workspace,
                         None => {
                             let mut workspace = self.saved.pool.take();
@@ -142,7 +142,7 @@ impl<F: Real> CustomOp2 for ForwardOp<F> {
                     };
                     let mut d_parameters = vec![F::ZERO; p.len()];
                     let mut d_input = vec![F::ZERO; x.len()];
-                    self.shape.reverse(p, x, &mut workspace, d, &mut d_parameters, Some(&mut d_input));
+                    self.shape.reverse(p, x, &workspace, d, &mut d_parameters, Some(&mut d_input));
                     self.saved.put(workspace);
                     gradients(d_parameters, d_input, input)
                 })
@@ -203,7 +203,7 @@ impl<F: Real> CustomOp2 for ValueAndGradientOp<F> {
                 with_values::<F, _>(d_output, |d| {
                     let n = self.shape.input();
                     let (alpha, beta) = split_columns(d, n);
-                    let mut workspace = match self.saved.take() {
+                    let workspace = match self.saved.take() {
                         Some(workspace) => workspace,
                         None => {
                             let mut workspace = self.saved.pool.take();
@@ -219,7 +219,7 @@ impl<F: Real> CustomOp2 for ValueAndGradientOp<F> {
                     self.shape.parameter_gradient(
                         p,
                         x,
-                        &mut workspace,
+                        &workspace,
                         &alpha,
                         &beta,
                         &mut d_parameters,
@@ -262,7 +262,7 @@ impl<F: Real> CustomOp3 for TangentOp<F> {
         let mut output = vec![F::ZERO; rows * self.shape.output()];
         let mut workspace = self.pool.take();
         self.shape.forward(parameters, input, &mut workspace, &mut output);
-        self.shape.tangent(parameters, direction, &mut workspace, &mut output);
+        self.shape.tangent(parameters, direction, &workspace, &mut output);
         self.pool.give(workspace);
         Ok((F::storage(output), (rows, self.shape.output()).into()))
     }

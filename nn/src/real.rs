@@ -47,6 +47,8 @@ pub trait Real:
     fn flushed(self) -> Self;
     /// Hyperbolic tangent: for `f32` the vectorised approximation of [`crate::activation::tanh_f32`], for `f64` the library's.
     fn fast_tanh(self) -> Self;
+    /// [`fast_tanh`](Self::fast_tanh) of two values at once.
+    fn fast_tanh_pair(self, other: Self) -> (Self, Self);
     /// Lends this thread's scratch arrays. Calls do not nest.
     #[doc(hidden)]
     fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R;
@@ -59,7 +61,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $variant:ident, $tanh:expr) => {
+    ($type:ty, $variant:ident, $tanh:expr, $tanh_pair:expr) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -95,6 +97,10 @@ macro_rules! real {
             fn fast_tanh(self) -> Self {
                 ($tanh)(self)
             }
+            #[inline(always)]
+            fn fast_tanh_pair(self, other: Self) -> (Self, Self) {
+                ($tanh_pair)(self, other)
+            }
             fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R {
                 thread_local! {
                     static SCRATCH: RefCell<Scratch<$type>> = RefCell::default();
@@ -120,5 +126,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, crate::activation::tanh_f32);
-real!(f64, F64, f64::tanh);
+real!(f32, F32, crate::activation::tanh_f32, crate::activation::tanh_f32_pair);
+real!(f64, F64, f64::tanh, |x: f64, y: f64| (x.tanh(), y.tanh()));

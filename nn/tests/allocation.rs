@@ -37,9 +37,9 @@ fn a_training_step_allocates_nothing_after_the_first() {
     let mut step = || {
         gradient.fill(0.0);
         shape.value_and_gradient(&parameters, &input, &mut workspace, &mut value, &mut slope);
-        shape.parameter_gradient(&parameters, &input, &mut workspace, &alpha, &beta, &mut gradient, None);
+        shape.parameter_gradient(&parameters, &input, &workspace, &alpha, &beta, &mut gradient, None);
         shape.forward(&parameters, &input, &mut workspace, &mut value);
-        shape.reverse(&parameters, &input, &mut workspace, &alpha, &mut gradient, None);
+        shape.reverse(&parameters, &input, &workspace, &alpha, &mut gradient, None);
         let scale = clip_scale(global_norm(&gradient), 0.5);
         adam.step(&mut parameters, &gradient, 1e-3, scale);
     };

@@ -116,7 +116,7 @@ fn forward_and_reverse_equal_composed_candle() {
         case.shape.reverse(
             &case.parameters,
             &case.input,
-            &mut workspace,
+            &workspace,
             &upstream,
             &mut d_parameters,
             Some(&mut d_input),
@@ -146,7 +146,7 @@ fn reverse_agrees_with_finite_differences() {
         let mut output = vec![0.0; upstream.len()];
         case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
         let mut d = vec![0.0; case.parameters.len()];
-        case.shape.reverse(&case.parameters, &case.input, &mut workspace, &upstream, &mut d, None);
+        case.shape.reverse(&case.parameters, &case.input, &workspace, &upstream, &mut d, None);
         let by_difference = differences(&case.parameters, |p| dot(&forward(case, p, &case.input), &upstream));
         assert_close("d_parameters", &d, &by_difference, 1e-7);
     }
@@ -166,13 +166,13 @@ fn tangent_agrees_with_finite_differences_and_the_adjoint() {
         case.shape.reverse(
             &case.parameters,
             &case.input,
-            &mut workspace,
+            &workspace,
             &upstream,
             &mut ignored,
             Some(&mut d_input),
         );
         let mut tangent = vec![0.0; output.len()];
-        case.shape.tangent(&case.parameters, &direction, &mut workspace, &mut tangent);
+        case.shape.tangent(&case.parameters, &direction, &workspace, &mut tangent);
         // ⟨upstream, J d⟩ = ⟨Jᵀ upstream, d⟩ exactly, kinks or not.
         let (left, right) = (dot(&upstream, &tangent), dot(&d_input, &direction));
         assert!((left - right).abs() < 1e-11 * (1.0 + right.abs()), "{left} {right}");
@@ -202,9 +202,9 @@ fn parameter_tangent_agrees_with_finite_differences_and_the_adjoint() {
         let mut output = vec![0.0; upstream.len()];
         case.shape.forward(&case.parameters, &case.input, &mut workspace, &mut output);
         let mut d = vec![0.0; case.parameters.len()];
-        case.shape.reverse(&case.parameters, &case.input, &mut workspace, &upstream, &mut d, None);
+        case.shape.reverse(&case.parameters, &case.input, &workspace, &upstream, &mut d, None);
         let mut tangent = vec![f64::NAN; output.len()];
-        case.shape.parameter_tangent(&case.parameters, &direction, &case.input, &mut workspace, &mut tangent);
+        case.shape.parameter_tangent(&case.parameters, &direction, &case.input, &workspace, &mut tangent);
         let (left, right) = (dot(&upstream, &tangent), dot(&d, &direction));
         assert!((left - right).abs() < 1e-11 * (1.0 + right.abs()), "{left} {right}");
         if case.shape.activation() != Activation::Relu {
@@ -228,7 +228,7 @@ fn a_tail_lies_after_the_network_and_is_left_alone() {
     let (mut output, mut d) = ([0.0], vec![0.0; 15]);
     let mut workspace = Workspace::new();
     shape.forward(&parameters, &[1.0, 2.0], &mut workspace, &mut output);
-    shape.reverse(&parameters, &[1.0, 2.0], &mut workspace, &[1.0], &mut d, None);
+    shape.reverse(&parameters, &[1.0, 2.0], &workspace, &[1.0], &mut d, None);
     assert_eq!(d[13..], [0.0, 0.0]);
 }
 
@@ -267,7 +267,7 @@ fn value_and_gradient_and_its_own_gradient() {
         case.shape.parameter_gradient(
             &case.parameters,
             &case.input,
-            &mut workspace,
+            &workspace,
             &alpha,
             &beta,
             &mut d_parameters,
@@ -318,21 +318,13 @@ fn f32_agrees_with_f64() {
         let mut workspace = Workspace::new();
         let (mut v, mut g) = (vec![0.0; ROWS], vec![0.0; x.len()]);
         case.shape.value_and_gradient(&p, &x, &mut workspace, &mut v, &mut g);
-        case.shape.parameter_gradient(&p, &x, &mut workspace, &alpha, &beta, &mut d, None);
+        case.shape.parameter_gradient(&p, &x, &workspace, &alpha, &beta, &mut d, None);
 
         let (p, x) = (narrow(&p), narrow(&x));
         let mut workspace = Workspace::new();
         let (mut v32, mut g32, mut d32) = (vec![0f32; ROWS], vec![0f32; x.len()], vec![0f32; p.len()]);
         case.shape.value_and_gradient(&p, &x, &mut workspace, &mut v32, &mut g32);
-        case.shape.parameter_gradient(
-            &p,
-            &x,
-            &mut workspace,
-            &narrow(&alpha),
-            &narrow(&beta),
-            &mut d32,
-            None,
-        );
+        case.shape.parameter_gradient(&p, &x, &workspace, &narrow(&alpha), &narrow(&beta), &mut d32, None);
         for error in [worst_error(&v32, &value), worst_error(&g32, &gradient), worst_error(&d32, &d)] {
             worst = worst.max(error);
         }

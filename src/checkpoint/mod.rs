@@ -110,7 +110,9 @@ impl CheckpointError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Io { .. } => None,
-            Self::Missing { .. } => Some("is this a run folder made by `relax train`?"),
+            Self::Missing { .. } => Some(
+                "is this a run folder made by `relax train`? A run that was killed before its first checkpoint starts again",
+            ),
             Self::Damaged { .. } => Some(
                 "restore the file from a copy, use the run's other checkpoint, or start again with `relax train`",
             ),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, agent_name};
 use crate::error::Error;
+use crate::train::latest_checkpoint;
 
 /// The folder that runs go to when none is named.
 const RUNS: &str = "runs";
@@ -30,8 +31,11 @@ fn prepare_named(folder: &Path) -> Result<(), Error> {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
             Some(_) => {
-                let hint = if folder.join("config.toml").is_file() {
+                let hint = if latest_checkpoint(folder).is_file() {
                     format!("`relax resume {shown}` continues that run; for a new one name another folder")
+                } else if folder.join("config.toml").is_file() {
+                    "that run stopped before its first checkpoint; remove the folder or name another"
+                        .to_owned()
                 } else {
                     "name a folder that does not exist yet".to_owned()
                 };
@@ -96,6 +100,11 @@ mod tests {
         prepare_named(&folder).expect("empty");
         let file = folder.join("config.toml");
         fs::write(&file, "x").expect("write");
+        let error = prepare_named(&folder).expect_err("not empty");
+        assert!(error.hint().is_some_and(|hint| hint.contains("before its first checkpoint")));
+        let checkpoint = latest_checkpoint(&folder);
+        fs::create_dir(folder.join("checkpoints")).expect("create");
+        fs::write(&checkpoint, "x").expect("write");
         let error = prepare_named(&folder).expect_err("not empty");
         assert!(error.hint().is_some_and(|hint| hint.contains("relax resume")));
         assert_eq!(error.exit_code(), 2);

@@ -210,16 +210,17 @@ impl Actor {
 
     /// Goes back to a saved state. Without `envs` in it, the fresh episodes that [`Actor::new`] started go on.
     pub fn restore(&mut self, state: &ActorState) -> Result<(), Error> {
-        let misfit = |what: &str| {
-            Error::input(format!("the checkpoint's {what} do not fit this run's environments"))
+        let refuse = |problem: String| {
+            Error::input(format!("the checkpoint does not fit this run's environments: {problem}"))
                 .with_hint("a run resumes with the environment and the number of slots it was started with")
         };
+        let misfit = |what: &str| refuse(format!("another number of {what}"));
         let slots = self.slots();
         if state.streams.len() != slots * RNG_WORDS {
             return Err(misfit("random streams"));
         }
         for (stream, words) in self.streams.iter_mut().zip(state.streams.as_chunks::<RNG_WORDS>().0) {
-            *stream = EnvRng::from_state(*words).map_err(|error| Error::input(error.to_string()))?;
+            *stream = EnvRng::from_state(*words).map_err(|error| refuse(error.to_string()))?;
         }
         let Some(envs) = &state.envs else { return Ok(()) };
         if state.observations.len() != self.buffers.observations.len()
@@ -229,7 +230,7 @@ impl Actor {
         {
             return Err(misfit("observations"));
         }
-        self.env.load_state(envs).map_err(|error| Error::input(error.to_string()))?;
+        self.env.load_state(envs).map_err(|error| refuse(global(error, self.first).to_string()))?;
         self.buffers.observations.copy_from_slice(&state.observations);
         self.processes.copy_from_slice(&state.processes);
         self.totals.copy_from_slice(&state.totals);

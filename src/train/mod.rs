@@ -95,6 +95,9 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
     let path = latest_checkpoint(dir);
     let (header, state) = checkpoint::load(&path)?;
     let config = Config::from_toml(&header.config, &path.display().to_string(), overrides)?;
-    let parts = run::Parts::new(&config)?;
+    let parts = run::Parts::new(&config).map_err(|error| match error.hint() {
+        Some(_) => error,
+        None => error.with_hint(format!("the configuration is the one in {}", path.display())),
+    })?;
     run::Run::resumed(config, parts, dir, quiet, &state)?.go(stop)
 }

@@ -67,6 +67,12 @@ impl Parts {
     }
 }
 
+/// An empty tracker with the environment's threshold.
+fn tracker(config: &Config) -> Result<Tracker, Error> {
+    let spec = relax_envs::spec(&config.env.id).map_err(|error| Error::input(error.to_string()))?;
+    Ok(Tracker::new(&spec.id, spec.reward_threshold))
+}
+
 pub(super) struct Run {
     config: Config,
     dir: PathBuf,
@@ -88,7 +94,9 @@ pub(super) struct Run {
 
 impl Run {
     pub fn fresh(config: Config, parts: Parts, dir: &Path, quiet: bool) -> Result<Self, Error> {
-        let mut run = Self::new(config, parts, dir, quiet, None, 0, |dir| Logs::create(dir))?;
+        let tracker = tracker(&config)?;
+        let progress = Progress::new(config.run.env_steps, 0, quiet);
+        let mut run = Self::new(config, parts, dir, None, progress, tracker, Logs::create)?;
         // So that a run can be resumed however early it is killed.
         run.save(&latest_checkpoint(dir))?;
         Ok(run)
@@ -116,10 +124,13 @@ impl Run {
         let best = state.f64("best").map_err(|error| misfit(&error))?.first().copied();
         let mut parts = parts;
         parts.agent.restore(&state.subset("agent")).map_err(|error| misfit(&error))?;
-        let mut run = Self::new(config, parts, dir, quiet, Some(&actors), env_steps, |dir| {
+        let mut tracker = tracker(&config)?;
+        tracker.restore(&state.subset("tracker")).map_err(|error| misfit(&error))?;
+        // Opening the logs cuts them back to the checkpoint: nothing in the checkpoint may be found wrong after that.
+        let progress = Progress::new(config.run.env_steps, env_steps, quiet);
+        let mut run = Self::new(config, parts, dir, Some(&actors), progress, tracker, |dir| {
             Logs::resume(dir, positions)
         })?;
-        run.tracker.restore(&state.subset("tracker")).map_err(|error| misfit(&error))?;
         run.clock.restore(times);
         (run.updates, run.env_steps, run.best) = (updates, env_steps, best);
         if !actors.has_environments() {
@@ -135,9 +146,9 @@ impl Run {
         config: Config,
         parts: Parts,
         dir: &Path,
-        quiet: bool,
         state: Option<&ActorState>,
-        first_step: u64,
+        progress: Progress,
+        tracker: Tracker,
         logs: impl FnOnce(&Path) -> Result<Logs, Error>,
     ) -> Result<Self, Error> {
         let clock = Clock::new();
@@ -153,14 +164,13 @@ impl Run {
         }
         let one = actors[0].rollout();
         let batch = Rollout::new(slots, one.observation_dim, one.noise_dim, one.actions);
-        let spec = relax_envs::spec(&config.env.id).map_err(|error| Error::input(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             crew: Crew::new(actors, workers > 0, agent.acting_policy())?,
             compute: Compute::with_threads(if workers == 0 { 1 } else { cores.min(workers + 1) }),
-            tracker: Tracker::new(&spec.id, spec.reward_threshold),
+            tracker,
             logs: logs(dir)?,
-            progress: Progress::new(config.run.env_steps, first_step, quiet),
+            progress,
             dir: dir.to_owned(),
             agent,
             batch,
@@ -191,7 +201,8 @@ impl Run {
     /// Returns whether `stop` ended it.
     fn train(&mut self, stop: &AtomicBool) -> Result<bool, Error> {
         while !self.is_over() {
-            if stop.load(Ordering::Relaxed) {
+            // A rollout that is under way is finished and learned from first: only between rollouts is there a state to save.
+            if stop.load(Ordering::Relaxed) && !self.crew.is_rolling() {
                 return Ok(true);
             }
             let lap = Instant::now();

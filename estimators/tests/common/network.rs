@@ -58,7 +58,7 @@ impl<F: Scalar> Network<F> {
         shape.parameter_gradient(
             &self.parameters,
             x,
-            &mut self.workspace,
+            &self.workspace,
             &alpha,
             tangent,
             &mut unused,
@@ -112,7 +112,7 @@ impl<F: Scalar> ControlVariate<F> for Network<F> {
         self.shape.parameter_gradient(
             &self.parameters,
             &x,
-            &mut self.workspace,
+            &self.workspace,
             alpha,
             &beta,
             d_parameters,

@@ -1,0 +1,119 @@
+//! Rollouts merge to what one worker would have made, and work may be shared out in any way.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Task, agent, agent_config, learner_config};
+use relax_agents::{ActionBuffer, Compute, Episode, Metrics, Rollout};
+use relax_envs::{EnvRng, Space};
+
+const DIM: usize = 2;
+const K: usize = 3;
+
+/// What slot `slot` does in its step `t`: any numbers, but the same whoever asks.
+fn step(slot: usize, t: usize) -> (EnvRng, bool, bool) {
+    let mut rng = EnvRng::from_seed_sequence(9, &[slot as u32, t as u32]);
+    let ends = rng.integers(0, 6);
+    (rng, ends == 0 || ends == 2, ends <= 1)
+}
+
+/// The rollout of slots `slots`, slot i of all taking `lengths[i]` steps.
+fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
+    let mut r = Rollout::new(slots.len(), DIM, K, ActionBuffer::Discrete(Vec::new()));
+    let mut running = vec![0u32; slots.len()];
+    let longest = slots.clone().map(|slot| lengths[slot]).max().unwrap_or(0);
+    for t in 0..longest {
+        for slot in slots.clone().filter(|&slot| t < lengths[slot]) {
+            let local = slot - slots.start;
+            let (mut rng, terminated, truncated) = step(slot, t);
+            let row = r.rows() as u32;
+            r.slot.push(local as u32);
+            r.observations.extend((0..DIM).map(|_| rng.random() as f32));
+            r.noise.extend((0..K).map(|_| rng.random() as f32));
+            let ActionBuffer::Discrete(actions) = &mut r.actions else { unreachable!() };
+            actions.push(rng.next_u32() % 3);
+            r.rewards.push(rng.random() as f32);
+            r.terminated.push(terminated);
+            r.truncated.push(truncated);
+            running[local] += 1;
+            r.open[local] = !(terminated || truncated);
+            if terminated || truncated {
+                r.episodes.push(Episode {
+                    level: t as u32,
+                    slot: local as u32,
+                    total_reward: rng.random(),
+                    length: std::mem::take(&mut running[local]),
+                    terminated,
+                });
+            }
+            if truncated && !terminated {
+                r.truncated_rows.push(row);
+                r.final_observations.extend((0..DIM).map(|_| rng.random() as f32));
+            }
+        }
+        r.levels.push(r.rows());
+    }
+    for slot in slots.clone() {
+        let at = (slot - slots.start) * DIM;
+        r.next_observations[at..at + DIM].copy_from_slice(&[slot as f32, 0.5]);
+    }
+    r
+}
+
+#[test]
+fn parts_merge_to_the_whole() {
+    let mut rng = EnvRng::from_seed(4);
+    let mut merged = Rollout::new(7, DIM, K, ActionBuffer::Discrete(Vec::new()));
+    let mut truncated = 0;
+    for case in 0..200 {
+        // Ragged as whole episodes are, one step longer in front as the end of a budget is, or with slots that rest.
+        let lengths: Vec<usize> = (0..7)
+            .map(|slot| match case % 3 {
+                0 => rng.integers(0, 9) as usize,
+                1 => 4 + usize::from(slot < case % 7),
+                _ => usize::from(slot < case % 7),
+            })
+            .collect();
+        let whole = rollout(0..7, &lengths);
+        truncated += whole.truncated_rows.len();
+        let workers = 1 + case % 7;
+        let parts: Vec<Rollout> =
+            (0..workers).map(|i| rollout(i * 7 / workers..(i + 1) * 7 / workers, &lengths)).collect();
+        // Into a buffer that still holds the case before.
+        merged.merge(parts.iter());
+        assert_eq!(merged, whole, "{workers} workers, {lengths:?}");
+    }
+    assert!(truncated > 100, "only {truncated} truncations");
+}
+
+/// Batches of several shards, on one thread and on several: the same metrics and the same state, bit for bit.
+#[test]
+fn threads_change_nothing() {
+    for text in [
+        "kind = 'a2c'",
+        "kind = 'reinforce'",
+        "kind = 'relax-a2c'\nnoise = 'independent'",
+        "kind = 'relax-a2c'\nvariance_objective = 'weights'\nform = 'pure'",
+    ] {
+        let config = agent_config(&format!("hidden = [8]\n{text}"));
+        let learner = learner_config("control_variate_epochs = 2\nvalue_epochs = 2\nentropy = 0.01");
+        let run = |compute: &Compute| {
+            let mut agent = agent(&config, &learner, Task::DIM, &Space::discrete(3), 6);
+            let mut rng = EnvRng::from_seed(7);
+            let mut all = Vec::new();
+            for _ in 0..4 {
+                let batch = Task::roll(&agent.acting_policy(), 900, &mut rng);
+                let mut metrics = Metrics::default();
+                agent.improve_policy(&batch, 0.0, compute, &mut metrics).unwrap();
+                agent.fit_critics(&batch, 0.0, compute, &mut metrics).unwrap();
+                all.push(metrics.values().map(f64::to_bits));
+            }
+            (all, agent.state())
+        };
+        let serial = run(&Compute::serial());
+        for threads in [1, 2, 3, 5] {
+            assert_eq!(serial, run(&Compute::with_threads(threads)), "{text}, {threads} threads");
+        }
+    }
+}

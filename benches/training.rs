@@ -1,0 +1,38 @@
+//! Whole training runs on CartPole-v1, one thread, logs and checkpoints included: criterion prints environment steps per
+//! second. Sizes as in the README's comparison.
+//!
+//! `cargo bench --bench training`
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use relax_rl::agents::AgentKind;
+use relax_rl::config::Config;
+use relax_rl::train::{TrainOptions, train};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn training(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cartpole");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    for (kind, name) in [(AgentKind::A2c, "a2c"), (AgentKind::RelaxA2c, "relax-a2c")] {
+        for (envs, steps, env_steps) in [(8, 5, 100_000), (256, 16, 500_000)] {
+            let mut config = Config::new("CartPole-v1", kind);
+            (config.rollout.envs, config.rollout.steps, config.rollout.workers) = (envs, steps, 0);
+            (config.run.env_steps, config.run.evaluation_episodes) = (env_steps, 0);
+            config.learner.value_learning_rate = 1e-3;
+            group.throughput(Throughput::Elements(env_steps));
+            group.bench_function(BenchmarkId::new(name, format!("{envs}x{steps}")), |bencher| {
+                bencher.iter(|| {
+                    let folder = tempfile::tempdir().expect("a temporary folder");
+                    let out = folder.path().join("run");
+                    train(&config, &TrainOptions { out, quiet: true, stop: Default::default() })
+                        .expect("it trains")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, training);
+criterion_main!(benches);

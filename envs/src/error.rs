@@ -20,10 +20,7 @@ pub enum EnvError {
         known: String,
     },
     /// The id asks for a Python environment (`gym:…`), which this build cannot run.
-    #[error(
-        "`{id}` is a Python environment, and this build has no Python support; \
-         build with `--features gym`, or use a native environment"
-    )]
+    #[error("`{id}` is a Python environment, and this version of relax-rl runs native environments only")]
     PythonUnsupported {
         /// The id that was asked for.
         id: String,

@@ -45,19 +45,21 @@ pub struct Minibatch {
 const NO_ROW: u32 = u32::MAX;
 
 impl Replay {
-    /// An empty ring of `capacity` transitions. Memory is reserved now and touched as it fills.
+    /// An empty ring of `capacity` transitions. Memory for the first million is reserved now and touched as it fills; a
+    /// larger ring grows when it gets there, so that a capacity beyond the machine's memory does no harm by itself.
     #[must_use]
     pub fn new(capacity: usize, observation_dim: usize, action_dim: usize) -> Self {
+        let reserved = capacity.min(1_000_000);
         Self {
             capacity,
             observation_dim,
             action_dim,
             cursor: 0,
-            observations: Vec::with_capacity(capacity * observation_dim),
-            actions: Vec::with_capacity(capacity * action_dim),
-            rewards: Vec::with_capacity(capacity),
-            next_observations: Vec::with_capacity(capacity * observation_dim),
-            terminated: Vec::with_capacity(capacity),
+            observations: Vec::with_capacity(reserved * observation_dim),
+            actions: Vec::with_capacity(reserved * action_dim),
+            rewards: Vec::with_capacity(reserved),
+            next_observations: Vec::with_capacity(reserved * observation_dim),
+            terminated: Vec::with_capacity(reserved),
             successor: Vec::new(),
             earliest: Vec::new(),
         }

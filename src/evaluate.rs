@@ -7,7 +7,7 @@ use relax_agents::{ActingPolicy, make_agent};
 use crate::checkpoint;
 use crate::config::{Config, EnvConfig, RolloutMode};
 use crate::error::Error;
-use crate::gif::GifWriter;
+use crate::gif::{CLASSIC_CONTROL_FPS, GifWriter};
 use crate::train::actor::{Actor, Plan, Streams, make_env};
 use crate::train::{best_checkpoint, latest_checkpoint};
 
@@ -15,8 +15,6 @@ use crate::train::{best_checkpoint, latest_checkpoint};
 const SLOTS: usize = 64;
 /// An episode that is longer than this is taken for one that never ends.
 const LONGEST: u64 = 1_000_000;
-/// Frames per second of a recorded episode.
-const FRAMES_PER_SECOND: f64 = 30.0;
 
 /// How to evaluate a run folder.
 #[derive(Debug, Clone)]
@@ -148,7 +146,7 @@ fn render(
         };
         let gif = match &mut writer {
             Some(gif) => gif,
-            None => writer.insert(GifWriter::create(path, frame.width, frame.height, FRAMES_PER_SECOND)?),
+            None => writer.insert(GifWriter::create(path, frame.width, frame.height, CLASSIC_CONTROL_FPS)?),
         };
         gif.push(&frame.rgb)?;
         let plan = Plan { mode: RolloutMode::Steps, steps: 1, extra: 0 };

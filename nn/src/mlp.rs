@@ -1,6 +1,5 @@
 //! A perceptron whose parameters are one candle `Var`, usable in any candle graph.
 
-use crate::kernels::Workspace;
 use crate::ops::{ForwardOp, Pool, TangentOp, ValueAndGradientOp};
 use crate::{MlpShape, NnError, Real};
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor, Var};
@@ -148,12 +147,6 @@ impl<F: Real> Mlp<F> {
                 found: input.dtype(),
             }),
         }
-    }
-
-    /// Takes a workspace from the network's pool, for a caller of the kernels.
-    #[must_use]
-    pub fn workspace(&self) -> Workspace<F> {
-        self.pool.take()
     }
 }
 

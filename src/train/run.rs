@@ -43,7 +43,10 @@ impl Parts {
                 "env.wrappers: {wrapper:?} keeps running statistics for each environment on its own, which evaluation \
                  and the other environments of a run would not share"
             );
-            return Err(bad(message).with_hint("scale by fixed numbers with ObservationScale"));
+            return Err(bad(message).with_hint(
+                "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
+                 ObservationScale scales by fixed numbers",
+            ));
         }
         let (slots, seed) = (config.rollout.envs, config.run.seed);
         let env = make_env(&config.env, 1).map_err(|error| bad(error.to_string()))?;

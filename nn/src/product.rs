@@ -1,4 +1,4 @@
-//! Matrix products over row-major slices, on one thread.
+//! Matrix products over row-major slices, on one thread: what the passes are made of, for code that composes its own.
 
 use crate::Real;
 use faer::linalg::matmul::matmul;
@@ -7,10 +7,19 @@ use multiversion::multiversion;
 
 /// dst `[m, n]` = a `[m, k]` · b `[k, n]`.
 pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
+    into(Accum::Replace, dst, a, b, k, n);
+}
+
+/// dst `[m, n]` += a `[m, k]` · b `[k, n]`.
+pub fn add_product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
+    into(Accum::Add, dst, a, b, k, n);
+}
+
+fn into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
     let m = dst.len() / n;
     matmul(
         MatMut::from_row_major_slice_mut(dst, m, n),
-        Accum::Replace,
+        accumulate,
         MatRef::from_row_major_slice(a, m, k),
         MatRef::from_row_major_slice(b, k, n),
         F::ONE,

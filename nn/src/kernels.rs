@@ -115,6 +115,20 @@ pub(crate) fn back<F: Real>(
     }
 }
 
+/// How a layer's weight gradient reaches the vector of all: `set_weight_gradient` or `add_weight_gradient`.
+type WeightGradient<F> = fn(&mut [F], &Layer, &[F], &[F], &mut Vec<F>);
+
+/// The weight's share of `d_parameters` = hᵀ · d of a layer.
+fn set_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], d: &[F], sums: &mut Vec<F>) {
+    let d_weight = &mut d_parameters[layer.weight.clone()];
+    if layer.output <= thin::WIDEST {
+        d_weight.fill(F::ZERO);
+        thin::add_outer(d_weight, h, d, layer.output, sums);
+    } else {
+        product::outer(d_weight, h, d, layer.input, layer.output);
+    }
+}
+
 /// The weight's share of `d_parameters` += hᵀ · d of a layer.
 fn add_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], d: &[F], sums: &mut Vec<F>) {
     let d_weight = &mut d_parameters[layer.weight.clone()];
@@ -203,6 +217,40 @@ impl MlpShape {
         d_parameters: &mut [F],
         d_input: Option<&mut [F]>,
     ) {
+        self.reverse_with(add_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+    }
+
+    /// [`reverse`](Self::reverse) that writes the network's gradient to `d_parameters` in place of what was there: large
+    /// networks at small batches spend a tenth of a step clearing the gradient first.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn reverse_replacing<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &Workspace<F>,
+        d_output: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
+        for layer in self.layers() {
+            d_parameters[layer.bias.clone()].fill(F::ZERO);
+        }
+        self.reverse_with(set_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn reverse_with<F: Real>(
+        &self,
+        weight_gradient: WeightGradient<F>,
+        parameters: &[F],
+        input: &[F],
+        workspace: &Workspace<F>,
+        d_output: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
         let rows = self.rows(parameters, input);
         assert_eq!(d_output.len(), rows * self.output(), "length of the output's gradient");
         assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
@@ -212,7 +260,7 @@ impl MlpShape {
             for (l, layer) in self.layers().iter().enumerate().rev() {
                 let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
                 let x = if l == 0 { input } else { &hidden[l - 1] };
-                add_weight_gradient(d_parameters, layer, x, d, sums);
+                weight_gradient(d_parameters, layer, x, d, sums);
                 product::add_rows(&mut d_parameters[layer.bias.clone()], d);
                 if l > 0 {
                     next.resize(rows * layer.input, F::ZERO);

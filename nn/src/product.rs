@@ -42,10 +42,19 @@ pub fn product_transposed<F: Real>(dst: &mut [F], a: &[F], b: &[F], n: usize, k:
 
 /// dst `[k, n]` += aᵀ · d, with a `[m, k]` and d `[m, n]`: the weight gradient of a layer.
 pub fn add_outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+    outer_into(Accum::Add, dst, a, d, k, n);
+}
+
+/// dst `[k, n]` = aᵀ · d, with a `[m, k]` and d `[m, n]`.
+pub fn outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+    outer_into(Accum::Replace, dst, a, d, k, n);
+}
+
+fn outer_into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
     let m = d.len() / n;
     matmul(
         MatMut::from_row_major_slice_mut(dst, k, n),
-        Accum::Add,
+        accumulate,
         MatRef::from_row_major_slice(a, m, k).transpose(),
         MatRef::from_row_major_slice(d, m, n),
         F::ONE,

@@ -383,6 +383,16 @@ fn inside_a_larger_function() {
         // The gradient by the input alone is reverse's.
         let (mut d, mut expected) = (vec![0.0; case.parameters.len()], vec![0.0; case.input.len()]);
         case.shape.reverse(&case.parameters, &case.input, &workspace, &upstream, &mut d, Some(&mut expected));
+        let mut replaced = vec![f64::NAN; d.len()];
+        case.shape.reverse_replacing(
+            &case.parameters,
+            &case.input,
+            &workspace,
+            &upstream,
+            &mut replaced,
+            None,
+        );
+        assert_close("replacing", &replaced, &d, 1e-13);
         let mut gradient = vec![f64::NAN; case.input.len()];
         case.shape.input_gradient(&case.parameters, &mut workspace, &upstream, &mut gradient);
         assert_close("input gradient", &gradient, &expected, 1e-13);

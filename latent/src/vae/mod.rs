@@ -1,0 +1,1 @@
+//! Binary latent-variable models.

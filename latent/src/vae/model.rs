@@ -1,6 +1,6 @@
 //! A trained model: its bound, its samples, its reconstructions.
 
-use crate::stream::stream;
+use crate::stream::{role, stream};
 use crate::vae::architecture::Architecture;
 use crate::vae::path::Path;
 use crate::vae::weights::Weights;
@@ -42,7 +42,7 @@ impl Model {
         let mut bounds = Vec::with_capacity(x.len() / pixels);
         for (i, images) in x.chunks(CHUNK * pixels).enumerate() {
             let rows = images.len() / pixels;
-            let mut rng = stream(stream_seed, crate::stream::EVALUATION, i as u64);
+            let mut rng = stream(stream_seed, role::EVALUATION, i as u64);
             self.weights.centre(images, &mut centred);
             let mut weights = vec![Vec::with_capacity(samples); rows];
             for _ in 0..samples {
@@ -58,7 +58,7 @@ impl Model {
     /// Pixel means `[count, pixels]` of samples from the prior.
     #[must_use]
     pub fn sample(&self, count: usize, stream_seed: u64) -> Vec<f32> {
-        let mut rng = stream(stream_seed, crate::stream::SAMPLES, 0);
+        let mut rng = stream(stream_seed, role::SAMPLES, 0);
         let theta = &self.weights.parameters;
         let mut logits = Vec::new();
         self.weights.repeat_prior(count, &mut logits);
@@ -81,7 +81,7 @@ impl Model {
     #[must_use]
     pub fn reconstruct(&self, x: &[f32], stream_seed: u64) -> Vec<f32> {
         let pixels = self.architecture().pixels;
-        let mut rng = stream(stream_seed, crate::stream::SAMPLES, 1);
+        let mut rng = stream(stream_seed, role::SAMPLES, 1);
         let (mut path, mut centred, mut u) = (Path::default(), Vec::new(), Vec::new());
         self.weights.centre(x, &mut centred);
         self.draw(x.len() / pixels, &mut rng, &mut u);

@@ -106,7 +106,8 @@ fn decoder_gradient_is_the_derivative_of_f() {
         let u = noise(&architecture, 2, 4);
         let mut gradient = vec![0.0; weights.parameters.len()];
         path(&weights, &IMAGES, &u).decoder_gradient(&weights, &mut gradient);
-        for i in weights.layout.decoders[0].at.start..weights.parameters.len() {
+        let start = weights.layout.decoders[0].at.start;
+        for (i, &found) in gradient.iter().enumerate().skip(start) {
             let (value, step) = (weights.parameters[i], 1e-6);
             let mut at = |w: f64| {
                 weights.parameters[i] = w;
@@ -114,7 +115,7 @@ fn decoder_gradient_is_the_derivative_of_f() {
             };
             let difference = (at(value + step) - at(value - step)) / (2.0 * step);
             weights.parameters[i] = value;
-            close("decoder", gradient[i], difference, 1e-7);
+            close("decoder", found, difference, 1e-7);
         }
     }
 }
@@ -213,7 +214,7 @@ fn control_variates_descend_the_squared_norm() {
             if method.has_baseline() {
                 continue; // fitted by least squares instead: below
             }
-            for i in 0..d.len() {
+            for (i, &found) in d.iter().enumerate() {
                 let (value, step) = (control.parameters[i], 1e-5);
                 control.parameters[i] = value + step;
                 let up = run(&control, None);
@@ -221,7 +222,7 @@ fn control_variates_descend_the_squared_norm() {
                 let down = run(&control, None);
                 control.parameters[i] = value;
                 let name = format!("{method} {coupling:?} {:?} φ[{i}]", architecture.latent);
-                close(&name, d[i], (up - down) / (2.0 * step), 1e-5);
+                close(&name, found, (up - down) / (2.0 * step), 1e-5);
             }
         }
     }

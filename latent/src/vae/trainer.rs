@@ -1,6 +1,6 @@
 //! The training loop's one step: ĝ with the old control variate, a step of the model, a step of the control variate.
 
-use crate::stream::{INITIAL, NOISE, VARIANCE, stream};
+use crate::stream::{role, stream};
 use crate::vae::VaeError;
 use crate::vae::architecture::Architecture;
 use crate::vae::baseline::Centre;
@@ -70,8 +70,8 @@ impl Trainer {
         }
         let rule = Rule::Adam { beta1: 0.9, beta2: settings.beta2, epsilon: 1e-8 };
         // The model starts the same whatever estimator trains it.
-        let weights = Weights::new(architecture, train_mean, &mut stream(seed, INITIAL, 0));
-        let control = Control::new(&weights.architecture, &settings, &mut stream(seed, INITIAL, 1));
+        let weights = Weights::new(architecture, train_mean, &mut stream(seed, role::INIT, 0));
+        let control = Control::new(&weights.architecture, &settings, &mut stream(seed, role::INIT, 1));
         Ok(Self {
             model_optimizer: Optimizer::new(rule, weights.parameters.len()),
             control_optimizer: Optimizer::new(rule, control.parameters.len()),
@@ -92,7 +92,7 @@ impl Trainer {
     /// # Panics
     /// If `x` is no whole number of images.
     pub fn step(&mut self, x: &[f32]) -> StepReport {
-        self.estimate_with(x, NOISE, self.iterations);
+        self.estimate_with(x, role::STEP, self.iterations);
         self.encoder_gradient_into();
         self.estimate.path.decoder_gradient(&self.model.weights, &mut self.gradient);
         let rows = self.estimate.path.f.len() as f64;
@@ -110,15 +110,15 @@ impl Trainer {
 
     /// One step of the control variate alone, the model held fixed. Counts as an iteration.
     pub fn fit_control_variate(&mut self, x: &[f32]) {
-        self.estimate_with(x, NOISE, self.iterations);
+        self.estimate_with(x, role::STEP, self.iterations);
         self.step_control();
         self.iterations += 1;
     }
 
-    fn estimate_with(&mut self, x: &[f32], role: u64, index: u64) {
+    fn estimate_with(&mut self, x: &[f32], purpose: u64, index: u64) {
         let pixels = self.model.architecture().pixels;
         assert!(!x.is_empty() && x.len().is_multiple_of(pixels), "x must be whole images of {pixels} pixels");
-        let fits = role == NOISE;
+        let fits = purpose == role::STEP;
         self.control_gradient.fill(0.0);
         self.estimate.run(
             &self.model.weights,
@@ -126,7 +126,7 @@ impl Trainer {
             &self.centres,
             &self.settings,
             x,
-            &mut stream(self.seed, role, index),
+            &mut stream(self.seed, purpose, index),
             fits.then_some(&mut self.control_gradient),
         );
     }
@@ -161,7 +161,7 @@ impl Trainer {
         let end = encoders.last().map_or(0, |at| at.end);
         let (mut sum, mut squares) = (vec![0.0_f64; end], vec![0.0_f64; end]);
         for (i, x) in batches.iter().enumerate() {
-            self.estimate_with(x, VARIANCE, (draw << 32) | i as u64);
+            self.estimate_with(x, role::VARIANCE_NOISE, (draw << 32) | i as u64);
             self.encoder_gradient_into();
             let rows = self.estimate.path.f.len() as f64;
             for ((sum, square), &g) in sum.iter_mut().zip(&mut squares).zip(&self.gradient) {

@@ -64,9 +64,11 @@ pub mod noise;
 
 mod approximate;
 mod control_variate;
+mod disarm;
 mod error;
 mod gain;
 mod lax;
+mod muprop;
 mod real;
 mod reinforce;
 mod relax;
@@ -75,9 +77,11 @@ mod shape;
 mod variance;
 
 pub use control_variate::ControlVariate;
+pub use disarm::disarm;
 pub use error::EstimatorError;
 pub use gain::{AdaptiveGain, combine, gain_gradient, gain_statistics};
 pub use lax::{GaussianNode, lax, lax_adjoint, lax_correction};
+pub use muprop::{muprop, muprop_correction};
 pub use real::Real;
 pub use reinforce::{Baseline, BaselineObjective, LearnedBaseline, leave_one_out, reinforce};
 pub use relax::{

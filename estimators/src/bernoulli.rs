@@ -43,6 +43,18 @@ pub fn relaxed_sample<F: Real>(logits: &[F], u: &[F], z: &mut [F]) {
     }
 }
 
+/// The relaxed sample of the opposite uniforms, z' = a + log(1 − u) − log u: a Logistic(a) variable too, as unlike z as can be.
+///
+/// Its hard sample is the b̃ of [`disarm`](crate::disarm). Where z came from elsewhere, z' = 2a − z.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn antithetic_sample<F: Real>(logits: &[F], u: &[F], z: &mut [F]) {
+    check_len("u", u, logits.len());
+    check_len("z", z, logits.len());
+    for ((z, &a), &u) in z.iter_mut().zip(logits).zip(u) {
+        *z = a - logit(u);
+    }
+}
+
 /// Hard sample b = \[z > 0\] as 0 or 1, which f takes; P(b = 1) = θ.
 pub fn hard_sample<F: Real>(z: &[F], b: &mut [F]) {
     check_len("b", b, z.len());

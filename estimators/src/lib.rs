@@ -64,20 +64,27 @@ pub mod noise;
 
 mod approximate;
 mod control_variate;
+mod disarm;
 mod error;
 mod gain;
 mod lax;
+mod muprop;
+mod nvil;
 mod real;
 mod reinforce;
 mod relax;
 mod relaxation;
 mod shape;
+mod sticks;
 mod variance;
 
 pub use control_variate::ControlVariate;
+pub use disarm::disarm;
 pub use error::EstimatorError;
 pub use gain::{AdaptiveGain, combine, gain_gradient, gain_statistics};
 pub use lax::{GaussianNode, lax, lax_adjoint, lax_correction};
+pub use muprop::{muprop, muprop_correction};
+pub use nvil::{SignalStatistics, nvil, nvil_baseline_upstream};
 pub use real::Real;
 pub use reinforce::{Baseline, BaselineObjective, LearnedBaseline, leave_one_out, reinforce};
 pub use relax::{
@@ -85,4 +92,5 @@ pub use relax::{
     relax_coupled_adjoint,
 };
 pub use relaxation::{Link, Relaxation, concrete, log_temperature_gradient};
+pub use sticks::{disarm_categorical, stick_logits, stick_outcome};
 pub use variance::{mean_squared_norm, squared_norm_upstream};

@@ -9,6 +9,8 @@
 //! | train a model, estimate its bound, sample from it | [`vae`] |
 //! | name a stream of random numbers | [`stream`](stream::stream) |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod data;
 pub mod stream;
 pub mod vae;

@@ -16,8 +16,12 @@ pub mod role {
     pub const INIT: u64 = 16;
     /// Noise of a training step; index: the iteration.
     pub const STEP: u64 = 17;
-    /// Noise of a bound, a sample or a reconstruction; index: given by the caller.
+    /// Noise of a bound; index: the chunk of images.
     pub const EVALUATION: u64 = 18;
+    /// Noise of a gradient whose variance is measured; index: the measurement and the draw.
+    pub const VARIANCE_NOISE: u64 = 19;
+    /// Noise of samples (index 0) and reconstructions (1).
+    pub const SAMPLES: u64 = 20;
 }
 
 /// The stream named by `seed`, `role` and `index`.

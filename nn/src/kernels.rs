@@ -7,6 +7,8 @@
 //! | [`forward`](MlpShape::forward) | c | – |
 //! | [`reverse`](MlpShape::reverse) | Σ_r d_rᵀ ∂c_r/∂W and ∂/∂x | `forward` |
 //! | [`value_and_gradient`](MlpShape::value_and_gradient) | c and ∇ₓc of a scalar net | – |
+//! | [`input_gradient`](MlpShape::input_gradient) | dᵀ∂c/∂x alone, of any number of outputs | `forward` |
+//! | [`tangent_pair`](MlpShape::tangent_pair) | (∂c/∂x) ẋ along two directions, and what the hidden layers curve between them | `input_gradient` |
 //! | [`tangent`](MlpShape::tangent) | (∂c/∂x) ẋ | `forward` or `value_and_gradient` |
 //! | [`parameter_tangent`](MlpShape::parameter_tangent) | (∂c/∂W) Ẇ | `forward` |
 //! | [`parameter_gradient`](MlpShape::parameter_gradient) | ∂/∂W Σ_r (α_r c_r + β_r·∇c_r), and ∂/∂x | `value_and_gradient` |
@@ -22,9 +24,9 @@ use crate::{Real, product, thin};
 #[derive(Debug, Clone, Default)]
 pub struct Workspace<F> {
     /// h_l.
-    hidden: Vec<Vec<F>>,
+    pub(crate) hidden: Vec<Vec<F>>,
     /// p_l = ∂c/∂a_l.
-    slopes: Vec<Vec<F>>,
+    pub(crate) slopes: Vec<Vec<F>>,
 }
 
 /// Arrays that no pass leaves for another. One set a thread, so that they stay in its cache from call to call, however
@@ -32,14 +34,14 @@ pub struct Workspace<F> {
 #[derive(Debug, Default)]
 pub struct Scratch<F> {
     /// ȧ_l of each hidden layer.
-    tangents: Vec<Vec<F>>,
+    pub(crate) tangents: Vec<Vec<F>>,
     /// ḣ_l of each hidden layer.
-    hidden_tangents: Vec<Vec<F>>,
+    pub(crate) hidden_tangents: Vec<Vec<F>>,
     /// A gradient on its way down, and the next.
-    down: [Vec<F>; 2],
+    pub(crate) down: [Vec<F>; 2],
     /// The output layer's transposed weight, and sums of the same size.
-    transposed: Vec<F>,
-    sums: Vec<F>,
+    pub(crate) transposed: Vec<F>,
+    pub(crate) sums: Vec<F>,
 }
 
 impl<F: Real> Workspace<F> {
@@ -56,7 +58,7 @@ impl<F: Real> Workspace<F> {
     }
 }
 
-fn fit<F: Real>(arrays: &mut Vec<Vec<F>>, shape: &MlpShape, rows: usize) {
+pub(crate) fn fit<F: Real>(arrays: &mut Vec<Vec<F>>, shape: &MlpShape, rows: usize) {
     arrays.resize_with(shape.hidden().len(), Vec::new);
     for (array, &width) in arrays.iter_mut().zip(shape.hidden()) {
         array.resize(rows * width, F::ZERO);
@@ -64,7 +66,7 @@ fn fit<F: Real>(arrays: &mut Vec<Vec<F>>, shape: &MlpShape, rows: usize) {
 }
 
 /// The output of layer `layer` before activation, without its bias when `bias` is not wanted.
-fn affine_output<F: Real>(
+pub(crate) fn affine_output<F: Real>(
     parameters: &[F],
     layer: &Layer,
     x: &[F],
@@ -97,13 +99,33 @@ fn affine_output<F: Real>(
 }
 
 /// dst `[B, in]` = d `[B, out]` · Wᵀ of a layer.
-fn back<F: Real>(parameters: &[F], layer: &Layer, d: &[F], dst: &mut [F], transposed: &mut Vec<F>) {
+pub(crate) fn back<F: Real>(
+    parameters: &[F],
+    layer: &Layer,
+    d: &[F],
+    dst: &mut [F],
+    transposed: &mut Vec<F>,
+) {
     let weight = &parameters[layer.weight.clone()];
     if layer.output <= thin::WIDEST {
         thin::transpose(transposed, weight, layer.output);
         thin::back(dst, d, transposed, layer.output);
     } else {
         product::product_transposed(dst, d, weight, layer.output, layer.input);
+    }
+}
+
+/// How a layer's weight gradient reaches the vector of all: `set_weight_gradient` or `add_weight_gradient`.
+type WeightGradient<F> = fn(&mut [F], &Layer, &[F], &[F], &mut Vec<F>);
+
+/// The weight's share of `d_parameters` = hᵀ · d of a layer.
+fn set_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], d: &[F], sums: &mut Vec<F>) {
+    let d_weight = &mut d_parameters[layer.weight.clone()];
+    if layer.output <= thin::WIDEST {
+        d_weight.fill(F::ZERO);
+        thin::add_outer(d_weight, h, d, layer.output, sums);
+    } else {
+        product::outer(d_weight, h, d, layer.input, layer.output);
     }
 }
 
@@ -118,7 +140,7 @@ fn add_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], 
 }
 
 impl MlpShape {
-    fn rows<F>(&self, parameters: &[F], input: &[F]) -> usize {
+    pub(crate) fn rows<F>(&self, parameters: &[F], input: &[F]) -> usize {
         assert_eq!(parameters.len(), self.parameter_count(), "length of the parameter vector");
         assert_eq!(
             input.len() % self.input(),
@@ -140,14 +162,39 @@ impl MlpShape {
         workspace: &mut Workspace<F>,
         output: &mut [F],
     ) {
+        self.forward_with_offset(parameters, input, None, workspace, output);
+    }
+
+    /// [`forward`](Self::forward) with `offset` `[B, width of the first hidden layer]` added to that layer before its
+    /// activation: what a second input contributes by which no derivative is wanted. It is computed once, however many
+    /// inputs share it.
+    ///
+    /// # Panics
+    /// If a length does not fit, or an offset is given to a network without hidden layers.
+    pub fn forward_with_offset<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        offset: Option<&[F]>,
+        workspace: &mut Workspace<F>,
+        output: &mut [F],
+    ) {
         let rows = self.rows(parameters, input);
         assert_eq!(output.len(), rows * self.output(), "length of the output");
+        assert!(offset.is_none() || !self.hidden().is_empty(), "an offset needs a hidden layer");
         fit(&mut workspace.hidden, self, rows);
         let (last, below) = self.split();
         for (l, layer) in below.iter().enumerate() {
             let (done, rest) = workspace.hidden.split_at_mut(l);
             let x = done.last().map_or(input, Vec::as_slice);
-            product::product(&mut rest[0], x, &parameters[layer.weight.clone()], layer.input, layer.output);
+            let weight = &parameters[layer.weight.clone()];
+            match offset {
+                Some(offset) if l == 0 => {
+                    rest[0].copy_from_slice(offset);
+                    product::add_product(&mut rest[0], x, weight, layer.input, layer.output);
+                }
+                _ => product::product(&mut rest[0], x, weight, layer.input, layer.output),
+            }
             self.activation().add_bias_and_activate(&mut rest[0], &parameters[layer.bias.clone()]);
         }
         let x = workspace.hidden.last().map_or(input, Vec::as_slice);
@@ -170,6 +217,40 @@ impl MlpShape {
         d_parameters: &mut [F],
         d_input: Option<&mut [F]>,
     ) {
+        self.reverse_with(add_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+    }
+
+    /// [`reverse`](Self::reverse) that writes the network's gradient to `d_parameters` in place of what was there: large
+    /// networks at small batches spend a tenth of a step clearing the gradient first.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn reverse_replacing<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &Workspace<F>,
+        d_output: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
+        for layer in self.layers() {
+            d_parameters[layer.bias.clone()].fill(F::ZERO);
+        }
+        self.reverse_with(set_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn reverse_with<F: Real>(
+        &self,
+        weight_gradient: WeightGradient<F>,
+        parameters: &[F],
+        input: &[F],
+        workspace: &Workspace<F>,
+        d_output: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+    ) {
         let rows = self.rows(parameters, input);
         assert_eq!(d_output.len(), rows * self.output(), "length of the output's gradient");
         assert_eq!(d_parameters.len(), self.parameter_count(), "length of the parameters' gradient");
@@ -179,7 +260,7 @@ impl MlpShape {
             for (l, layer) in self.layers().iter().enumerate().rev() {
                 let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
                 let x = if l == 0 { input } else { &hidden[l - 1] };
-                add_weight_gradient(d_parameters, layer, x, d, sums);
+                weight_gradient(d_parameters, layer, x, d, sums);
                 product::add_rows(&mut d_parameters[layer.bias.clone()], d);
                 if l > 0 {
                     next.resize(rows * layer.input, F::ZERO);
@@ -209,9 +290,25 @@ impl MlpShape {
         values: &mut [F],
         gradient: &mut [F],
     ) {
+        self.value_and_gradient_with_offset(parameters, input, None, workspace, values, gradient);
+    }
+
+    /// [`value_and_gradient`](Self::value_and_gradient) after [`forward_with_offset`](Self::forward_with_offset).
+    ///
+    /// # Panics
+    /// As those two.
+    pub fn value_and_gradient_with_offset<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        offset: Option<&[F]>,
+        workspace: &mut Workspace<F>,
+        values: &mut [F],
+        gradient: &mut [F],
+    ) {
         assert_eq!(self.output(), 1, "value_and_gradient needs a network with one output");
         assert_eq!(gradient.len(), input.len(), "length of the gradient");
-        self.forward(parameters, input, workspace, values);
+        self.forward_with_offset(parameters, input, offset, workspace, values);
         let rows = values.len();
         fit(&mut workspace.slopes, self, rows);
         let Workspace { hidden, slopes } = workspace;
@@ -346,6 +443,36 @@ impl MlpShape {
         d_parameters: &mut [F],
         d_input: Option<&mut [F]>,
     ) {
+        self.parameter_gradient_with_offset(
+            parameters,
+            input,
+            workspace,
+            alpha,
+            beta,
+            d_parameters,
+            d_input,
+            None,
+        );
+    }
+
+    /// [`parameter_gradient`](Self::parameter_gradient) that also writes ∂J/∂offset, `[B, width of the first hidden
+    /// layer]`, to `d_offset`.
+    ///
+    /// # Panics
+    /// As [`parameter_gradient`](Self::parameter_gradient), or if `d_offset` is wanted of a network without hidden layers.
+    #[allow(clippy::too_many_arguments)]
+    pub fn parameter_gradient_with_offset<F: Real>(
+        &self,
+        parameters: &[F],
+        input: &[F],
+        workspace: &Workspace<F>,
+        alpha: &[F],
+        beta: &[F],
+        d_parameters: &mut [F],
+        d_input: Option<&mut [F]>,
+        d_offset: Option<&mut [F]>,
+    ) {
+        assert!(d_offset.is_none() || !self.hidden().is_empty(), "an offset needs a hidden layer");
         let rows = self.rows(parameters, input);
         assert_eq!(self.output(), 1, "parameter_gradient needs a network with one output");
         assert_eq!((alpha.len(), beta.len()), (rows, input.len()), "lengths of alpha and beta");
@@ -389,6 +516,9 @@ impl MlpShape {
                     std::mem::swap(q, next);
                 }
             }
+            if let Some(d_offset) = d_offset {
+                d_offset.copy_from_slice(q);
+            }
             if let Some(d_input) = d_input {
                 assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
                 back(parameters, &below[0], q, d_input, transposed);
@@ -396,7 +526,7 @@ impl MlpShape {
         });
     }
 
-    fn split(&self) -> (&Layer, &[Layer]) {
+    pub(crate) fn split(&self) -> (&Layer, &[Layer]) {
         let layers = self.layers();
         (&layers[layers.len() - 1], &layers[..layers.len() - 1])
     }

@@ -5,12 +5,13 @@
 //! Everything that must survive a checkpoint is handed over as a [`StateDict`].
 
 pub mod activation;
+mod composite;
 mod init;
 pub mod kernels;
 mod mlp;
 mod ops;
 pub mod optim;
-mod product;
+pub mod product;
 mod real;
 mod shape;
 pub mod state;

@@ -1,4 +1,4 @@
-//! Matrix products over row-major slices, on one thread.
+//! Matrix products over row-major slices, on one thread: what the passes are made of, for code that composes its own.
 
 use crate::Real;
 use faer::linalg::matmul::matmul;
@@ -7,10 +7,19 @@ use multiversion::multiversion;
 
 /// dst `[m, n]` = a `[m, k]` · b `[k, n]`.
 pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
+    into(Accum::Replace, dst, a, b, k, n);
+}
+
+/// dst `[m, n]` += a `[m, k]` · b `[k, n]`.
+pub fn add_product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
+    into(Accum::Add, dst, a, b, k, n);
+}
+
+fn into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
     let m = dst.len() / n;
     matmul(
         MatMut::from_row_major_slice_mut(dst, m, n),
-        Accum::Replace,
+        accumulate,
         MatRef::from_row_major_slice(a, m, k),
         MatRef::from_row_major_slice(b, k, n),
         F::ONE,
@@ -33,10 +42,19 @@ pub fn product_transposed<F: Real>(dst: &mut [F], a: &[F], b: &[F], n: usize, k:
 
 /// dst `[k, n]` += aᵀ · d, with a `[m, k]` and d `[m, n]`: the weight gradient of a layer.
 pub fn add_outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+    outer_into(Accum::Add, dst, a, d, k, n);
+}
+
+/// dst `[k, n]` = aᵀ · d, with a `[m, k]` and d `[m, n]`.
+pub fn outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+    outer_into(Accum::Replace, dst, a, d, k, n);
+}
+
+fn outer_into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
     let m = d.len() / n;
     matmul(
         MatMut::from_row_major_slice_mut(dst, k, n),
-        Accum::Add,
+        accumulate,
         MatRef::from_row_major_slice(a, m, k).transpose(),
         MatRef::from_row_major_slice(d, m, n),
         F::ONE,

@@ -1,0 +1,338 @@
+//! Exact answers on models small enough to enumerate, in double precision.
+
+use crate::stream::stream;
+use crate::vae::baseline::Centre;
+use crate::vae::control::Control;
+use crate::vae::estimate::Estimate;
+use crate::vae::path::Path;
+use crate::vae::relaxed::{Above, Relaxed};
+use crate::vae::weights::Weights;
+use crate::vae::{Architecture, Coupling, Method, Settings, Trainer};
+use rand::Rng;
+use relax_estimators::Real as _;
+use relax_estimators::certify::{Moments, certify};
+
+const PIXELS: usize = 3;
+const MEAN: [f32; PIXELS] = [0.3, 0.6, 0.5];
+const IMAGES: [f64; 2 * PIXELS] = [1.0, 0.0, 1.0, 0.0, 1.0, 1.0];
+
+fn architectures() -> [Architecture; 4] {
+    let of = |latent: &[usize], hidden: &[usize]| Architecture {
+        pixels: PIXELS,
+        latent: latent.to_vec(),
+        hidden: hidden.to_vec(),
+    };
+    [of(&[3], &[]), of(&[2, 3], &[]), of(&[2], &[4, 3]), of(&[2, 1, 2], &[2])]
+}
+
+fn uniform(rng: &mut impl Rng) -> f64 {
+    f64::open_unit(rng.next_u64())
+}
+
+/// Weights away from their start: biases and prior are not 0.
+fn weights(architecture: &Architecture, seed: u64) -> Weights<f64> {
+    let mut rng = stream(seed, 100, 0);
+    let mut weights = Weights::new(architecture.clone(), &MEAN, &mut rng);
+    for w in &mut weights.parameters {
+        *w += 0.6 * (uniform(&mut rng) - 0.5);
+    }
+    weights
+}
+
+fn noise(architecture: &Architecture, rows: usize, seed: u64) -> Vec<Vec<f64>> {
+    let mut rng = stream(seed, 101, 0);
+    architecture.latent.iter().map(|&k| (0..rows * k).map(|_| uniform(&mut rng)).collect()).collect()
+}
+
+fn path(weights: &Weights<f64>, x: &[f64], u: &[Vec<f64>]) -> Path<f64> {
+    let mut centred = Vec::new();
+    weights.centre(x, &mut centred);
+    let mut path = Path::default();
+    path.run(weights, x, &centred, 0, u);
+    path
+}
+
+fn close(name: &str, found: f64, expected: f64, tolerance: f64) {
+    let error = (found - expected).abs() / (1.0 + expected.abs());
+    assert!(error < tolerance, "{name}: {found} instead of {expected}");
+}
+
+/// The bound's terms written out as in the definition, for one image and given hard samples.
+fn loss_by_definition(weights: &Weights<f64>, x: &[f64], b: &[Vec<f64>]) -> f64 {
+    let mut layout = weights.layout.clone();
+    let theta = &weights.parameters;
+    let log_p = |logits: &[f64], b: &[f64]| -> f64 {
+        logits.iter().zip(b).map(|(&a, &b)| b * a - a.softplus()).sum()
+    };
+    let net = |part: &crate::vae::architecture::Part, input: &[f64]| {
+        let mut out = vec![0.0; part.shape.output()];
+        part.shape.forward(part.of(theta), input, &mut relax_nn::Workspace::new(), &mut out);
+        out
+    };
+    let signs = |b: &[f64]| b.iter().map(|b| 2.0 * b - 1.0).collect::<Vec<f64>>();
+    let mut bound = log_p(&theta[layout.prior.clone()], &b[b.len() - 1]);
+    let mut below: Vec<f64> = x.iter().zip(&weights.pixel_mean).map(|(x, m)| x - m).collect();
+    for (l, (encoder, decoder)) in layout.encoders.drain(..).zip(layout.decoders.drain(..)).enumerate() {
+        bound -= log_p(&net(&encoder, &below), &b[l]);
+        let mut o = net(&decoder, &signs(&b[l]));
+        if l == 0 {
+            weights.add_output_bias(&mut o);
+        }
+        bound += log_p(&o, if l == 0 { x } else { &b[l - 1] });
+        below = signs(&b[l]);
+    }
+    -bound
+}
+
+#[test]
+fn f_is_the_bound_by_its_definition() {
+    for architecture in architectures() {
+        let weights = weights(&architecture, 1);
+        let path = path(&weights, &IMAGES, &noise(&architecture, 2, 2));
+        for row in 0..2 {
+            let b: Vec<Vec<f64>> = (0..architecture.layers())
+                .map(|l| path.layers[l].b.chunks(architecture.latent[l]).nth(row).unwrap().to_vec())
+                .collect();
+            let x = &IMAGES[row * PIXELS..(row + 1) * PIXELS];
+            close("f", path.f[row], loss_by_definition(&weights, x, &b), 1e-12);
+        }
+    }
+}
+
+#[test]
+fn decoder_gradient_is_the_derivative_of_f() {
+    for architecture in architectures() {
+        let mut weights = weights(&architecture, 3);
+        let u = noise(&architecture, 2, 4);
+        let mut gradient = vec![0.0; weights.parameters.len()];
+        path(&weights, &IMAGES, &u).decoder_gradient(&weights, &mut gradient);
+        let start = weights.layout.decoders[0].at.start;
+        for (i, &found) in gradient.iter().enumerate().skip(start) {
+            let (value, step) = (weights.parameters[i], 1e-6);
+            let mut at = |w: f64| {
+                weights.parameters[i] = w;
+                path(&weights, &IMAGES, &u).f.iter().sum::<f64>()
+            };
+            let difference = (at(value + step) - at(value - step)) / (2.0 * step);
+            weights.parameters[i] = value;
+            close("decoder", found, difference, 1e-7);
+        }
+    }
+}
+
+/// The relaxed bound, its gradient by z, and d/dlog λ of α·h + β·∇h, against differences; two points a row.
+#[test]
+fn the_relaxed_bound_and_its_derivatives() {
+    for architecture in architectures() {
+        let weights = weights(&architecture, 5);
+        let hard = path(&weights, &IMAGES, &noise(&architecture, 2, 6));
+        for layer in 0..architecture.layers() {
+            for above in [Above::Sampled, Above::Mean] {
+                let mut rng = stream(7, 102, layer as u64);
+                let mut draw = |n: usize| (0..n).map(|_| 4.0 * uniform(&mut rng) - 2.0).collect::<Vec<f64>>();
+                let k = architecture.latent[layer];
+                let (z, alpha, beta) = (draw(4 * k), draw(4), draw(4 * k));
+                let at = |z: &[f64], log_temperature: f64| {
+                    let mut relaxed = Relaxed::default();
+                    let temperature = log_temperature.exp();
+                    relaxed.evaluate(&weights, &hard, &IMAGES, layer, temperature, above, z);
+                    relaxed
+                };
+                let (log_temperature, step) = (-0.4, 1e-5);
+                let mut here = at(&z, log_temperature);
+                for i in 0..z.len() {
+                    let mut moved = z.clone();
+                    moved[i] += step;
+                    let up: f64 = at(&moved, log_temperature).value.iter().sum();
+                    moved[i] -= 2.0 * step;
+                    let down: f64 = at(&moved, log_temperature).value.iter().sum();
+                    close("∂h/∂z", here.gradient()[i], (up - down) / (2.0 * step), 1e-7);
+                }
+                let objective = |log_temperature: f64| {
+                    let there = at(&z, log_temperature);
+                    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+                    dot(&alpha, &there.value) + dot(&beta, there.gradient())
+                };
+                let difference =
+                    (objective(log_temperature + step) - objective(log_temperature - step)) / (2.0 * step);
+                close("∂/∂log λ", here.temperature_gradient(&weights, &alpha, &beta), difference, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn nearly_hard_relaxation_is_the_hard_bound() {
+    for architecture in architectures() {
+        let weights = weights(&architecture, 8);
+        let hard = path(&weights, &IMAGES, &noise(&architecture, 2, 9));
+        for layer in 0..architecture.layers() {
+            let mut relaxed = Relaxed::default();
+            let z = &hard.layers[layer].z;
+            relaxed.evaluate(&weights, &hard, &IMAGES, layer, 1e-9, Above::Sampled, z);
+            for (h, f) in relaxed.value.iter().zip(&hard.f) {
+                close("h", *h, *f, 1e-9);
+            }
+        }
+    }
+}
+
+fn settings(method: Method, coupling: Coupling) -> Settings {
+    Settings { coupling, control_variate_hidden: vec![4, 3], ..Settings::new(method) }
+}
+
+/// φ away from its start, so that no term of its gradient vanishes.
+fn control(architecture: &Architecture, settings: &Settings) -> Control<f64> {
+    let mut rng = stream(11, 103, 0);
+    let mut control = Control::new(architecture, settings, &mut rng);
+    control.parameters.iter_mut().for_each(|p| *p += 0.8 * (uniform(&mut rng) - 0.5));
+    control
+}
+
+fn cases() -> Vec<(Method, Coupling)> {
+    let mut cases: Vec<_> = Method::ALL.into_iter().map(|method| (method, Coupling::Independent)).collect();
+    cases.extend([Method::Rebar, Method::Relax, Method::RelaxedRebar].map(|m| (m, Coupling::Coupled)));
+    cases
+}
+
+#[test]
+fn control_variates_descend_the_squared_norm() {
+    for architecture in architectures() {
+        let weights = weights(&architecture, 10);
+        for (method, coupling) in cases() {
+            let settings = settings(method, coupling);
+            let mut control = control(&architecture, &settings);
+            let centres = vec![Centre::from_state([0.3, 0.1]); architecture.layers()];
+            let run = |control: &Control<f64>, d: Option<&mut [f64]>| {
+                let mut estimate = Estimate::default();
+                let mut rng = stream(12, 104, 0);
+                estimate.run(&weights, control, &centres, &settings, &IMAGES, &mut rng, d);
+                estimate.gradients.iter().flatten().map(|g| g * g).sum::<f64>() / 2.0
+            };
+            let mut d = vec![0.0; control.parameters.len()];
+            run(&control, Some(&mut d));
+            if method.has_baseline() {
+                continue; // fitted by least squares instead: below
+            }
+            for (i, &found) in d.iter().enumerate() {
+                let (value, step) = (control.parameters[i], 1e-5);
+                control.parameters[i] = value + step;
+                let up = run(&control, None);
+                control.parameters[i] = value - step;
+                let down = run(&control, None);
+                control.parameters[i] = value;
+                let name = format!("{method} {coupling:?} {:?} φ[{i}]", architecture.latent);
+                close(&name, found, (up - down) / (2.0 * step), 1e-5);
+            }
+        }
+    }
+}
+
+/// Minus the bound, by enumeration of all samples of one image.
+fn expected_loss(weights: &Weights<f64>, x: &[f64]) -> f64 {
+    let latent = &weights.architecture.latent;
+    let total: usize = latent.iter().sum();
+    (0..1_u32 << total)
+        .map(|code| {
+            let mut bits = (0..total).map(|i| f64::from((code >> i) & 1));
+            let b: Vec<Vec<f64>> = latent.iter().map(|&k| bits.by_ref().take(k).collect()).collect();
+            // u that gives these samples: below 1 − θ for 0, above it for 1.
+            let theta = &weights.parameters;
+            let mut below: Vec<f64> = x.iter().zip(&weights.pixel_mean).map(|(x, m)| x - m).collect();
+            let mut probability = 1.0;
+            for (encoder, b) in weights.layout.encoders.iter().zip(&b) {
+                let mut a = vec![0.0; b.len()];
+                let mut workspace = relax_nn::Workspace::new();
+                encoder.shape.forward(encoder.of(theta), &below, &mut workspace, &mut a);
+                for (&a, &b) in a.iter().zip(b) {
+                    probability *= if b > 0.0 { a.sigmoid() } else { (-a).sigmoid() };
+                }
+                below = b.iter().map(|b| 2.0 * b - 1.0).collect();
+            }
+            probability * loss_by_definition(weights, x, &b)
+        })
+        .sum()
+}
+
+/// The gradient of the encoders' weights, summed over the two images, by differences of the enumerated loss.
+fn exact_encoder_gradient(weights: &Weights<f64>) -> Vec<f64> {
+    let mut moved = weights.clone();
+    let end = weights.layout.encoders.last().unwrap().at.end;
+    let total = |w: &Weights<f64>| IMAGES.chunks(PIXELS).map(|x| expected_loss(w, x)).sum::<f64>();
+    (0..end)
+        .map(|i| {
+            let (value, step) = (weights.parameters[i], 1e-5);
+            moved.parameters[i] = value + step;
+            let up = total(&moved);
+            moved.parameters[i] = value - step;
+            let down = total(&moved);
+            moved.parameters[i] = value;
+            (up - down) / (2.0 * step)
+        })
+        .collect()
+}
+
+#[test]
+fn every_estimator_is_unbiased_but_concrete() {
+    for (index, architecture) in architectures().into_iter().take(3).enumerate() {
+        let weights = weights(&architecture, 20 + index as u64);
+        let exact = exact_encoder_gradient(&weights);
+        for (method, coupling) in cases() {
+            let settings = settings(method, coupling);
+            let control = control(&architecture, &settings);
+            let centres = vec![Centre::from_state([0.3, 0.1]); architecture.layers()];
+            let mut moments = Moments::new(exact.len());
+            let mut estimate = Estimate::default();
+            for draw in 0..20_000 {
+                let mut rng = stream(21, 105, draw);
+                estimate.run(&weights, &control, &centres, &settings, &IMAGES, &mut rng, None);
+                let mut gradient = vec![0.0; weights.parameters.len()];
+                for (layer, g) in estimate.gradients.iter().enumerate() {
+                    estimate.path.encoder_gradient(&weights, layer, &estimate.centred, g, &mut gradient);
+                }
+                let scale = 1.0 / method.samples() as f64;
+                gradient.iter_mut().for_each(|g| *g *= scale);
+                moments.push(&gradient[..exact.len()]);
+            }
+            let certificate = certify(&moments, &exact, 1e-3).unwrap();
+            let name = format!("{method} {coupling:?} {:?}", architecture.latent);
+            println!("{name}: worst |z| {:.2}", certificate.worst());
+            assert_eq!(certificate.passes(), method != Method::Concrete, "{name}: {certificate}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_trainer_goes_on_bit_for_bit() {
+    let architecture = &architectures()[1];
+    let x: Vec<f32> = IMAGES.iter().map(|&x| x as f32).collect();
+    for (method, coupling) in cases() {
+        let settings = settings(method, coupling);
+        let fresh = || Trainer::new(architecture.clone(), settings.clone(), &MEAN, 5).unwrap();
+        let (mut first, mut second) = (fresh(), fresh());
+        for _ in 0..20 {
+            first.step(&x);
+        }
+        second.restore(&first.state()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(first.step(&x), second.step(&x), "{method}");
+        }
+        assert_eq!(first.state(), second.state(), "{method}");
+    }
+}
+
+#[test]
+fn wrong_requests_are_errors_that_say_what() {
+    let architecture = architectures()[0].clone();
+    let fails = |settings: Settings, mean: &[f32]| {
+        Trainer::new(architecture.clone(), settings, mean, 0).unwrap_err().to_string()
+    };
+    let fine = Settings::new(Method::Relax);
+    assert!(fails(fine.clone(), &MEAN[..2]).contains("3 pixels"));
+    assert!(fails(Settings { learning_rate: 0.0, ..fine.clone() }, &MEAN).contains("learning_rate"));
+    assert!(fails(Settings { control_variate_hidden: vec![], ..fine.clone() }, &MEAN).contains("hidden"));
+    assert!("rebarr".parse::<Method>().unwrap_err().to_string().contains("relaxed-rebar"));
+    let mut trainer = Trainer::new(architecture.clone(), fine.clone(), &MEAN, 0).unwrap();
+    let other = Trainer::new(architectures()[1].clone(), fine, &MEAN, 0).unwrap();
+    assert!(trainer.restore(&other.state()).is_err());
+}

@@ -1,0 +1,271 @@
+//! The training loop's one step: ĝ with the old control variate, a step of the model, a step of the control variate.
+
+use crate::stream::{role, stream};
+use crate::vae::VaeError;
+use crate::vae::architecture::Architecture;
+use crate::vae::baseline::Centre;
+use crate::vae::control::Control;
+use crate::vae::estimate::Estimate;
+use crate::vae::model::Model;
+use crate::vae::settings::Settings;
+use crate::vae::weights::Weights;
+use relax_nn::{Optimizer, Rule, StateDict, StateTensor, global_norm};
+
+/// What one step tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Mean of the evidence lower bound over the batch, from the step's own samples, in nats.
+    pub bound: f64,
+}
+
+/// A model in training.
+///
+/// ```
+/// use relax_latent::vae::{Architecture, Method, Settings, Trainer};
+/// let architecture = Architecture { pixels: 4, latent: vec![3], hidden: vec![] };
+/// let mut trainer = Trainer::new(architecture, Settings::new(Method::Rebar), &[0.5; 4], 0)?;
+/// let images = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+/// let before: f64 = trainer.model().bound(&images, 100, 0).iter().sum();
+/// for _ in 0..3000 {
+///     trainer.step(&images);
+/// }
+/// assert!(trainer.model().bound(&images, 100, 0).iter().sum::<f64>() > before + 1.0);
+/// # Ok::<(), relax_latent::vae::VaeError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Trainer {
+    settings: Settings,
+    seed: u64,
+    iterations: u64,
+    model: Model,
+    control: Control<f32>,
+    centres: Vec<Centre>,
+    model_optimizer: Optimizer<f32>,
+    control_optimizer: Optimizer<f32>,
+    estimate: Estimate<f32>,
+    gradient: Vec<f32>,
+    control_gradient: Vec<f32>,
+}
+
+impl Trainer {
+    /// A model with fresh weights, named by `seed`; `train_mean` `[pixels]` is the mean of the training images.
+    ///
+    /// # Errors
+    /// If a setting cannot be used, or the mean is not of the architecture's width.
+    pub fn new(
+        architecture: Architecture,
+        settings: Settings,
+        train_mean: &[f32],
+        seed: u64,
+    ) -> Result<Self, VaeError> {
+        settings.validate()?;
+        if train_mean.len() != architecture.pixels {
+            return Err(VaeError::Pixels { expected: architecture.pixels, found: train_mean.len() });
+        }
+        if architecture.latent.is_empty() || architecture.latent.contains(&0) {
+            let latent = architecture.latent;
+            return Err(VaeError::Setting(format!(
+                "latent must list one or more widths of at least 1, not {latent:?}"
+            )));
+        }
+        let rule = Rule::Adam { beta1: 0.9, beta2: settings.beta2, epsilon: 1e-8 };
+        // The model starts the same whatever estimator trains it.
+        let weights = Weights::new(architecture, train_mean, &mut stream(seed, role::INIT, 0));
+        let control = Control::new(&weights.architecture, &settings, &mut stream(seed, role::INIT, 1));
+        Ok(Self {
+            model_optimizer: Optimizer::new(rule, weights.parameters.len()),
+            control_optimizer: Optimizer::new(rule, control.parameters.len()),
+            centres: vec![Centre::default(); weights.architecture.layers()],
+            gradient: vec![0.0; weights.parameters.len()],
+            control_gradient: vec![0.0; control.parameters.len()],
+            estimate: Estimate::default(),
+            model: Model { weights },
+            control,
+            settings,
+            seed,
+            iterations: 0,
+        })
+    }
+
+    /// One iteration on the images `x` `[B, pixels]` of noughts and ones. Its noise is the stream (seed, iteration).
+    ///
+    /// # Panics
+    /// If `x` is no whole number of images.
+    pub fn step(&mut self, x: &[f32]) -> StepReport {
+        self.estimate_with(x, role::STEP, self.iterations);
+        self.encoder_gradient_into();
+        self.estimate.path.decoder_gradient(&self.model.weights, &mut self.gradient);
+        let rows = self.estimate.path.f.len() as f64;
+        let report =
+            StepReport { bound: -self.estimate.path.f.iter().map(|&f| f64::from(f)).sum::<f64>() / rows };
+        if self.iterations >= self.settings.warm_up {
+            let rate = self.settings.learning_rate;
+            let weights = &mut self.model.weights;
+            self.model_optimizer.step(&mut weights.parameters, &self.gradient, rate, 1.0 / rows);
+        }
+        self.step_control();
+        self.iterations += 1;
+        report
+    }
+
+    /// One step of the control variate alone, the model held fixed. Counts as an iteration.
+    pub fn fit_control_variate(&mut self, x: &[f32]) {
+        self.estimate_with(x, role::STEP, self.iterations);
+        self.step_control();
+        self.iterations += 1;
+    }
+
+    fn estimate_with(&mut self, x: &[f32], purpose: u64, index: u64) {
+        let pixels = self.model.architecture().pixels;
+        assert!(!x.is_empty() && x.len().is_multiple_of(pixels), "x must be whole images of {pixels} pixels");
+        let fits = purpose == role::STEP;
+        self.control_gradient.fill(0.0);
+        self.estimate.run(
+            &self.model.weights,
+            &self.control,
+            &self.centres,
+            &self.settings,
+            x,
+            &mut stream(self.seed, purpose, index),
+            fits.then_some(&mut self.control_gradient),
+        );
+    }
+
+    fn encoder_gradient_into(&mut self) {
+        let Self { estimate, model, gradient, .. } = self;
+        for (layer, logit_gradient) in estimate.gradients.iter().enumerate() {
+            let (path, centred) = (&estimate.path, &estimate.centred);
+            path.encoder_gradient(&model.weights, layer, centred, logit_gradient, gradient);
+        }
+    }
+
+    fn step_control(&mut self) {
+        if !self.control.parameters.is_empty() {
+            let rate = self.settings.control_variate_learning_rate;
+            self.control_optimizer.step(&mut self.control.parameters, &self.control_gradient, rate, 1.0);
+        }
+        for (centre, &signal) in self.centres.iter_mut().zip(&self.estimate.signals) {
+            centre.update(signal);
+        }
+    }
+
+    /// For each layer the logarithm of the mean over its encoder's weights of the gradient's sample variance, over `batches`
+    /// of images and fresh noise (the stream `draw`); nothing is trained.
+    ///
+    /// # Panics
+    /// If there are fewer than two batches.
+    pub fn log_variance(&mut self, batches: &[Vec<f32>], draw: u64) -> Vec<f64> {
+        assert!(batches.len() >= 2, "a variance needs at least two batches");
+        let encoders: Vec<_> =
+            self.model.weights.layout.encoders.iter().map(|part| part.at.clone()).collect();
+        let end = encoders.last().map_or(0, |at| at.end);
+        let (mut sum, mut squares) = (vec![0.0_f64; end], vec![0.0_f64; end]);
+        for (i, x) in batches.iter().enumerate() {
+            self.estimate_with(x, role::VARIANCE_NOISE, (draw << 32) | i as u64);
+            self.encoder_gradient_into();
+            let rows = self.estimate.path.f.len() as f64;
+            for ((sum, square), &g) in sum.iter_mut().zip(&mut squares).zip(&self.gradient) {
+                let g = f64::from(g) / rows;
+                *sum += g;
+                *square += g * g;
+            }
+        }
+        let n = batches.len() as f64;
+        encoders
+            .into_iter()
+            .map(|at| {
+                let count = at.len() as f64;
+                let total: f64 = at.map(|i| (squares[i] - sum[i] * sum[i] / n).max(0.0) / (n - 1.0)).sum();
+                (total / count).ln()
+            })
+            .collect()
+    }
+
+    /// Euclidean norm of the last step's gradient of the model's weights.
+    #[must_use]
+    pub fn gradient_norm(&self) -> f64 {
+        global_norm(&self.gradient) / self.estimate.path.f.len().max(1) as f64
+    }
+
+    /// Steps taken, those of the warm-up included.
+    #[must_use]
+    pub fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
+    /// The model as it is now.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The constants it is trained with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Numbers that tell how the control variates fare: `eta.1` and `temperature.1` for the first layer, and so on.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<(String, f64)> {
+        let mut numbers = Vec::new();
+        for layer in 0..self.centres.len() {
+            if let Some((gain, temperature)) = self.control.gain_and_temperature(layer) {
+                numbers.push((format!("eta.{}", layer + 1), f64::from(gain)));
+                numbers.push((format!("temperature.{}", layer + 1), temperature));
+            }
+        }
+        numbers
+    }
+
+    /// Everything that a later run needs to go on as if nothing had happened: weights, moments, running means, counter.
+    #[must_use]
+    pub fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert("iterations", StateTensor::U64(vec![self.iterations]));
+        state.insert_f32("model.parameters", &self.model.weights.parameters);
+        state.insert_f32("control_variate.parameters", &self.control.parameters);
+        state.insert_all("model.adam", self.model_optimizer.state());
+        state.insert_all("control_variate.adam", self.control_optimizer.state());
+        let centres = self.centres.iter().flat_map(|centre| centre.state()).collect();
+        state.insert("centres", StateTensor::F64(centres));
+        state
+    }
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// If an array is missing or of another length than this trainer's.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), VaeError> {
+        let [iterations] = state.u64_array("iterations")?;
+        let control = state.f32("control_variate.parameters", self.control.parameters.len())?;
+        let centres = state.f64("centres")?;
+        if centres.len() != 2 * self.centres.len() {
+            return Err(VaeError::Setting(format!(
+                "the saved state has {} layers and this model {}",
+                centres.len() / 2,
+                self.centres.len()
+            )));
+        }
+        self.model_optimizer.restore(&state.subset("model.adam"))?;
+        self.control_optimizer.restore(&state.subset("control_variate.adam"))?;
+        self.restore_model(state)?;
+        self.control.parameters.copy_from_slice(control);
+        for (centre, saved) in self.centres.iter_mut().zip(centres.as_chunks::<2>().0) {
+            *centre = Centre::from_state(*saved);
+        }
+        self.iterations = iterations;
+        Ok(())
+    }
+
+    /// Takes over the model's weights alone, of a trainer with any estimator.
+    ///
+    /// # Errors
+    /// If they are missing or of another architecture.
+    pub fn restore_model(&mut self, state: &StateDict) -> Result<(), VaeError> {
+        let own = &mut self.model.weights.parameters;
+        let saved = state.f32("model.parameters", own.len())?;
+        own.copy_from_slice(saved);
+        Ok(())
+    }
+}

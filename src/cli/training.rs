@@ -36,6 +36,9 @@ pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
 
 pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
     require_run_folder(&args.dir)?;
+    if crate::vae::is_vae_run(&args.dir) {
+        return super::vae::resume(args);
+    }
     let mut overrides = args.set.set.clone();
     overrides.extend(workers(args.workers));
     check_resume_overrides(&overrides)?;

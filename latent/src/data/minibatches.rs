@@ -67,3 +67,15 @@ impl Minibatches {
         }
     }
 }
+
+/// A minibatch of `batch` random images, drawn with replacement, `[batch, pixels]`, named by `seed` and `index`: what the
+/// gradient's variance is measured on, apart from the order of training.
+#[must_use]
+pub fn random_minibatch(images: &BinaryImages, batch: usize, seed: u64, index: u64) -> Vec<f32> {
+    let mut rng = stream(seed, role::VARIANCE, index);
+    let chosen: Vec<u32> = (0..batch).map(|_| rng.random_range(0..images.len() as u32)).collect();
+    let mut x = vec![0.0; batch * images.pixels()];
+    // Far from the iterations of training, whose fresh draws (dynamic binarisation) have other names.
+    images.batch(&chosen, 1 << 63 | index, &mut x);
+    x
+}

@@ -21,7 +21,7 @@ mod tests;
 pub use binary::{Binarization, BinaryImages};
 pub use error::DataError;
 pub use idx::Idx;
-pub use minibatches::Minibatches;
+pub use minibatches::{Minibatches, random_minibatch};
 pub use mnist::mnist;
 pub use omniglot::omniglot;
 pub use shrink::shrink;

@@ -23,6 +23,7 @@
 pub use relax_agents as agents;
 pub use relax_envs as envs;
 pub use relax_estimators as estimators;
+pub use relax_latent as latent;
 pub use relax_nn as nn;
 
 pub mod checkpoint;
@@ -35,5 +36,6 @@ pub mod gif;
 pub mod logging;
 pub mod plot;
 pub mod train;
+pub mod vae;
 
 pub use error::Error;

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Resume(ResumeArgs),
     /// Let a trained agent play, and report its returns
     Eval(EvalArgs),
+    /// Train a binary latent-variable model as a configuration file says
+    Vae(VaeArgs),
     /// List, show or check environments
     Envs {
         #[command(subcommand)]
@@ -86,6 +88,38 @@ Examples:
 The run folder holds config.toml (all settings), metrics.csv, episodes.csv, summary.json,
 TensorBoard events, and the checkpoints `latest` and `best`. Ctrl-C saves the state;
 `relax resume DIR` continues as if nothing had happened. `relax config schema` lists every key.";
+
+#[derive(Debug, Args)]
+#[command(after_help = VAE_EXAMPLES)]
+pub(super) struct VaeArgs {
+    /// The configuration, a TOML file (see `configs/vae/`)
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// The run's seed; short for --set run.seed=N
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    pub(super) seed: Option<u64>,
+    /// The folder with the images; short for --set data.folder=DIR [default: data/mnist or data/omniglot]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// The run folder [default: a fresh one under runs/]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Show nothing but errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+const VAE_EXAMPLES: &str = "\
+Examples:
+  relax vae configs/vae/mnist-linear1.toml
+  relax vae configs/vae/mnist-linear2.toml --set estimator.method=rebar --set run.iterations=1e5
+  relax vae configs/vae/omniglot-linear1.toml --data ~/omniglot
+
+The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
+samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
+`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
+every key.";
 
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
@@ -170,7 +204,11 @@ Example:
   relax config show configs/cartpole-relax.toml --set learner.gamma=0.98 > mine.toml")]
     Show(ConfigShowArgs),
     /// Print the JSON schema of configurations: every key, its meaning, type and default
-    Schema,
+    Schema {
+        /// Of the configurations of `relax vae`
+        #[arg(long)]
+        vae: bool,
+    },
 }
 
 #[derive(Debug, Args)]

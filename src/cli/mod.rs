@@ -13,6 +13,7 @@ mod out_folder;
 mod output;
 mod tools;
 mod training;
+mod vae;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,12 +53,13 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
     match command {
         Command::Train(args) => training::train(args),
         Command::Resume(args) => training::resume(args),
+        Command::Vae(args) => vae::train(args),
         Command::Eval(args) => training::eval(args),
         Command::Envs { command: EnvsCommand::List } => envs::list(),
         Command::Envs { command: EnvsCommand::Show { id } } => envs::show(id),
         Command::Envs { command: EnvsCommand::Check(args) } => envs::check(args),
         Command::Config { command: ConfigCommand::Show(args) } => tools::config_show(args),
-        Command::Config { command: ConfigCommand::Schema } => tools::config_schema(),
+        Command::Config { command: ConfigCommand::Schema { vae } } => tools::config_schema(*vae),
         Command::Plot(args) => tools::plot(args),
         Command::Completions { shell } => tools::completions(*shell),
     }

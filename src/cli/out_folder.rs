@@ -11,11 +11,12 @@ use crate::train::latest_checkpoint;
 /// The folder that runs go to when none is named.
 const RUNS: &str = "runs";
 
-/// Makes the run folder: `named`, which must not hold anything yet, or a fresh one named after the configuration.
-pub(super) fn prepare(named: Option<&Path>, config_path: &Path, config: &Config) -> Result<PathBuf, Error> {
+/// Makes the run folder: `named`, which must not hold anything yet, or a fresh one under `runs`
+/// whose name begins with `stem`.
+pub(super) fn prepare(named: Option<&Path>, stem: &str) -> Result<PathBuf, Error> {
     match named {
         Some(folder) => prepare_named(folder).map(|()| folder.to_owned()),
-        None => prepare_fresh(Path::new(RUNS), &stem(config_path, config)),
+        None => prepare_fresh(Path::new(RUNS), stem),
     }
 }
 
@@ -68,7 +69,7 @@ fn prepare_fresh(parent: &Path, stem: &str) -> Result<PathBuf, Error> {
 }
 
 /// `cartpole-relax-s0`; with the agent's name in between if the command line chose another than the file.
-fn stem(config_path: &Path, config: &Config) -> String {
+pub(super) fn stem(config_path: &Path, config: &Config) -> String {
     let name = config_path.file_stem().unwrap_or_default().to_string_lossy();
     let in_file = Config::load(config_path, &[]).map(|file| file.agent.kind);
     let agent = match in_file {

@@ -7,17 +7,23 @@ use clap_complete::Shell;
 
 use super::args::{Cli, ConfigShowArgs, PlotArgs};
 use super::output;
-use crate::config::{Config, json_schema};
+use crate::config::{Config, json_schema, read_text, schema_of};
 use crate::error::Error;
+use crate::vae::{VaeConfig, is_vae_config};
 
 pub(super) fn config_show(args: &ConfigShowArgs) -> Result<ExitCode, Error> {
-    let config = Config::load(&args.config, &args.set.set)?;
-    output::print(&config.to_toml())?;
+    let text = if is_vae_config(&read_text(&args.config)?) {
+        VaeConfig::load(&args.config, &args.set.set)?.to_toml()
+    } else {
+        Config::load(&args.config, &args.set.set)?.to_toml()
+    };
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn config_schema() -> Result<ExitCode, Error> {
-    output::print(&format!("{:#}\n", json_schema()))?;
+pub(super) fn config_schema(vae: bool) -> Result<ExitCode, Error> {
+    let schema = if vae { schema_of::<VaeConfig>() } else { json_schema() };
+    output::print(&format!("{schema:#}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

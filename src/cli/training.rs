@@ -17,7 +17,7 @@ use crate::logging::{EvaluationSummary, Summary};
 use crate::train::{self, Outcome, TrainOptions};
 
 /// The exit code of a run that a signal ended: 128 + SIGINT, as shells count.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
@@ -28,7 +28,7 @@ pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
         Error::input(format!("{}: {error}", args.config.display()))
             .with_hint("`relax envs list` shows them all")
     })?;
-    let out = out_folder::prepare(args.out.as_deref(), &args.config, &config)?;
+    let out = out_folder::prepare(args.out.as_deref(), &out_folder::stem(&args.config, &config))?;
     let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };
     let outcome = train::train(&config, &options).inspect_err(|_| out_folder::discard_if_empty(&out))?;
     report(&outcome, args.quiet)
@@ -36,6 +36,9 @@ pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
 
 pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
     require_run_folder(&args.dir)?;
+    if crate::vae::is_vae_run(&args.dir) {
+        return super::vae::resume(args);
+    }
     let mut overrides = args.set.set.clone();
     overrides.extend(workers(args.workers));
     check_resume_overrides(&overrides)?;
@@ -71,7 +74,7 @@ pub(super) fn eval(args: &EvalArgs) -> Result<ExitCode, Error> {
 }
 
 /// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())
@@ -126,7 +129,7 @@ fn lines(summary: &Summary) -> String {
 }
 
 /// Refuses what is certainly no run folder, with a hint at what was probably meant.
-fn require_run_folder(dir: &Path) -> Result<(), Error> {
+pub(super) fn require_run_folder(dir: &Path) -> Result<(), Error> {
     if dir.join("config.toml").is_file() {
         return Ok(());
     }

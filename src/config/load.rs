@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
@@ -14,35 +16,44 @@ use super::schema::Keys;
 /// A configuration file longer than this is not one.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// A kind of configuration: what reading, overriding and checking it need to know of it.
+pub(crate) trait Document: Serialize + DeserializeOwned + JsonSchema {
+    /// Title of its JSON schema.
+    const TITLE: &'static str;
+    /// The command that prints its JSON schema.
+    const SCHEMA_COMMAND: &'static str;
+
+    /// Checks every value's range.
+    fn check(&self) -> Result<(), ConfigError>;
+
+    /// What to write for the mandatory key or section `key`.
+    fn example(key: &str) -> Option<&'static str>;
+}
+
+impl Document for Config {
+    const TITLE: &'static str = "Configuration of a relax run";
+    const SCHEMA_COMMAND: &'static str = "relax config schema";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.validate()
+    }
+
+    fn example(key: &str) -> Option<&'static str> {
+        match key {
+            "env" | "env.id" => Some("[env]\n        id = \"CartPole-v1\""),
+            "agent" | "agent.kind" => Some("[agent]\n        kind = \"relax-a2c\""),
+            _ => None,
+        }
+    }
+}
+
 impl Config {
     /// Reads the TOML file `path`, applies `overrides` (each `KEY=VALUE`, the later ones winning) and checks the result.
     ///
     /// # Errors
     /// Names the file and line (or the override), the key and what would be right.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let name = path.display().to_string();
-        let refuse = |message: String| {
-            ConfigError::new(Origin::File { name: name.clone(), line: None }, None, message)
-        };
-        let metadata = std::fs::metadata(path).map_err(|error| {
-            refuse(format!("cannot read the configuration: {error}")).with_hint(missing_file_hint(path))
-        })?;
-        if metadata.is_dir() {
-            let hint = path.join("config.toml").is_file().then(|| {
-                format!("`relax resume {name}` continues that run; its configuration is {name}/config.toml")
-            });
-            return Err(refuse("is a folder, not a configuration file".into()).with_hint(hint));
-        }
-        if metadata.len() > MAX_BYTES {
-            return Err(refuse(format!(
-                "is {} bytes long; a configuration is a short TOML file",
-                metadata.len()
-            )));
-        }
-        let bytes =
-            std::fs::read(path).map_err(|error| refuse(format!("cannot read the configuration: {error}")))?;
-        let text = String::from_utf8(bytes).map_err(|_| refuse("is not a text file (UTF-8)".into()))?;
-        Self::from_toml(&text, &name, overrides)
+        load(path, overrides)
     }
 
     /// Reads a configuration from TOML text; `name` stands for the file in messages.
@@ -50,29 +61,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_toml(text: &str, name: &str, overrides: &[String]) -> Result<Self, ConfigError> {
-        let source = Source { text, name };
-        let spanned = DeTable::parse(text).map_err(|error| source.syntax_error(&error))?;
-        let keys = Keys::new();
-        let mut lines = BTreeMap::new();
-        source.check_keys(spanned.get_ref(), "", &keys, &mut lines)?;
-
-        let mut table: toml::Table = text.parse().map_err(|error| source.syntax_error(&error))?;
-        let overrides =
-            overrides.iter().map(|text| Override::parse(text, &keys)).collect::<Result<Vec<_>, _>>()?;
-        for one in &overrides {
-            one.apply(&mut table)?;
-        }
-
-        let origin = |key: Option<&str>| source.origin_of(key, &overrides, &lines);
-        let config = Self::deserialize(toml::Value::Table(table)).map_err(|error| {
-            let (key, message, hint) = explain(&error, &keys);
-            ConfigError::new(origin(key.as_deref()), key.as_deref(), message).with_hint(hint)
-        })?;
-        config.validate().map_err(|error| {
-            let origin = origin(error.key());
-            error.with_origin(origin)
-        })?;
-        Ok(config)
+        from_toml(text, name, overrides)
     }
 
     /// The configuration with `overrides` applied and checked.
@@ -86,10 +75,72 @@ impl Config {
     /// The complete configuration, defaults included, as TOML that reads back to an equal value.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        // Every field has a TOML form and `validate` bounds the integers, so this cannot fail for a checked value; an
-        // unchecked one (a seed beyond TOML's integers) yields text that says so instead of a panic.
-        toml::to_string(self).unwrap_or_else(|error| format!("# not representable as TOML: {error}\n"))
+        to_toml(self)
     }
+}
+
+/// Reads the TOML file `path`, applies `overrides` (each `KEY=VALUE`, the later ones winning) and checks the result.
+pub(crate) fn load<D: Document>(path: &Path, overrides: &[String]) -> Result<D, ConfigError> {
+    from_toml(&read_text(path)?, &path.display().to_string(), overrides)
+}
+
+/// The text of the configuration file `path`, or why it can be none.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let name = path.display().to_string();
+    let refuse =
+        |message: String| ConfigError::new(Origin::File { name: name.clone(), line: None }, None, message);
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        refuse(format!("cannot read the configuration: {error}")).with_hint(missing_file_hint(path))
+    })?;
+    if metadata.is_dir() {
+        let hint = path.join("config.toml").is_file().then(|| {
+            format!("`relax resume {name}` continues that run; its configuration is {name}/config.toml")
+        });
+        return Err(refuse("is a folder, not a configuration file".into()).with_hint(hint));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(refuse(format!(
+            "is {} bytes long; a configuration is a short TOML file",
+            metadata.len()
+        )));
+    }
+    let bytes =
+        std::fs::read(path).map_err(|error| refuse(format!("cannot read the configuration: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| refuse("is not a text file (UTF-8)".into()))
+}
+
+/// Reads a configuration from TOML text; `name` stands for the file in messages.
+pub(crate) fn from_toml<D: Document>(text: &str, name: &str, overrides: &[String]) -> Result<D, ConfigError> {
+    let source = Source { text, name };
+    let spanned = DeTable::parse(text).map_err(|error| source.syntax_error(&error))?;
+    let keys = Keys::of::<D>();
+    let mut lines = BTreeMap::new();
+    source.check_keys(spanned.get_ref(), "", &keys, &mut lines)?;
+
+    let mut table: toml::Table = text.parse().map_err(|error| source.syntax_error(&error))?;
+    let overrides =
+        overrides.iter().map(|text| Override::parse(text, &keys)).collect::<Result<Vec<_>, _>>()?;
+    for one in &overrides {
+        one.apply(&mut table)?;
+    }
+
+    let origin = |key: Option<&str>| source.origin_of(key, &overrides, &lines);
+    let config = D::deserialize(toml::Value::Table(table)).map_err(|error| {
+        let (key, message, hint) = explain::<D>(&error, &keys);
+        ConfigError::new(origin(key.as_deref()), key.as_deref(), message).with_hint(hint)
+    })?;
+    config.check().map_err(|error| {
+        let origin = origin(error.key());
+        error.with_origin(origin)
+    })?;
+    Ok(config)
+}
+
+/// The complete configuration, defaults included, as TOML that reads back to an equal value.
+pub(crate) fn to_toml<D: Document>(config: &D) -> String {
+    // Every field has a TOML form and `check` bounds the integers, so this cannot fail for a checked value; an
+    // unchecked one (a seed beyond TOML's integers) yields text that says so instead of a panic.
+    toml::to_string(config).unwrap_or_else(|error| format!("# not representable as TOML: {error}\n"))
 }
 
 struct Source<'a> {
@@ -169,7 +220,7 @@ impl Source<'_> {
 }
 
 /// Key, message and hint for a value of the wrong type or a missing key.
-fn explain(error: &toml::de::Error, keys: &Keys) -> (Option<String>, String, Option<String>) {
+fn explain<D: Document>(error: &toml::de::Error, keys: &Keys) -> (Option<String>, String, Option<String>) {
     // The key is known to the error but shown only in its text, as "…\nin `learner.gamma`".
     let text = error.to_string();
     let found = text.rsplit_once("\nin `").and_then(|(_, rest)| rest.trim_end().strip_suffix('`'));
@@ -177,18 +228,11 @@ fn explain(error: &toml::de::Error, keys: &Keys) -> (Option<String>, String, Opt
     if let Some(field) = plain.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let key = found.map_or_else(|| field.to_owned(), |section| format!("{section}.{field}"));
         let message = format!("`{key}` is missing");
-        let example = match key.as_str() {
-            "env" | "env.id" => "[env]\n        id = \"CartPole-v1\"".to_owned(),
-            "agent" | "agent.kind" => "[agent]\n        kind = \"relax-a2c\"".to_owned(),
-            _ => {
-                return (
-                    Some(key.clone()),
-                    message,
-                    keys.describe(&key).map(|text| format!("{key}: {text}")),
-                );
-            }
+        let hint = match D::example(&key) {
+            Some(example) => Some(format!("add\n        {example}")),
+            None => keys.describe(&key).map(|text| format!("{key}: {text}")),
         };
-        return (Some(key), message, Some(format!("add\n        {example}")));
+        return (Some(key), message, hint);
     }
     let Some(key) = found else { return (None, plain, None) };
     let wanted = if plain.starts_with("data did not match any variant") {

@@ -26,8 +26,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Origin};
+pub(crate) use load::{Document, from_toml, load, read_text, to_toml};
+pub(crate) use overrides::check_resume;
 pub use overrides::check_resume_overrides;
 pub use schema::json_schema;
+pub(crate) use schema::schema_of;
+pub(crate) use validate::{refuse, within};
 
 /// Everything that decides a run. Same program, same configuration (seed included), same numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,9 @@
 
 use toml::Value;
 
+use super::Config;
 use super::error::{ConfigError, Origin};
+use super::load::Document;
 use super::schema::Keys;
 
 /// One `--set` argument, parsed.
@@ -32,8 +34,7 @@ impl Override {
             );
         }
         if keys.is_section(key) {
-            let hint =
-                format!("set one of its keys: --set {key}.KEY=VALUE; `relax config schema` lists them");
+            let hint = format!("set one of its keys: --set {key}.KEY=VALUE; `{}` lists them", keys.command);
             return Err(refuse(Some(key), format!("`{key}` is a section")).with_hint(Some(hint)));
         }
         let mut value = parse_value(value).ok_or_else(|| {
@@ -76,7 +77,7 @@ impl Override {
 pub(super) fn unknown_key_hint(keys: &Keys, key: &str) -> Option<String> {
     Some(match keys.nearest(key) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`relax config schema` lists all keys".to_owned(),
+        None => format!("`{}` lists all keys", keys.command),
     })
 }
 
@@ -95,13 +96,22 @@ fn parse_value(text: &str) -> Option<Value> {
 /// # Errors
 /// If one of them changes anything else, which would make the rest of the run another experiment.
 pub fn check_resume_overrides(overrides: &[String]) -> Result<(), ConfigError> {
-    let keys = Keys::new();
+    let allowed = |key: &str| key == "rollout.workers" || (key.starts_with("run.") && key != "run.seed");
+    let hint = "only run.* (not the seed) and rollout.workers may; for anything else start a new run with `relax train`";
+    check_resume::<Config>(overrides, allowed, hint)
+}
+
+/// Checks that `overrides` change only keys that are `allowed`; `hint` says which those are.
+pub(crate) fn check_resume<D: Document>(
+    overrides: &[String],
+    allowed: impl Fn(&str) -> bool,
+    hint: &str,
+) -> Result<(), ConfigError> {
+    let keys = Keys::of::<D>();
     for text in overrides {
         let one = Override::parse(text, &keys)?;
-        let allowed = one.key == "rollout.workers" || (one.key.starts_with("run.") && one.key != "run.seed");
-        if !allowed {
+        if !allowed(&one.key) {
             let message = format!("`{}` cannot change when a run is resumed", one.key);
-            let hint = "only run.* (not the seed) and rollout.workers may; for anything else start a new run with `relax train`";
             return Err(ConfigError::new(Origin::Override(one.text), Some(&one.key), message)
                 .with_hint(Some(hint.to_owned())));
         }

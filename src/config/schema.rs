@@ -4,29 +4,43 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::Config;
+use super::load::Document;
 
 /// The JSON schema of a configuration: every key with its meaning, type and default.
 ///
 /// Editors complete and check TOML files with it.
 #[must_use]
 pub fn json_schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
-    schema.insert("title".to_owned(), "Configuration of a relax run".into());
+    schema_of::<Config>()
+}
+
+/// The JSON schema of one kind of configuration.
+pub(crate) fn schema_of<D: Document>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<D>();
+    schema.insert("title".to_owned(), D::TITLE.into());
     schema.to_value()
 }
 
 /// All keys of a configuration as dotted paths, with their part of the schema.
 pub(super) struct Keys {
     entries: Vec<(String, Value)>,
+    /// The command that lists them.
+    pub(super) command: &'static str,
 }
 
 impl Keys {
+    #[cfg(test)]
     /// The keys of [`Config`].
     pub(super) fn new() -> Self {
-        let root = json_schema();
+        Self::of::<Config>()
+    }
+
+    /// The keys of a kind of configuration.
+    pub(super) fn of<D: Document>() -> Self {
+        let root = schema_of::<D>();
         let mut entries = Vec::new();
         collect(&root, &root, "", &mut entries);
-        Self { entries }
+        Self { entries, command: D::SCHEMA_COMMAND }
     }
 
     /// The schema of the key `path`, if there is such a key.

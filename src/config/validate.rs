@@ -125,7 +125,8 @@ impl Config {
     }
 }
 
-fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
+/// Refuses whole numbers outside `low..=high`.
+pub(crate) fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -136,7 +137,8 @@ fn finite(key: &str, value: f64, right: &str) -> Result<(), ConfigError> {
     if value.is_finite() { Ok(()) } else { Err(refuse(key, &format!("{value:?}"), right)) }
 }
 
-fn refuse(key: &str, found: &str, right: &str) -> ConfigError {
+/// The error that `key`, found to be `found`, must be `right`.
+pub(crate) fn refuse(key: &str, found: &str, right: &str) -> ConfigError {
     let message = format!("`{key}` is {found}; it must be {right}");
     ConfigError::new(Origin::Program, Some(key), message)
 }

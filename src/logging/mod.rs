@@ -5,7 +5,7 @@ pub mod summary;
 pub mod table;
 pub mod tensorboard;
 
-pub use progress::{Progress, Status};
+pub use progress::{Progress, Shown, Status};
 pub use summary::{EvaluationSummary, Milestone, Summary};
 pub use table::{Cell, TableWriter};
 pub use tensorboard::EventWriter;

@@ -12,7 +12,7 @@ const LINE_AT_LATEST: Duration = Duration::from_secs(10);
 /// … or at each twentieth of the way, but not more often than this.
 const LINE_AT_EARLIEST: Duration = Duration::from_secs(1);
 
-/// How a run stands.
+/// How an agent's training stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Status {
     /// Environment steps so far.
@@ -23,6 +23,32 @@ pub struct Status {
     pub mean_return_100: Option<f64>,
     /// Variance of this agent's gradient as a multiple of A2C's on the same batch.
     pub variance_ratio: Option<f64>,
+}
+
+/// What [`Progress`] shows of a run.
+pub trait Shown {
+    /// What the run counts: "steps".
+    const UNIT: &'static str;
+
+    /// How many of them are behind it.
+    fn position(&self) -> u64;
+
+    /// What else there is to say, in short.
+    fn notes(&self) -> Vec<String>;
+}
+
+impl Shown for Status {
+    const UNIT: &'static str = "steps";
+
+    fn position(&self) -> u64 {
+        self.env_steps
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mean = self.mean_return_100.map(|mean| format!("return {mean:.1} ({} episodes)", self.episodes));
+        let ratio = self.variance_ratio.map(|ratio| format!("variance ratio {ratio:.2}"));
+        mean.into_iter().chain(ratio).collect()
+    }
 }
 
 /// Shows a run's progress.
@@ -45,7 +71,7 @@ enum Display {
 }
 
 impl Progress {
-    /// Progress from `first` to `total` environment steps, in the form that standard error calls for.
+    /// Progress from `first` to `total` steps, in the form that standard error calls for.
     #[must_use]
     pub fn new(total: u64, first: u64, quiet: bool) -> Self {
         let display = if quiet {
@@ -63,13 +89,13 @@ impl Progress {
     }
 
     /// Shows `status`, unless the last one is still fresh. Cheap enough to call after every update.
-    pub fn update(&mut self, status: &Status) {
+    pub fn update<S: Shown>(&mut self, status: &S) {
         if matches!(self.display, Display::Nothing) {
             return;
         }
         let now = Instant::now();
         let age = self.last_shown.map_or(now - self.started, |last| now - last);
-        let twentieth = twentieth(status.env_steps, self.total);
+        let twentieth = twentieth(status.position(), self.total);
         let due = match self.display {
             Display::Bar(_) => age >= REDRAW || self.last_shown.is_none(),
             Display::Lines => {
@@ -94,22 +120,22 @@ impl Progress {
     }
 
     /// Shows the last status and lets the bar stand.
-    pub fn finish(&mut self, status: &Status) {
+    pub fn finish<S: Shown>(&mut self, status: &S) {
         self.show(status, self.started.elapsed().as_secs_f64());
         if let Display::Bar(bar) = &self.display {
             bar.abandon();
         }
     }
 
-    fn show(&self, status: &Status, seconds: f64) {
-        let rate = status.env_steps.saturating_sub(self.first) as f64 / seconds.max(1e-9);
+    fn show<S: Shown>(&self, status: &S, seconds: f64) {
+        let rate = status.position().saturating_sub(self.first) as f64 / seconds.max(1e-9);
         match &self.display {
             Display::Bar(bar) => {
                 bar.set_message(line(status, self.total, rate));
-                bar.set_position(status.env_steps);
+                bar.set_position(status.position());
             }
             Display::Lines => {
-                let percent = 100 * status.env_steps / self.total.max(1);
+                let percent = 100 * status.position() / self.total.max(1);
                 put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate)));
             }
             Display::Nothing => {}
@@ -122,18 +148,13 @@ fn twentieth(steps: u64, total: u64) -> u64 {
     steps.saturating_mul(20) / total.max(1)
 }
 
-fn line(status: &Status, total: u64, rate: f64) -> String {
+fn line<S: Shown>(status: &S, total: u64, rate: f64) -> String {
     let mut parts = vec![
-        format!("{} / {} steps", short(status.env_steps as f64), short(total as f64)),
-        format!("{} steps/s", short(rate)),
+        format!("{} / {} {}", short(status.position() as f64), short(total as f64), S::UNIT),
+        format!("{} {}/s", short(rate), S::UNIT),
     ];
-    if let Some(mean) = status.mean_return_100 {
-        parts.push(format!("return {mean:.1} ({} episodes)", status.episodes));
-    }
-    if let Some(ratio) = status.variance_ratio {
-        parts.push(format!("variance ratio {ratio:.2}"));
-    }
-    let left = total.saturating_sub(status.env_steps);
+    parts.extend(status.notes());
+    let left = total.saturating_sub(status.position());
     if left > 0 && rate >= 1e-3 {
         parts.push(format!("{} left", duration(left as f64 / rate)));
     }

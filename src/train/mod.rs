@@ -12,7 +12,7 @@
 //! one thread, with the same numbers.
 
 pub(crate) mod actor;
-mod clock;
+pub(crate) mod clock;
 mod crew;
 mod logs;
 mod run;

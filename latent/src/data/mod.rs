@@ -11,6 +11,7 @@
 mod binary;
 mod error;
 mod idx;
+mod minibatches;
 mod mnist;
 mod omniglot;
 mod shrink;
@@ -20,6 +21,7 @@ mod tests;
 pub use binary::{Binarization, BinaryImages};
 pub use error::DataError;
 pub use idx::Idx;
+pub use minibatches::{Minibatches, random_minibatch};
 pub use mnist::mnist;
 pub use omniglot::omniglot;
 pub use shrink::shrink;

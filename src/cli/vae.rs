@@ -1,0 +1,92 @@
+//! `relax vae`, and resuming its runs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{ResumeArgs, VaeArgs};
+use super::training::{INTERRUPTED, stop_on_signals};
+use super::{out_folder, output};
+use crate::error::Error;
+use crate::train::TrainOptions;
+use crate::vae::{self, Bound, VaeConfig, VaeOutcome, VaeSummary};
+
+pub(super) fn train(args: &VaeArgs) -> Result<ExitCode, Error> {
+    let mut overrides = args.set.set.clone();
+    overrides.extend(args.seed.map(|seed| format!("run.seed={seed}")));
+    let config = with_data(VaeConfig::load(&args.config, &overrides)?, args.data.as_deref());
+    let out = out_folder::prepare(args.out.as_deref(), &stem(&args.config, &config))?;
+    let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };
+    let outcome = vae::train(&config, &options).inspect_err(|_| out_folder::discard_if_empty(&out))?;
+    report(&outcome, args.quiet)
+}
+
+pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
+    if args.workers.is_some() {
+        return Err(Error::input("--workers: a run of `relax vae` gathers no experience")
+            .with_hint("leave it out; it trains on one thread"));
+    }
+    vae::check_vae_resume_overrides(&args.set.set)?;
+    let stop = stop_on_signals()?;
+    report(&vae::resume(&args.dir, &args.set.set, args.quiet, &stop)?, args.quiet)
+}
+
+/// The configuration with `--data`, if that was given.
+fn with_data(mut config: VaeConfig, folder: Option<&Path>) -> VaeConfig {
+    if let Some(folder) = folder {
+        config.data.folder = Some(folder.to_owned());
+    }
+    config
+}
+
+/// `mnist-linear1-s0`; with the method's name in between if the command line chose another than the file.
+fn stem(path: &Path, config: &VaeConfig) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let in_file = VaeConfig::load(path, &[]).map(|file| file.estimator.method);
+    let method = match in_file {
+        Ok(method) if method == config.estimator.method => String::new(),
+        _ => format!("-{}", config.estimator.method),
+    };
+    format!("{name}{method}-s{}", config.run.seed)
+}
+
+/// Says how the run ended.
+fn report(outcome: &VaeOutcome, quiet: bool) -> Result<ExitCode, Error> {
+    let dir = outcome.dir.display();
+    if outcome.interrupted {
+        output::note(&format!(
+            "interrupted after {} iterations; the state is saved\n  hint: `relax resume {dir}` continues the run",
+            outcome.summary.iterations
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if !quiet {
+        output::print(&format!("{}run folder   {dir}\n", lines(&outcome.summary)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(summary: &VaeSummary) -> String {
+    let mut text = format!(
+        "trained      {} iterations in {:.2} s ({:.0} iterations/s)\n",
+        summary.iterations, summary.wall_seconds, summary.iterations_per_second
+    );
+    let mut line = |name: &str, bound: &Option<Bound>, what: &str| {
+        if let Some(bound) = bound {
+            text.push_str(&format!(
+                "{name:<12} {:.2} nats {what} of {} images (± {:.2} between images)\n",
+                bound.mean, bound.images, bound.standard_error
+            ));
+        }
+    };
+    line("train", &summary.train, "ELBO");
+    line("validation", &summary.validation, "ELBO");
+    line("test", &summary.test, "ELBO");
+    let weighted = format!("bound of {} samples", summary.importance_samples);
+    line("validation", &summary.validation_importance, &weighted);
+    line("test", &summary.test_importance, &weighted);
+    if let Some(layers) = &summary.log_variance {
+        let layers: Vec<String> = layers.iter().map(|value| format!("{value:.2}")).collect();
+        text.push_str(&format!("log-variance {} (encoder gradient, by layer)\n", layers.join(", ")));
+    }
+    text
+}

@@ -302,6 +302,69 @@ fn every_estimator_is_unbiased_but_concrete() {
     }
 }
 
+/// log p(x) = log Σ_b p(x, b), by enumeration.
+fn log_evidence(weights: &Weights<f64>, x: &[f64]) -> f64 {
+    let latent = &weights.architecture.latent;
+    let total: usize = latent.iter().sum();
+    let joint = (0..1_u32 << total).map(|code| {
+        let mut bits = (0..total).map(|i| f64::from((code >> i) & 1));
+        let b: Vec<Vec<f64>> = latent.iter().map(|&k| bits.by_ref().take(k).collect()).collect();
+        // −f = log p(x, b) − log q(b|x)
+        let mut below: Vec<f64> = x.iter().zip(&weights.pixel_mean).map(|(x, m)| x - m).collect();
+        let mut log_q = 0.0;
+        for (encoder, b) in weights.layout.encoders.iter().zip(&b) {
+            let mut a = vec![0.0; b.len()];
+            let parameters = encoder.of(&weights.parameters);
+            encoder.shape.forward(parameters, &below, &mut relax_nn::Workspace::new(), &mut a);
+            log_q += a.iter().zip(b).map(|(&a, &b)| b * a - a.softplus()).sum::<f64>();
+            below = b.iter().map(|b| 2.0 * b - 1.0).collect();
+        }
+        (log_q - loss_by_definition(weights, x, &b)).exp()
+    });
+    joint.sum::<f64>().ln()
+}
+
+#[test]
+fn bounds_are_those_of_the_enumerated_model() {
+    let x: Vec<f32> = IMAGES.iter().map(|&x| x as f32).collect();
+    for architecture in architectures().into_iter().take(3) {
+        let exact = weights(&architecture, 40);
+        let mut narrow = Weights::<f32>::new(architecture.clone(), &MEAN, &mut stream(40, 100, 0));
+        narrow.parameters = exact.parameters.iter().map(|&w| w as f32).collect();
+        let model = crate::vae::Model { weights: narrow };
+        let draws = 20_000;
+        let bounds: Vec<Vec<f64>> = (0..draws).map(|draw| model.bound(&x, 1, draw)).collect();
+        let tight = model.bound(&x, 20_000, 7);
+        for (row, image) in IMAGES.chunks(PIXELS).enumerate() {
+            // The evidence lower bound on average, ...
+            let n = draws as f64;
+            let mean = bounds.iter().map(|b| b[row]).sum::<f64>() / n;
+            let variance = bounds.iter().map(|b| (b[row] - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            let z = (mean + expected_loss(&exact, image)) / (variance / n).sqrt();
+            assert!(z.abs() < 4.0, "{:?}: z = {z}", architecture.latent);
+            // ... and the evidence itself from many samples. Its error is about √(Var w / n) / p(x) < 0.02 here.
+            close("log p(x)", tight[row], log_evidence(&exact, image), 0.02);
+        }
+    }
+}
+
+#[test]
+fn log_variance_is_that_of_the_gradients() {
+    let architecture = architectures()[1].clone();
+    let x: Vec<f32> = IMAGES.iter().map(|&x| x as f32).collect();
+    let mut trainer = Trainer::new(architecture, Settings::new(Method::LeaveOneOut), &MEAN, 3).unwrap();
+    let batches = vec![x; 4000];
+    let before = trainer.state();
+    let (first, again) = (trainer.log_variance(&batches, 1), trainer.log_variance(&batches, 1));
+    assert_eq!(first, again);
+    assert_eq!(trainer.state(), before);
+    // Two independent measurements agree.
+    let second = trainer.log_variance(&batches, 2);
+    for (a, b) in first.iter().zip(&second) {
+        assert!((a - b).abs() < 0.15, "{first:?} {second:?}");
+    }
+}
+
 #[test]
 fn a_restored_trainer_goes_on_bit_for_bit() {
     let architecture = &architectures()[1];

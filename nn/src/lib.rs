@@ -15,6 +15,7 @@ pub mod product;
 mod real;
 mod shape;
 pub mod state;
+mod team;
 mod thin;
 
 pub use activation::Activation;
@@ -24,6 +25,7 @@ pub use optim::{Optimizer, Rule, clip_scale, global_norm};
 pub use real::Real;
 pub use shape::{MlpShape, NamedSlice};
 pub use state::{StateDict, StateError, StateTensor};
+pub use team::with_threads;
 
 /// Why a network operation could not be carried out.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Optimisers over a flat parameter vector, one fused loop each, with state that saves and loads.
 
-use crate::{Real, StateDict, StateError, StateTensor};
+use crate::{Real, StateDict, StateError, StateTensor, team};
 use multiversion::multiversion;
 
 /// Which update rule an [`Optimizer`] applies; g is the gradient of the loss.
@@ -90,7 +90,8 @@ impl<F: Real> Optimizer<F> {
                     inverse_root: F::of(1.0 / correction(beta2).sqrt()),
                     epsilon: F::of(epsilon),
                 };
-                adam(parameters, gradient, &mut self.first, &mut self.second, &constants);
+                let parts = team::parts(parameters.len(), team::STEP);
+                adam_in(parts, parameters, gradient, &mut self.first, &mut self.second, &constants);
             }
             Rule::RmsProp { alpha, epsilon } | Rule::RmsPropTensorFlow { alpha, epsilon } => {
                 let inside = matches!(self.rule, Rule::RmsPropTensorFlow { .. });
@@ -147,6 +148,24 @@ struct AdamConstants<F> {
     step: F,
     inverse_root: F,
     epsilon: F,
+}
+
+/// [`adam`] on `parts` equal pieces of the vector at once.
+fn adam_in<F: Real>(
+    parts: usize,
+    x: &mut [F],
+    g: &[F],
+    first: &mut [F],
+    second: &mut [F],
+    k: &AdamConstants<F>,
+) {
+    if parts <= 1 {
+        return adam(x, g, first, second, k);
+    }
+    let at = x.len() * (parts / 2) / parts;
+    let ((x0, x1), (g0, g1)) = (x.split_at_mut(at), g.split_at(at));
+    let ((m0, m1), (v0, v1)) = (first.split_at_mut(at), second.split_at_mut(at));
+    rayon::join(|| adam_in(parts / 2, x0, g0, m0, v0, k), || adam_in(parts - parts / 2, x1, g1, m1, v1, k));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]

@@ -1,65 +1,77 @@
-//! Matrix products over row-major slices, on one thread: what the passes are made of, for code that composes its own.
+//! Matrix products over row-major slices, on one thread or a few: what the passes are made of, for code that composes its own.
 
-use crate::Real;
+use crate::{Real, team};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use multiversion::multiversion;
 
 /// dst `[m, n]` = a `[m, k]` · b `[k, n]`.
 pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
-    into(Accum::Replace, dst, a, b, k, n);
+    let b = MatRef::from_row_major_slice(b, k, n);
+    rows_into(team::parts(dst.len() * k, team::PRODUCT), Accum::Replace, dst, a, b);
 }
 
 /// dst `[m, n]` += a `[m, k]` · b `[k, n]`.
 pub fn add_product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
-    into(Accum::Add, dst, a, b, k, n);
-}
-
-fn into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
-    let m = dst.len() / n;
-    matmul(
-        MatMut::from_row_major_slice_mut(dst, m, n),
-        accumulate,
-        MatRef::from_row_major_slice(a, m, k),
-        MatRef::from_row_major_slice(b, k, n),
-        F::ONE,
-        Par::Seq,
-    );
+    let b = MatRef::from_row_major_slice(b, k, n);
+    rows_into(team::parts(dst.len() * k, team::PRODUCT), Accum::Add, dst, a, b);
 }
 
 /// dst `[m, k]` = a `[m, n]` · bᵀ, with b `[k, n]`: a gradient sent back through a layer of weights b.
 pub fn product_transposed<F: Real>(dst: &mut [F], a: &[F], b: &[F], n: usize, k: usize) {
-    let m = dst.len() / k;
-    matmul(
-        MatMut::from_row_major_slice_mut(dst, m, k),
-        Accum::Replace,
-        MatRef::from_row_major_slice(a, m, n),
-        MatRef::from_row_major_slice(b, k, n).transpose(),
-        F::ONE,
-        Par::Seq,
-    );
+    let b = MatRef::from_row_major_slice(b, k, n).transpose();
+    rows_into(team::parts(dst.len() * n, team::PRODUCT), Accum::Replace, dst, a, b);
+}
+
+/// dst ← (dst +) a · b, its rows split into `parts`.
+fn rows_into<F: Real>(parts: usize, accumulate: Accum, dst: &mut [F], a: &[F], b: MatRef<'_, F>) {
+    let (k, n) = (b.nrows(), b.ncols());
+    let m = dst.len() / n;
+    if parts > 1 && m > 1 {
+        let left = m * (parts / 2) / parts;
+        let (dst_left, dst_right) = dst.split_at_mut(left * n);
+        let (a_left, a_right) = a.split_at(left * k);
+        rayon::join(
+            || rows_into(parts / 2, accumulate, dst_left, a_left, b),
+            || rows_into(parts - parts / 2, accumulate, dst_right, a_right, b),
+        );
+        return;
+    }
+    let dst = MatMut::from_row_major_slice_mut(dst, m, n);
+    matmul(dst, accumulate, MatRef::from_row_major_slice(a, m, k), b, F::ONE, Par::Seq);
 }
 
 /// dst `[k, n]` += aᵀ · d, with a `[m, k]` and d `[m, n]`: the weight gradient of a layer.
 pub fn add_outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
-    outer_into(Accum::Add, dst, a, d, k, n);
+    let (a, d) = outer_factors(a, d, k, n);
+    outer_into(team::parts(dst.len() * a.ncols(), team::PRODUCT), Accum::Add, dst, a, d);
 }
 
 /// dst `[k, n]` = aᵀ · d, with a `[m, k]` and d `[m, n]`.
 pub fn outer<F: Real>(dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
-    outer_into(Accum::Replace, dst, a, d, k, n);
+    let (a, d) = outer_factors(a, d, k, n);
+    outer_into(team::parts(dst.len() * a.ncols(), team::PRODUCT), Accum::Replace, dst, a, d);
 }
 
-fn outer_into<F: Real>(accumulate: Accum, dst: &mut [F], a: &[F], d: &[F], k: usize, n: usize) {
+fn outer_factors<'a, F: Real>(a: &'a [F], d: &'a [F], k: usize, n: usize) -> (MatRef<'a, F>, MatRef<'a, F>) {
     let m = d.len() / n;
-    matmul(
-        MatMut::from_row_major_slice_mut(dst, k, n),
-        accumulate,
-        MatRef::from_row_major_slice(a, m, k).transpose(),
-        MatRef::from_row_major_slice(d, m, n),
-        F::ONE,
-        Par::Seq,
-    );
+    (MatRef::from_row_major_slice(a, m, k).transpose(), MatRef::from_row_major_slice(d, m, n))
+}
+
+/// dst ← (dst +) aᵀ · d, its rows split into `parts`; `a` is aᵀ, `[k, m]`.
+fn outer_into<F: Real>(parts: usize, accumulate: Accum, dst: &mut [F], a: MatRef<'_, F>, d: MatRef<'_, F>) {
+    let (k, n) = (a.nrows(), d.ncols());
+    if parts > 1 && k > 1 {
+        let left = k * (parts / 2) / parts;
+        let (dst_left, dst_right) = dst.split_at_mut(left * n);
+        let (a_left, a_right) = a.split_at_row(left);
+        rayon::join(
+            || outer_into(parts / 2, accumulate, dst_left, a_left, d),
+            || outer_into(parts - parts / 2, accumulate, dst_right, a_right, d),
+        );
+        return;
+    }
+    matmul(MatMut::from_row_major_slice_mut(dst, k, n), accumulate, a, d, F::ONE, Par::Seq);
 }
 
 /// dst `[n]` += the sum of the rows of d `[m, n]`: the bias gradient of a layer.

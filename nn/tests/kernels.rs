@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rand::{Rng, RngExt};
 use rand_pcg::Pcg64;
-use relax_nn::{Activation, Mlp, MlpShape, Workspace};
+use relax_nn::{Activation, Mlp, MlpShape, Optimizer, Rule, Workspace};
 
 const SHAPES: [(usize, &[usize], usize); 6] =
     [(3, &[], 1), (4, &[7], 1), (5, &[16, 9], 1), (2, &[6, 5, 4], 1), (6, &[33, 17], 3), (3, &[12], 11)];
@@ -468,5 +468,32 @@ fn an_offset_is_a_bias_of_its_own_for_each_row() {
             let own = &d_offset[row * bias.len()..(row + 1) * bias.len()];
             assert_close("offset's gradient", &d[bias.clone()], own, 1e-12);
         }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let shape = MlpShape::new(300, &[200], 250, Activation::Tanh);
+    let mut rng = Pcg64::new(9, 1);
+    let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+    let parameters = narrow(normals(&mut rng, shape.parameter_count()));
+    let (input, upstream) = (narrow(normals(&mut rng, 25 * 300)), narrow(normals(&mut rng, 25 * 250)));
+    let run = || {
+        let mut x = parameters.clone();
+        let mut optimizer = Optimizer::new(Rule::ADAM, x.len());
+        let mut workspace = Workspace::new();
+        let (mut output, mut d_input) = (vec![0f32; upstream.len()], vec![0f32; input.len()]);
+        for _ in 0..2 {
+            let mut d = vec![0f32; x.len()];
+            shape.forward(&x, &input, &mut workspace, &mut output);
+            shape.reverse(&x, &input, &workspace, &upstream, &mut d, Some(&mut d_input));
+            optimizer.step(&mut x, &d, 0.01, 1.0);
+        }
+        (x, output, d_input)
+    };
+    let alone = run();
+    for threads in [2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(|| relax_nn::with_threads(threads, run)), alone, "{threads} threads");
     }
 }

@@ -8,14 +8,15 @@ use crate::vae::baseline::{Baseline, Centre};
 use crate::vae::control::Control;
 use crate::vae::elementwise::dot;
 use crate::vae::free_form::FreeForm;
-use crate::vae::number::{Number, clear, fit, one, zero};
+use crate::vae::number::{Number, add, clear, fit, one, zero};
 use crate::vae::path::Path;
 use crate::vae::relaxed::{Above, Relaxed};
 use crate::vae::settings::{Coupling, Method, Settings};
 use crate::vae::weights::Weights;
 use rand::Rng;
 use relax_estimators::{
-    Node, bernoulli, noise, relax, relax_adjoint, relax_coupled, relax_coupled_adjoint, squared_norm_upstream,
+    Baseline as KnownBaseline, Node, Projection, bernoulli, disarm, muprop, noise, reinforce, relax,
+    relax_adjoint, relax_coupled, relax_coupled_adjoint, squared_norm_upstream,
 };
 
 /// ĝ of a batch, and everything on the way to it.
@@ -41,6 +42,8 @@ pub(crate) struct Estimate<F> {
     w: Vec<F>,
     score: Vec<F>,
     signal: Vec<F>,
+    /// The baselines of the rows.
+    known: Vec<F>,
     c: Vec<F>,
     c_gradient: Vec<F>,
     upstream: Vec<F>,
@@ -77,7 +80,8 @@ impl<F: Number> Estimate<F> {
             }
         }
         if method == Method::DisArm {
-            reflect_second_half(&mut self.u[0]);
+            let (first, second) = self.u[0].split_at_mut(batch * architecture.latent[0]);
+            reflect(first, second);
         }
         self.path.run(weights, &self.x, &self.centred, 0, &self.u);
         self.gradients.resize_with(layers, Vec::new);
@@ -92,8 +96,9 @@ impl<F: Number> Estimate<F> {
             let d_control = d_control.as_deref_mut();
             match method {
                 Method::Reinforce => {
-                    self.take_f_less(layer, centre);
-                    self.score_times_signal(layer);
+                    self.signals[layer] = mean(&self.path.f);
+                    let gradient = &mut self.gradients[layer];
+                    reinforce(&self.score, &self.path.f, KnownBaseline::Constant(centre), gradient);
                 }
                 Method::Nvil | Method::MuProp => {
                     self.baselined(weights, control, layer, centre, method, d_control);
@@ -104,29 +109,13 @@ impl<F: Number> Estimate<F> {
                 }
                 Method::DisArm => self.antithetic_pair(weights, layer),
                 Method::LeaveOneOut => {
-                    self.signal.clear();
                     let f = &self.path.f;
-                    let others = f[batch..].iter().chain(&f[..batch]);
-                    self.signal.extend(f.iter().zip(others).map(|(&f, &other)| f - other));
-                    self.score_times_signal(layer);
+                    self.known.clear();
+                    self.known.extend(f[batch..].iter().chain(&f[..batch]));
+                    let gradient = &mut self.gradients[layer];
+                    reinforce(&self.score, f, KnownBaseline::Values(&self.known), gradient);
                 }
             }
-        }
-    }
-
-    /// signal ← f − `baseline`; its mean before that is what the running mean follows.
-    fn take_f_less(&mut self, layer: usize, baseline: F) {
-        self.signals[layer] = mean(&self.path.f);
-        self.signal.clear();
-        self.signal.extend(self.path.f.iter().map(|&f| f - baseline));
-    }
-
-    /// ĝ += s·signal.
-    fn score_times_signal(&mut self, layer: usize) {
-        let width = self.score.len() / self.signal.len();
-        let rows = self.gradients[layer].chunks_exact_mut(width).zip(self.score.chunks_exact(width));
-        for ((g, s), &signal) in rows.zip(&self.signal) {
-            g.iter_mut().zip(s).for_each(|(g, &s)| *g += s * signal);
         }
     }
 
@@ -140,25 +129,22 @@ impl<F: Number> Estimate<F> {
         method: Method,
         d_control: Option<&mut [F]>,
     ) {
+        let logits = &self.path.layers[layer].logits;
+        let width = logits.len() / self.path.f.len();
+        // What is left of f for the baseline.
         self.signal.clone_from(&self.path.f);
         if method == Method::MuProp {
-            let LayerRef { logits, b } = layer_of(&self.path, layer);
             self.relaxed.evaluate(weights, &self.path, &self.x, layer, 1.0, Above::Mean, logits);
-            let width = logits.len() / self.signal.len();
-            fit(&mut self.w, logits.len());
-            bernoulli::probabilities(logits, &mut self.w);
-            let slopes = self.relaxed.soft_gradient();
-            for (row, signal) in self.signal.iter_mut().enumerate() {
-                let at = row * width..(row + 1) * width;
-                let terms = slopes[at.clone()].iter().zip(&b[at.clone()]).zip(&self.w[at]);
-                let linear = terms.map(|((&d, &b), &mean)| d * (b - mean)).sum::<F>();
-                *signal = *signal - self.relaxed.value[row] - linear;
+            let rows = self.relaxed.soft_gradient().chunks_exact(width).zip(self.score.chunks_exact(width));
+            for ((signal, (slope, s)), &at_mean) in self.signal.iter_mut().zip(rows).zip(&self.relaxed.value)
+            {
+                *signal = *signal - at_mean - slope.iter().zip(s).map(|(&d, &s)| d * s).sum::<F>();
             }
-            // At λ = 1 and z = a: ∂h/∂z = ∂h/∂s·θ(1 − θ), the gradient of the expansion's mean.
-            self.gradients[layer].copy_from_slice(self.relaxed.gradient());
         }
         self.signals[layer] = mean(&self.signal);
         self.signal.iter_mut().for_each(|f| *f -= centre);
+        self.known.clear();
+        self.known.resize(self.path.f.len(), centre);
         if let Some((shape, at)) = &control.layers[layer].baseline {
             self.take_context(layer, control.layers[layer].context);
             let parameters = &control.parameters[at.clone()];
@@ -168,9 +154,17 @@ impl<F: Number> Estimate<F> {
                 let d = &mut d_control[at.clone()];
                 self.baseline.gradient(shape, parameters, &self.context, targets, d);
             }
-            self.signal.iter_mut().zip(&self.baseline.value).for_each(|(f, &v)| *f -= v);
+            add(&mut self.known, &self.baseline.value);
         }
-        self.score_times_signal(layer);
+        let gradient = &mut self.gradients[layer];
+        if method == Method::MuProp {
+            self.signal.clone_from(&self.path.f);
+            self.signal.iter_mut().zip(&self.known).for_each(|(f, &known)| *f -= known);
+            let (value, slope) = (&self.relaxed.value, self.relaxed.soft_gradient());
+            muprop(&self.score, Projection::Identity, &self.signal, value, slope, gradient);
+        } else {
+            reinforce(&self.score, &self.path.f, KnownBaseline::Values(&self.known), gradient);
+        }
     }
 
     /// ĝ = ∇h(z).
@@ -228,7 +222,10 @@ impl<F: Number> Estimate<F> {
         }
 
         // A constant part belongs to c as well; the relaxed bound needs none.
-        self.take_f_less(layer, if relaxation.is_some() { zero() } else { centre });
+        let constant = if relaxation.is_some() { zero() } else { centre };
+        self.signals[layer] = mean(&self.path.f);
+        self.signal.clear();
+        self.signal.extend(self.path.f.iter().map(|&f| f - constant));
         let node = Node::bernoulli(&self.score, &self.w);
         let gradient = &mut self.gradients[layer];
         if coupled {
@@ -270,37 +267,26 @@ impl<F: Number> Estimate<F> {
         }
     }
 
-    /// DisARM (Dong, Mnih & Tucker 2020): ĝ = ½(f(b) − f(b̃))·(−1)^b̃·[b ≠ b̃]·σ(|a|), b̃ from the noise 1 − u.
-    ///
-    /// The lowest layer's pairs are the two halves of the pass. In a higher layer each sample gets a partner that shares
-    /// the layers below.
+    /// DisARM. The lowest layer's pairs are the two halves of the pass. In a higher layer each sample gets a partner that
+    /// shares the layers below.
     fn antithetic_pair(&mut self, weights: &Weights<F>, layer: usize) {
-        let half = self.path.f.len() / 2;
-        if layer > 0 {
-            let (own, above) = self.v.split_at_mut(layer);
-            let _ = own;
-            above[0].iter_mut().zip(&self.u[layer]).for_each(|(v, &u)| *v = one::<F>() - u);
+        let this = layer_of(&self.path, layer);
+        let gradient = &mut self.gradients[layer];
+        if layer == 0 {
+            let rows = self.path.f.len() / 2;
+            let len = this.b.len() / 2;
+            let (f, partner_f) = self.path.f.split_at(rows);
+            let (b, partner_b) = this.b.split_at(len);
+            let (first, second) = gradient.split_at_mut(len);
+            disarm(&this.logits[..len], b, partner_b, f, partner_f, first);
+            second.copy_from_slice(first);
+        } else {
+            reflect(&self.u[layer], &mut self.v[layer]);
             self.antithetic.copy_below(&self.path, layer);
             self.antithetic.run(weights, &self.x, &self.centred, layer, &self.v);
-        }
-        let this = layer_of(&self.path, layer);
-        let width = this.b.len() / self.path.f.len();
-        let gradient = &mut self.gradients[layer];
-        for row in 0..self.path.f.len() {
-            let (partner, partner_f, partner_b) = if layer > 0 {
-                (row, &self.antithetic.f, self.antithetic.layers[layer].b.as_slice())
-            } else {
-                ((row + half) % (2 * half), &self.path.f, this.b)
-            };
-            let difference = (self.path.f[row] - partner_f[partner]) * F::of(0.5);
-            let at = row * width..(row + 1) * width;
-            let other = &partner_b[partner * width..(partner + 1) * width];
-            let values = this.logits[at.clone()].iter().zip(&this.b[at.clone()]).zip(other);
-            for (g, ((&a, &b), &other)) in gradient[at].iter_mut().zip(values) {
-                // b ≠ b̃: the sign is + where b̃ = 0.
-                let magnitude = if a < zero() { -a } else { a };
-                *g = (b - other) * difference * relax_estimators::Real::sigmoid(magnitude);
-            }
+            let partner = &self.antithetic;
+            let this = layer_of(&self.path, layer);
+            disarm(this.logits, this.b, &partner.layers[layer].b, &self.path.f, &partner.f, gradient);
         }
     }
 
@@ -346,8 +332,7 @@ fn add_scaled<F: Number>(to: &mut [F], scale: F, from: &[F]) {
     to.iter_mut().zip(from).for_each(|(t, &f)| *t += scale * f);
 }
 
-/// u of the second half of the rows ← 1 − u of the first.
-fn reflect_second_half<F: Number>(u: &mut [F]) {
-    let (first, second) = u.split_at_mut(u.len() / 2);
-    second.iter_mut().zip(first).for_each(|(v, &mut u)| *v = one::<F>() - u);
+/// v ← 1 − u.
+fn reflect<F: Number>(u: &[F], v: &mut [F]) {
+    v.iter_mut().zip(u).for_each(|(v, &u)| *v = one::<F>() - u);
 }

@@ -39,6 +39,9 @@ pub enum VaeError {
         /// What was given.
         found: usize,
     },
+    /// No threads to be had.
+    #[error("the threads could not be started: {0}")]
+    Threads(String),
     /// A saved state that does not fit.
     #[error(transparent)]
     State(#[from] relax_nn::StateError),

@@ -9,7 +9,9 @@ use crate::vae::estimate::Estimate;
 use crate::vae::model::Model;
 use crate::vae::settings::Settings;
 use crate::vae::weights::Weights;
+use rayon::ThreadPool;
 use relax_nn::{Optimizer, Rule, StateDict, StateTensor, global_norm};
+use std::sync::Arc;
 
 /// What one step tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +47,7 @@ pub struct Trainer {
     estimate: Estimate<f32>,
     gradient: Vec<f32>,
     control_gradient: Vec<f32>,
+    pool: Option<Arc<ThreadPool>>,
 }
 
 impl Trainer {
@@ -78,6 +81,7 @@ impl Trainer {
             centres: vec![Centre::default(); weights.architecture.layers()],
             gradient: vec![0.0; weights.parameters.len()],
             control_gradient: vec![0.0; control.parameters.len()],
+            pool: None,
             estimate: Estimate::default(),
             model: Model { weights },
             control,
@@ -87,11 +91,34 @@ impl Trainer {
         })
     }
 
+    /// Spreads the large products of every step over `threads` threads; the numbers stay the same, bit for bit.
+    ///
+    /// # Errors
+    /// If the system will not start the threads.
+    pub fn set_threads(&mut self, threads: usize) -> Result<(), VaeError> {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        self.pool = match threads {
+            0 | 1 => None,
+            _ => Some(Arc::new(builder.build().map_err(|error| VaeError::Threads(error.to_string()))?)),
+        };
+        Ok(())
+    }
+
     /// One iteration on the images `x` `[B, pixels]` of noughts and ones. Its noise is the stream (seed, iteration).
     ///
     /// # Panics
     /// If `x` is no whole number of images.
     pub fn step(&mut self, x: &[f32]) -> StepReport {
+        match self.pool.clone() {
+            Some(pool) => {
+                let threads = pool.current_num_threads();
+                pool.install(|| relax_nn::with_threads(threads, || self.step_here(x)))
+            }
+            None => self.step_here(x),
+        }
+    }
+
+    fn step_here(&mut self, x: &[f32]) -> StepReport {
         self.estimate_with(x, role::STEP, self.iterations);
         self.encoder_gradient_into();
         self.estimate.path.decoder_gradient(&self.model.weights, &mut self.gradient);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
+use relax_latent::vae::Method;
 
 /// TOML has no larger whole numbers, and the run's configuration is saved as TOML.
 const MAX_SEED: u64 = i64::MAX as u64;
@@ -36,6 +37,10 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Train a binary latent-variable model as a configuration file says
     Vae(VaeArgs),
+    /// Compare estimators on a latent-variable model, over learning rates and seeds
+    VaeSweep(VaeSweepArgs),
+    /// Measure the variance of estimators' gradients at the weights of a `relax vae` run
+    VaeVariance(VaeVarianceArgs),
     /// List, show or check environments
     Envs {
         #[command(subcommand)]
@@ -120,6 +125,83 @@ The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, s
 samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
 `relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
 every key.";
+
+#[derive(Debug, Args)]
+#[command(after_help = VAE_SWEEP_EXAMPLES)]
+pub(super) struct VaeSweepArgs {
+    /// The configuration, a TOML file; its section [sweep] says what is compared
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// Runs at a time, each on one thread
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    pub(super) jobs: u16,
+    /// The folder with the images; short for --set data.folder=DIR [default: data/mnist or data/omniglot]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// The sweep's folder [default: runs/NAME-sweep, NAME being the configuration's]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Show nothing but errors and the final tables
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+const VAE_SWEEP_EXAMPLES: &str = "\
+Examples:
+  relax vae-sweep configs/vae/mnist-linear1.toml --jobs 2
+  relax vae-sweep configs/vae/mnist-linear2.toml --set sweep.methods='[\"rebar\", \"disarm\"]' --set sweep.seeds='[0]'
+
+Every estimator is tried at every learning rate with the tuning seed; the rate with the best
+final validation bound is run with every seed. However a sweep ends, the same command goes on
+with it: finished runs are kept, interrupted ones continued. The folder holds table.md,
+table.csv, runs.csv and the run folders, and is up to date after every run.";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax vae-variance runs/mnist-linear1-s0-1 --jobs 2
+  relax vae-variance runs/mnist-linear1-s0-1 --methods rebar,relaxed-rebar --fit 20000
+
+The run's model is frozen. Each estimator's control variate is fitted to it for --fit iterations, the
+same minibatches for all; then the variance of its encoder gradient is estimated, --repetitions times
+from --draws gradients. Shown is the logarithm of the variance, averaged over the weights of each
+layer's encoder: mean over repetitions ± standard error.")]
+pub(super) struct VaeVarianceArgs {
+    /// The run folder
+    pub(super) dir: PathBuf,
+    /// The estimators
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        default_value = "nvil,muprop,rebar,relax,relaxed-rebar,disarm,loo"
+    )]
+    pub(super) methods: Vec<Method>,
+    /// Iterations that fit each control variate
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) fit: u64,
+    /// Gradients per sample variance
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(2..=1_000_000))]
+    pub(super) draws: u32,
+    /// Sample variances per estimator
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(2..=1_000_000))]
+    pub(super) repetitions: u32,
+    #[command(flatten)]
+    pub(super) set: SetArgs,
+    /// The folder with the images, if it is not where it was
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Estimators at a time, each on one thread
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    pub(super) jobs: u16,
+    /// The CSV file to write [default: variance.csv in the run folder]
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) out: Option<PathBuf>,
+    /// Show nothing but errors and the table
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
 
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {

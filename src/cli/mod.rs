@@ -54,6 +54,8 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Train(args) => training::train(args),
         Command::Resume(args) => training::resume(args),
         Command::Vae(args) => vae::train(args),
+        Command::VaeSweep(args) => vae::sweep(args),
+        Command::VaeVariance(args) => vae::variance(args),
         Command::Eval(args) => training::eval(args),
         Command::Envs { command: EnvsCommand::List } => envs::list(),
         Command::Envs { command: EnvsCommand::Show { id } } => envs::show(id),

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::{ResumeArgs, VaeArgs};
-use super::training::{INTERRUPTED, stop_on_signals};
+use super::args::{ResumeArgs, VaeArgs, VaeSweepArgs, VaeVarianceArgs};
+use super::training::{INTERRUPTED, require_run_folder, stop_on_signals};
 use super::{out_folder, output};
 use crate::error::Error;
+use crate::files;
 use crate::train::TrainOptions;
-use crate::vae::{self, Bound, VaeConfig, VaeOutcome, VaeSummary};
+use crate::vae::{
+    self, Bound, SweepOptions, VaeConfig, VaeOutcome, VaeSummary, VarianceOptions, VarianceRow,
+};
 
 pub(super) fn train(args: &VaeArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
@@ -28,6 +31,61 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
     vae::check_vae_resume_overrides(&args.set.set)?;
     let stop = stop_on_signals()?;
     report(&vae::resume(&args.dir, &args.set.set, args.quiet, &stop)?, args.quiet)
+}
+
+pub(super) fn sweep(args: &VaeSweepArgs) -> Result<ExitCode, Error> {
+    let config = with_data(VaeConfig::load(&args.config, &args.set.set)?, args.data.as_deref());
+    let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
+    // Not a fresh folder each time, so that the same command goes on with the sweep.
+    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{name}-sweep")));
+    let stop = stop_on_signals()?;
+    let options = SweepOptions { out: out.clone(), jobs: args.jobs.into(), quiet: args.quiet, stop };
+    let outcome = vae::sweep(&config, &options)?;
+    if outcome.interrupted {
+        output::note(
+            "interrupted; every run's state is saved\n  hint: the same command goes on with the sweep",
+        );
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    output::print(&format!("{}\nsweep folder  {}\n", outcome.table.markdown(), out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn variance(args: &VaeVarianceArgs) -> Result<ExitCode, Error> {
+    require_run_folder(&args.dir)?;
+    if !vae::is_vae_run(&args.dir) {
+        let message = format!("{} is not a run of `relax vae`", args.dir.display());
+        return Err(Error::input(message).with_hint("give a folder made by `relax vae`"));
+    }
+    let mut overrides = args.set.set.clone();
+    // As a TOML string, whatever the path holds.
+    overrides.extend(
+        args.data.as_ref().map(|dir| format!("data.folder={}", toml::Value::from(dir.display().to_string()))),
+    );
+    let options = VarianceOptions {
+        methods: args.methods.clone(),
+        fit: args.fit,
+        draws: args.draws as usize,
+        repetitions: args.repetitions.into(),
+        overrides,
+        jobs: args.jobs.into(),
+    };
+    let found = |row: &VarianceRow| {
+        if !args.quiet {
+            let layers: Vec<String> = row.fresh.iter().map(|layer| format!("{:.2}", layer.mean)).collect();
+            output::note(&format!("{}: {}", row.method, layers.join(", ")));
+        }
+    };
+    let stop = stop_on_signals()?;
+    let Some(rows) = vae::variance(&args.dir, &options, &stop, &found)? else {
+        output::note("interrupted; nothing was written");
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let out = args.out.clone().unwrap_or_else(|| args.dir.join("variance.csv"));
+    files::write_atomically(&out, vae::variance_csv(&rows).as_bytes())
+        .map_err(|source| Error::io("write", &out, source))?;
+    output::print(&format!("{}\n{}\n", vae::variance_markdown(&rows), out.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The configuration with `--data`, if that was given.

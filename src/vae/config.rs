@@ -134,7 +134,7 @@ impl ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimatorConfig {
-    /// Reinforce, nvil, muprop, concrete, rebar, relax, relaxed-rebar, disarm or loo, in small letters.
+    /// The estimator: "reinforce", "nvil", "muprop", "concrete", "rebar", "relax", "relaxed-rebar", "disarm" or "loo".
     pub method: Method,
     /// Noise of the conditional relaxed sample: "independent", or "coupled" (half the work, as unbiased).
     #[serde(default)]

@@ -10,6 +10,8 @@ mod images;
 mod logs;
 mod run;
 mod summary;
+mod sweep;
+mod variance;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -26,6 +28,8 @@ pub use config::{
 pub use evaluate::{Bound, Part, bound, log_variance};
 pub use images::RunImages;
 pub use summary::VaeSummary;
+pub use sweep::{SweepOptions, SweepOutcome, Table, sweep};
+pub use variance::{Estimate, VarianceOptions, VarianceRow, variance, variance_csv, variance_markdown};
 
 /// What a checkpoint's notes call the kind of run.
 const KIND: (&str, &str) = ("kind", "vae");

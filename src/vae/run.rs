@@ -16,9 +16,13 @@ use super::summary::VaeSummary;
 use super::{VaeOutcome, header};
 use crate::checkpoint;
 use crate::error::Error;
+use crate::files;
 use crate::logging::{Progress, Shown};
 use crate::train::clock::Clock;
 use crate::train::latest_checkpoint;
+
+/// The file in which a run notes that it diverged.
+pub(super) const DIVERGED: &str = "diverged.txt";
 
 /// How a run stands, for the display.
 #[derive(Debug, Clone, Copy)]
@@ -192,12 +196,7 @@ impl Run {
         let report = self.trainer.step(&self.x);
         self.clock.add_training(started.elapsed());
         if !report.bound.is_finite() {
-            let rate = self.config.estimator.learning_rate;
-            return Err(Error::runtime(format!(
-                "training diverged: the bound of iteration {} is {} (learning rate {rate:e}); a smaller learning rate may help",
-                iteration + 1,
-                report.bound
-            )));
+            return Err(self.diverged(report.bound));
         }
         self.running.sum += report.bound;
         self.running.count += 1;
@@ -207,6 +206,20 @@ impl Run {
         }
         self.progress.update(&self.status);
         Ok(())
+    }
+
+    /// The error of a bound that is not finite, noted in the run folder.
+    fn diverged(&self, bound: f64) -> Error {
+        let rate = self.config.estimator.learning_rate;
+        let message = format!(
+            "training diverged: the bound at iteration {} is {bound} (learning rate {rate:e}); a smaller learning rate may help",
+            self.trainer.iterations()
+        );
+        let path = self.dir.join(DIVERGED);
+        match files::write_atomically(&path, format!("{message}\n").as_bytes()) {
+            Ok(()) => Error::runtime(message),
+            Err(source) => Error::io("write", &path, source),
+        }
     }
 
     /// A row of metrics.csv.
@@ -303,11 +316,17 @@ impl Run {
             Some((simple, weighted))
         };
         let Some(([train, validation, test], weighted)) = all() else { return Ok(false) };
+        let bounds = [train, validation, test].into_iter().chain(weighted.iter().copied().flatten());
+        if let Some(bad) = bounds.map(|bound| bound.mean).find(|mean| !mean.is_finite()) {
+            return Err(self.diverged(bad));
+        }
         let log_variance = self.log_variance();
         self.write_evaluation(validation.mean, &log_variance)?;
         (summary.train, summary.validation, summary.test) = (Some(train), Some(validation), Some(test));
         [summary.validation_importance, summary.test_importance] = weighted;
-        summary.log_variance = (!log_variance.is_empty()).then_some(log_variance);
+        // A gradient without any variance has no logarithm of it that JSON could hold.
+        let measured = !log_variance.is_empty() && log_variance.iter().all(|value| value.is_finite());
+        summary.log_variance = measured.then_some(log_variance);
         Ok(true)
     }
 

@@ -35,11 +35,10 @@ impl Minibatches {
     /// The images of `iteration`, counted from 0.
     pub fn indices(&mut self, iteration: u64) -> &[u32] {
         let images = self.order.len() as u64;
-        let mut place = iteration * self.batch as u64;
-        for slot in 0..self.batch {
+        let first = iteration * self.batch as u64;
+        for (slot, place) in (0..self.batch).zip(first..) {
             self.shuffle(place / images);
             self.indices[slot] = self.order[(place % images) as usize];
-            place += 1;
         }
         &self.indices
     }

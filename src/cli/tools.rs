@@ -33,7 +33,11 @@ pub(super) fn plot(args: &PlotArgs) -> Result<ExitCode, Error> {
         return Err(Error::input(format!("--out {}: a plot is written as SVG", args.out.display()))
             .with_hint(format!("name it {}", args.out.with_extension("svg").display())));
     }
-    crate::plot::plot(&args.dirs, &args.out)?;
+    if args.dirs.iter().any(|dir| crate::vae::holds_vae_runs(dir)) {
+        crate::vae::plot(&args.dirs, &args.out)?;
+    } else {
+        crate::plot::plot(&args.dirs, &args.out)?;
+    }
     output::print(&format!("{}\n", args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

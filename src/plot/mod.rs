@@ -5,7 +5,7 @@
 //! but their seed (and number of workers) form one curve: the mean over runs, with a band from the lowest to the highest. A
 //! run that ended earlier than the others of its curve stays at its last value.
 
-mod draw;
+pub(crate) mod draw;
 mod runs;
 
 use std::path::{Path, PathBuf};

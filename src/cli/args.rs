@@ -125,7 +125,7 @@ Examples:
   relax vae configs/vae/omniglot-linear1.toml --data ~/omniglot
 
 The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
-samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
+curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
 `relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
 every key.";
 

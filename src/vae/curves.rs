@@ -1,4 +1,4 @@
-//! Curves of runs as one self-contained SVG: training and validation bound above, log-variance of the encoder's gradient below.
+//! Curves of runs as one self-contained SVG or PNG: training and validation bound above, log-variance of the encoder's gradient below.
 //!
 //! Runs that differ in nothing but their seed form one curve, their mean. The first twentieth of the training is left out: the
 //! bound rises steeply there, and what runs differ in would be hidden.
@@ -11,8 +11,8 @@ use plotters::prelude::*;
 
 use super::VaeConfig;
 use crate::error::Error;
-use crate::files;
 use crate::plot::draw::{PALETTE, number_label, steps_label};
+use crate::plot::png;
 
 type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -67,7 +67,7 @@ pub fn plot(folders: &[PathBuf], out: &Path) -> Result<(), Error> {
     }
     let svg = svg(&heading, &groups(runs))
         .map_err(|error| Error::runtime(format!("cannot draw {}: {error}", out.display())))?;
-    files::write_atomically(out, svg.as_bytes()).map_err(|source| Error::io("write", out, source))
+    png::write_figure(&svg, out)
 }
 
 /// `folder` itself if it is a run folder; else the run folders in it, or in its `runs`.

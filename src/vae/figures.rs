@@ -22,9 +22,9 @@ const SCALE: usize = 2;
 const STREAM: u64 = 1;
 
 /// Writes samples.png (pixel means of 100 samples of the model) and reconstructions.png (validation images and, below each,
-/// the pixel means after encoding and decoding it) into the folder `dir`, and curves.svg.
+/// the pixel means after encoding and decoding it) into the folder `dir`, and curves.png.
 pub(super) fn draw_run(dir: &Path, trainer: &Trainer, images: &RunImages) -> Result<(), Error> {
-    super::curves::plot(&[dir.to_owned()], &dir.join("curves.svg"))?;
+    super::curves::plot(&[dir.to_owned()], &dir.join("curves.png"))?;
     let model = trainer.model();
     let size = (images.rows, images.columns);
     let samples = model.sample(SAMPLES * SAMPLES, STREAM);

@@ -129,7 +129,7 @@ impl Sweep {
                 .map(|job| job.folder(&self.out))
                 .collect();
             if !folders.is_empty() {
-                plot(&folders, &self.out.join("curves.svg"))?;
+                plot(&folders, &self.out.join("curves.png"))?;
             }
         }
         match board.failure.take() {

@@ -110,6 +110,9 @@ pub(super) struct VaeArgs {
     /// The run folder [default: a fresh one under runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Threads that share each iteration, to the same numbers; short for --set run.threads=N
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
     /// Show nothing but errors
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -122,7 +125,7 @@ Examples:
   relax vae configs/vae/omniglot-linear1.toml --data ~/omniglot
 
 The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
-samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
+curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
 `relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
 every key.";
 

@@ -16,6 +16,7 @@ use crate::vae::{
 pub(super) fn train(args: &VaeArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
     overrides.extend(args.seed.map(|seed| format!("run.seed={seed}")));
+    overrides.extend(args.threads.map(|threads| format!("run.threads={threads}")));
     let config = with_data(VaeConfig::load(&args.config, &overrides)?, args.data.as_deref());
     let out = out_folder::prepare(args.out.as_deref(), &stem(&args.config, &config))?;
     let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };

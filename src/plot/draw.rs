@@ -24,7 +24,7 @@ const TICK_SIZE: u32 = 15;
 const BAND_OPACITY: f64 = 0.2;
 const GREY: RGBColor = RGBColor(110, 110, 110);
 /// Colours that people with colour-blindness can tell apart (Okabe & Ito 2008).
-const PALETTE: [RGBColor; 7] = [
+pub(crate) const PALETTE: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -174,7 +174,7 @@ fn range(curves: &[Curve], reference: Option<f64>) -> (f64, f64) {
 }
 
 /// 0, 250k, 1.5M.
-fn steps_label(steps: f64) -> String {
+pub(crate) fn steps_label(steps: f64) -> String {
     match steps.abs() {
         size if size >= 1e6 => format!("{}M", (steps / 1e4).round() / 100.0),
         size if size >= 1e3 => format!("{}k", (steps / 10.0).round() / 100.0),
@@ -183,7 +183,7 @@ fn steps_label(steps: f64) -> String {
 }
 
 /// As many decimals as an axis of this span needs.
-fn number_label(value: f64, span: f64) -> String {
+pub(crate) fn number_label(value: f64, span: f64) -> String {
     let decimals = if span >= 20.0 {
         0
     } else if span >= 2.0 {

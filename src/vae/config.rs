@@ -215,6 +215,8 @@ pub struct RunConfig {
     pub variance_batches: usize,
     /// Samples of the importance-weighted bound at the end; 0: it is not computed.
     pub final_samples: usize,
+    /// Threads that share each iteration's large products, 1 to 256. The numbers do not depend on it.
+    pub threads: usize,
 }
 
 impl Default for RunConfig {
@@ -227,6 +229,7 @@ impl Default for RunConfig {
             evaluate_every: 20_000,
             variance_batches: 100,
             final_samples: 100,
+            threads: 1,
         }
     }
 }
@@ -313,6 +316,7 @@ impl VaeConfig {
         within("run.log_every", run.log_every, 1, whole)?;
         within("run.evaluate_every", run.evaluate_every, 0, whole)?;
         within("run.final_samples", run.final_samples as u64, 0, MAX_COUNT)?;
+        within("run.threads", run.threads as u64, 1, 256)?;
         if run.variance_batches == 1 || run.variance_batches as u64 > MAX_COUNT {
             let found = run.variance_batches.to_string();
             return Err(refuse("run.variance_batches", &found, &format!("0 or from 2 to {MAX_COUNT}")));

@@ -1,4 +1,4 @@
-//! What a model looks like: samples and reconstructions as PNG.
+//! What a run looks like: its curves, and samples and reconstructions of its model as PNG.
 
 use std::path::Path;
 
@@ -22,8 +22,9 @@ const SCALE: usize = 2;
 const STREAM: u64 = 1;
 
 /// Writes samples.png (pixel means of 100 samples of the model) and reconstructions.png (validation images and, below each,
-/// the pixel means after encoding and decoding it) into the folder `dir`.
+/// the pixel means after encoding and decoding it) into the folder `dir`, and curves.png.
 pub(super) fn draw_run(dir: &Path, trainer: &Trainer, images: &RunImages) -> Result<(), Error> {
+    super::curves::plot(&[dir.to_owned()], &dir.join("curves.png"))?;
     let model = trainer.model();
     let size = (images.rows, images.columns);
     let samples = model.sample(SAMPLES * SAMPLES, STREAM);

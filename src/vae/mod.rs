@@ -4,6 +4,7 @@
 //! iteration, so a checkpoint holds weights, moments and counters, and interrupted and resumed is uninterrupted, bit for bit.
 
 mod config;
+mod curves;
 mod evaluate;
 mod figures;
 mod images;
@@ -25,6 +26,7 @@ pub use config::{
     CheckpointConfig, DataConfig, DataSet, EstimatorConfig, ModelConfig, ModelKind, RunConfig, SweepConfig,
     VaeConfig, check_vae_resume_overrides,
 };
+pub use curves::plot;
 pub use evaluate::{Bound, Part, bound, log_variance};
 pub use images::RunImages;
 pub use summary::VaeSummary;
@@ -104,6 +106,12 @@ fn resume_on(
 pub fn is_vae_run(dir: &Path) -> bool {
     let text = std::fs::read_to_string(dir.join("config.toml")).unwrap_or_default();
     is_vae_config(&text)
+}
+
+/// Whether `folder` is a run folder of `relax vae`, or holds some, or is a sweep's folder.
+#[must_use]
+pub fn holds_vae_runs(folder: &Path) -> bool {
+    curves::run_folders(folder).iter().any(|run| is_vae_run(run))
 }
 
 /// Whether the TOML `text` looks like a [`VaeConfig`]: no other kind of configuration has a section `model` or `estimator`.

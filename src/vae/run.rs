@@ -78,8 +78,10 @@ pub(super) struct Run {
 pub(super) fn trainer(config: &VaeConfig, images: &RunImages) -> Result<Trainer, Error> {
     let architecture = config.model.architecture(images.train.pixels());
     let mean = images.train.mean();
-    Trainer::new(architecture, config.estimator.settings(), &mean, config.run.seed)
-        .map_err(|error| Error::input(error.to_string()))
+    let mut trainer = Trainer::new(architecture, config.estimator.settings(), &mean, config.run.seed)
+        .map_err(|error| Error::input(error.to_string()))?;
+    trainer.set_threads(config.run.threads).map_err(|error| Error::runtime(error.to_string()))?;
+    Ok(trainer)
 }
 
 impl Run {

@@ -82,6 +82,7 @@ impl Job {
         let mut found = VaeConfig::load(&path, &[])?;
         // What a resumed run may change without becoming another experiment.
         found.run.iterations = wanted.run.iterations;
+        found.run.threads = wanted.run.threads;
         found.run.final_samples = wanted.run.final_samples;
         found.data.folder.clone_from(&wanted.data.folder);
         found.checkpoint.clone_from(&wanted.checkpoint);

@@ -49,13 +49,14 @@ pub struct Table {
 }
 
 /// The columns of table.csv behind `method,learning_rate,seeds,diverged`: each is a mean and a standard deviation.
-const NUMBERS: [(&str, fn(&VaeSummary) -> Option<f64>); 7] = [
+const NUMBERS: [(&str, fn(&VaeSummary) -> Option<f64>); 8] = [
     ("train", |run| run.train.map(|bound| bound.mean)),
     ("validation", |run| run.validation.map(|bound| bound.mean)),
     ("test", |run| run.test.map(|bound| bound.mean)),
     ("validation_importance", |run| run.validation_importance.map(|bound| bound.mean)),
     ("test_importance", |run| run.test_importance.map(|bound| bound.mean)),
     ("log_variance_1", |run| run.log_variance.as_ref().and_then(|layers| layers.first().copied())),
+    ("log_variance_2", |run| run.log_variance.as_ref().and_then(|layers| layers.get(1).copied())),
     ("iterations_per_second", |run| Some(run.iterations_per_second)),
 ];
 
@@ -154,8 +155,8 @@ impl Table {
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "{}. Bounds in nats, mean ± standard deviation over seeds.\n\n\
-             | estimator | learning rate | seeds | train | validation | test | test, {} samples | log-variance | iterations/s |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+             | estimator | learning rate | seeds | train | validation | test | test, {} samples | log-variance, layer 1 | layer 2 | iterations/s |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
             self.heading, self.samples
         );
         for row in &self.rows {
@@ -169,9 +170,14 @@ impl Table {
                 diverged => format!("{} ({diverged} more diverged)", row.seeds),
             };
             let _ = write!(text, "| {} | {rate} | {seeds} |", row.method);
-            for (name, decimals) in
-                [("train", 2), ("validation", 2), ("test", 2), ("test_importance", 2), ("log_variance_1", 2)]
-            {
+            for (name, decimals) in [
+                ("train", 2),
+                ("validation", 2),
+                ("test", 2),
+                ("test_importance", 2),
+                ("log_variance_1", 2),
+                ("log_variance_2", 2),
+            ] {
                 let _ = write!(text, " {} |", row.number(name).map_or("–".into(), |s| s.shown(decimals)));
             }
             let speed = row.number("iterations_per_second");
@@ -190,7 +196,8 @@ impl Table {
                 for bound in bounds {
                     let shown = match bound {
                         None => "–".to_owned(),
-                        Some(bound) if bound.is_finite() => format!("{bound:.2}"),
+                        Some(bound) if bound.abs() < 1e6 => format!("{bound:.2}"),
+                        Some(bound) if bound.is_finite() => format!("{bound:.1e}"),
                         Some(_) => "diverged".to_owned(),
                     };
                     let _ = write!(text, " {shown} |");

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::train::{TrainOptions, latest_checkpoint};
 use crate::vae::config::VaeConfig;
 use crate::vae::images::RunImages;
-use crate::vae::{resume_on, train_on};
+use crate::vae::{plot, resume_on, train_on};
 
 /// A sweep at work.
 pub(super) struct Sweep {
@@ -118,6 +118,20 @@ impl Sweep {
         });
         let mut board = self.board();
         let table = self.write_tables(&board.results)?;
+        if board.failure.is_none() && self.is_over(&board) {
+            // The runs that are reported: at the learning rate chosen, tuning runs left out.
+            let folders = self.config.sweep.methods.iter().flat_map(|&method| {
+                let rate = plan::chosen_rate(&self.config, method, &board.results);
+                rate.map(|rate| plan::report_jobs(&self.config, method, rate)).unwrap_or_default()
+            });
+            let folders: Vec<PathBuf> = folders
+                .filter(|job| matches!(board.results.get(&job.name()), Some(Ending::Finished(_))))
+                .map(|job| job.folder(&self.out))
+                .collect();
+            if !folders.is_empty() {
+                plot(&folders, &self.out.join("curves.png"))?;
+            }
+        }
         match board.failure.take() {
             Some(error) => Err(error),
             None => Ok(SweepOutcome {

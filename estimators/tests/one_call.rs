@@ -6,7 +6,7 @@ use common::{close, rng, wavy};
 use relax_estimators::certify::{Moments, certify};
 use relax_estimators::{
     BlackBox, Coupling, Estimate, Estimator, EstimatorError, Family, Layer, LearnedBaseline, Model, Place,
-    Real, Relaxation, Tuning, categorical, exact, mean_squared_norm,
+    Relaxation, Tuning, categorical, exact, mean_squared_norm,
 };
 
 const GROUP: usize = 4;

@@ -41,4 +41,20 @@ pub enum EstimatorError {
     /// A significance level outside (0, 1).
     #[error("the significance level must lie in (0, 1), but is {0}; 0.001 is a good start")]
     Significance(f64),
+    /// The estimator needs ∇f, and the model has none.
+    #[error(
+        "this estimator needs the gradient of f, but f can only be called; REINFORCE, leave-one-out, DisARM and RELAX need no more"
+    )]
+    NotDifferentiable,
+    /// The estimator needs a learned control variate, and the model has none.
+    #[error("this estimator needs a control variate r(z), but the model has none")]
+    NoControlVariate,
+    /// NVIL needs a baseline, and the model has none.
+    #[error(
+        "this estimator needs a baseline B(x), but the model has none; `baseline` learns a single number"
+    )]
+    NoBaseline,
+    /// There is no estimator of this name.
+    #[error("there is no estimator `{0}`; there are {names}", names = crate::Estimator::ALL.map(crate::Estimator::name).join(", "))]
+    UnknownEstimator(String),
 }

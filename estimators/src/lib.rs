@@ -66,6 +66,7 @@ mod approximate;
 mod control_variate;
 mod disarm;
 mod error;
+mod estimator;
 mod gain;
 mod lax;
 mod muprop;
@@ -81,6 +82,10 @@ mod variance;
 pub use control_variate::ControlVariate;
 pub use disarm::disarm;
 pub use error::EstimatorError;
+pub use estimator::{
+    BlackBox, Coupling, Estimate, Estimator, Family, Layer, Model, NoControlVariate, Place, Tuning,
+    TuningGradient,
+};
 pub use gain::{AdaptiveGain, combine, gain_gradient, gain_statistics};
 pub use lax::{GaussianNode, lax, lax_adjoint, lax_correction};
 pub use muprop::{muprop, muprop_correction};

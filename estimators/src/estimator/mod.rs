@@ -1,0 +1,474 @@
+//! All estimators behind one call: [`Estimator::estimate`], for Bernoulli and categorical nodes, single or layered.
+//!
+//! A layered model gets one estimate per layer: layer l's is made with layer l's score and the whole f. Its control variate keeps
+//! the layers below at their hard samples and relaxes l and what stands above it.
+
+mod buffers;
+mod model;
+
+pub use buffers::Estimate;
+pub use model::{BlackBox, Family, Layer, Model, NoControlVariate, Place};
+
+use crate::{
+    Baseline, EstimatorError, Real, Relaxation, bernoulli, categorical, concrete, correction,
+    correction_coupled, disarm, disarm_categorical, gain_gradient, leave_one_out, log_temperature_gradient,
+    muprop, noise, nvil, reinforce, relax, relax_adjoint, relax_coupled, relax_coupled_adjoint,
+    squared_norm_upstream,
+};
+use buffers::{Buffers, Point};
+use rand::Rng;
+use std::fmt;
+use std::str::FromStr;
+
+/// Where the noise of z̃ comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coupling {
+    /// Fresh: z̃ is another sample given b.
+    Independent,
+    /// From z, so that z̃ = z in value: half the evaluations of the control variate.
+    Coupled,
+}
+
+/// How ∂E\[f\]/∂l is estimated.
+///
+/// ```
+/// use rand::SeedableRng;
+/// use relax_estimators::{BlackBox, Estimate, Estimator, Family, Tuning};
+///
+/// let mut model = BlackBox::new(Family::Categorical, vec![0.5, -0.2, 0.1], |b: &[f64]| b[0] - 2.0 * b[1] + 0.5 * b[2]);
+/// let (mut rng, mut estimate) = (rand_pcg::Pcg64::seed_from_u64(1), Estimate::new());
+/// for estimator in ["reinforce", "leave-one-out", "disarm"] {
+///     let estimator: Estimator = estimator.parse()?;
+///     estimator.estimate(&mut model, &[Tuning::default()], 8, &mut rng, &mut estimate)?;
+///     assert_eq!(estimate.gradient(0).len(), 8 * 3);
+/// }
+/// # Ok::<(), relax_estimators::EstimatorError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Estimator {
+    /// ĝ = s·f (Williams 1992).
+    Reinforce,
+    /// ĝ = s·(f − B), B the number [`Tuning::baseline`].
+    Baseline,
+    /// ĝ = s·(f − B(x) − centre)/scale, B from [`Model::baseline`] (Mnih and Gregor 2014).
+    Nvil,
+    /// The baseline is the mean f of the other samples of each run of `group` rows, which share their logits (Kool et al. 2019).
+    LeaveOneOut {
+        /// At least 2.
+        group: usize,
+    },
+    /// The gradient of the relaxed f: biased (Maddison et al. 2017, Jang et al. 2017).
+    Concrete,
+    /// First-order Taylor expansion at the mean field (Gu et al. 2016).
+    MuProp,
+    /// Antithetic pairs (Dong et al. 2020); categorical nodes by stick-breaking (Dong et al. 2021). Two evaluations of f and more.
+    DisArm,
+    /// c = η·f(σ_λ(z)) (Tucker et al. 2017).
+    Rebar(Coupling),
+    /// c = r(z), a learned function (Grathwohl et al. 2018).
+    Relax(Coupling),
+    /// c = η·f(σ_λ(z)) + r(z) (Grathwohl et al. 2018).
+    RelaxedRebar(Coupling),
+}
+
+impl Estimator {
+    /// All of them, as [`FromStr`] names them; leave-one-out with groups of two.
+    pub const ALL: [Self; 13] = [
+        Self::Reinforce,
+        Self::Baseline,
+        Self::Nvil,
+        Self::LeaveOneOut { group: 2 },
+        Self::Concrete,
+        Self::MuProp,
+        Self::DisArm,
+        Self::Rebar(Coupling::Independent),
+        Self::Rebar(Coupling::Coupled),
+        Self::Relax(Coupling::Independent),
+        Self::Relax(Coupling::Coupled),
+        Self::RelaxedRebar(Coupling::Independent),
+        Self::RelaxedRebar(Coupling::Coupled),
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        use Coupling::{Coupled, Independent};
+        match self {
+            Self::Reinforce => "reinforce",
+            Self::Baseline => "baseline",
+            Self::Nvil => "nvil",
+            Self::LeaveOneOut { .. } => "leave-one-out",
+            Self::Concrete => "concrete",
+            Self::MuProp => "muprop",
+            Self::DisArm => "disarm",
+            Self::Rebar(Independent) => "rebar",
+            Self::Rebar(Coupled) => "rebar-coupled",
+            Self::Relax(Independent) => "relax",
+            Self::Relax(Coupled) => "relax-coupled",
+            Self::RelaxedRebar(Independent) => "relaxed-rebar",
+            Self::RelaxedRebar(Coupled) => "relaxed-rebar-coupled",
+        }
+    }
+
+    /// Whether E\[ĝ\] is the gradient.
+    #[must_use]
+    pub fn is_unbiased(self) -> bool {
+        self != Self::Concrete
+    }
+
+    /// Whether it has a gain η and a temperature λ to learn.
+    #[must_use]
+    pub fn relaxes_f(self) -> bool {
+        matches!(self, Self::Rebar(_) | Self::RelaxedRebar(_))
+    }
+
+    /// Whether it has a learned function r.
+    #[must_use]
+    pub fn learns_control_variate(self) -> bool {
+        matches!(self, Self::Relax(_) | Self::RelaxedRebar(_))
+    }
+
+    /// Whether f must be differentiable.
+    #[must_use]
+    pub fn needs_gradient(self) -> bool {
+        self.relaxes_f() || matches!(self, Self::Concrete | Self::MuProp)
+    }
+
+    fn coupling(self) -> Option<Coupling> {
+        match self {
+            Self::Rebar(coupling) | Self::Relax(coupling) | Self::RelaxedRebar(coupling) => Some(coupling),
+            _ => None,
+        }
+    }
+
+    /// Samples `rows` times from `model` and estimates ∂E\[f\]/∂l for every layer, with the settings `tuning`, one per layer.
+    ///
+    /// The result lies in `estimate`: [`Estimate::gradient`], [`f`](Estimate::f), [`sample`](Estimate::sample).
+    /// # Errors
+    /// If the model fails, or lacks what this estimator needs.
+    /// # Panics
+    /// If there is not one tuning per layer.
+    pub fn estimate<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        tuning: &[Tuning],
+        rows: usize,
+        rng: &mut impl Rng,
+        estimate: &mut Estimate<F>,
+    ) -> Result<(), M::Error> {
+        let layers = model.layers().len();
+        assert!(tuning.len() == layers, "{} tunings for {layers} layers", tuning.len());
+        estimate.resize(model.layers(), rows);
+        for l in 0..layers {
+            let layer = model.layers()[l];
+            noise::fill_uniform(rng, &mut estimate.noise[l]);
+            let (below, from_here) = estimate.samples.split_at_mut(l);
+            let node = &mut estimate.nodes[l];
+            model.logits(l, below, &mut node.logits)?;
+            node.sample(layer, &estimate.noise[l], self == Self::DisArm, &mut from_here[0]);
+        }
+        model.value(&estimate.samples, &mut estimate.f)?;
+        for (l, tuning) in tuning.iter().enumerate() {
+            self.estimate_layer(model, l, tuning, rng, estimate)?;
+        }
+        Ok(())
+    }
+
+    fn estimate_layer<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        l: usize,
+        tuning: &Tuning,
+        rng: &mut impl Rng,
+        estimate: &mut Estimate<F>,
+    ) -> Result<(), M::Error> {
+        if self == Self::DisArm {
+            return antithetic_layer(model, l, estimate);
+        }
+        let layer = model.layers()[l];
+        let Estimate { rows, f, f_other, samples, noise, nodes, .. } = estimate;
+        let node = &mut nodes[l];
+        let place = Place { layer: l, below: &samples[..l], noise_above: &noise[l + 1..] };
+        match self {
+            Self::Reinforce => reinforce(&node.score, f, Baseline::None, &mut node.gradient),
+            Self::Baseline => {
+                let baseline = Baseline::Constant(F::from_f64(tuning.baseline));
+                reinforce(&node.score, f, baseline, &mut node.gradient);
+            }
+            Self::Nvil => {
+                model.baseline(l, &samples[..l], f_other)?;
+                nvil(&node.score, f, f_other, tuning.baseline, tuning.scale, &mut node.gradient);
+            }
+            Self::LeaveOneOut { group } => {
+                leave_one_out(f, group, f_other)?;
+                reinforce(&node.score, f, Baseline::Values(f_other), &mut node.gradient);
+            }
+            Self::MuProp => {
+                model.value_and_gradient(place, &node.probs, f_other, &mut node.scratch)?;
+                let projection = match layer.family {
+                    Family::Bernoulli => crate::Projection::Identity,
+                    Family::Categorical => crate::Projection::Softmax(&node.probs),
+                };
+                muprop(&node.score, projection, f, f_other, &node.scratch, &mut node.gradient);
+            }
+            Self::Concrete => {
+                let mut point = std::mem::take(&mut node.at[0]);
+                let outcome = self.evaluate(model, place, tuning, &mut point);
+                node.at[0] = point;
+                outcome?;
+                let mut gradient = std::mem::take(&mut node.gradient);
+                concrete(node.projection(layer.family), &node.at[0].h_slope, *rows, &mut gradient);
+                node.gradient = gradient;
+            }
+            Self::Rebar(coupling) | Self::Relax(coupling) | Self::RelaxedRebar(coupling) => {
+                self.relax_layer(model, place, layer, tuning, coupling, f, node, rng)?;
+            }
+            Self::DisArm => {}
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn relax_layer<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        place: Place<'_, F>,
+        layer: Layer,
+        tuning: &Tuning,
+        coupling: Coupling,
+        f: &[F],
+        node: &mut Buffers<F>,
+        rng: &mut impl Rng,
+    ) -> Result<(), M::Error> {
+        let mut at = std::mem::take(&mut node.at);
+        let [at_z, at_z_tilde] = &mut at;
+        if layer.family == Family::Bernoulli {
+            bernoulli::hard_sample(&at_z.z, &mut node.scratch);
+        }
+        match (coupling, layer.family) {
+            (Coupling::Coupled, Family::Bernoulli) => {
+                bernoulli::conditional_coupled(&node.logits, &at_z.z, &node.scratch, &mut node.w);
+            }
+            (Coupling::Coupled, Family::Categorical) => {
+                categorical::conditional_coupled(&at_z.z, &node.index, &mut node.w);
+            }
+            (Coupling::Independent, family) => {
+                noise::fill_uniform(rng, &mut node.scratch_too);
+                let (v, z_tilde, w) = (&node.scratch_too, &mut at_z_tilde.z, &mut node.w);
+                if family == Family::Bernoulli {
+                    bernoulli::conditional_independent(&node.logits, &node.scratch, v, z_tilde, w);
+                } else {
+                    categorical::conditional_independent(&node.log_probs, &node.index, v, z_tilde, w);
+                }
+            }
+        }
+        let mut outcome = self.evaluate(model, place, tuning, at_z);
+        if coupling == Coupling::Independent && outcome.is_ok() {
+            outcome = self.evaluate(model, place, tuning, at_z_tilde);
+        }
+        if outcome.is_ok() {
+            let mut gradient = std::mem::take(&mut node.gradient);
+            let whole = node.node(layer.family);
+            match coupling {
+                Coupling::Coupled => relax_coupled(&whole, f, &at_z.c, &at_z.slope, &mut gradient),
+                Coupling::Independent => {
+                    relax(&whole, f, &at_z_tilde.c, &at_z.slope, &at_z_tilde.slope, &mut gradient);
+                }
+            }
+            node.gradient = gradient;
+        }
+        node.at = at;
+        outcome
+    }
+
+    /// h, r and c = η·h + r at a relaxed sample.
+    fn evaluate<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        place: Place<'_, F>,
+        tuning: &Tuning,
+        point: &mut Point<F>,
+    ) -> Result<(), M::Error> {
+        let Point { z, relaxed, f_gradient, h, h_slope, c, slope, .. } = point;
+        if self.learns_control_variate() {
+            model.control_variate(place, z, c, slope)?;
+        } else {
+            c.fill(F::ZERO);
+            slope.fill(F::ZERO);
+        }
+        if self.relaxes_f() || self == Self::Concrete {
+            let sigma = tuning.relaxation(model.layers()[place.layer]);
+            sigma.apply(z, relaxed);
+            model.value_and_gradient(place, relaxed, h, f_gradient)?;
+            sigma.multiply_jacobian(relaxed, f_gradient, h_slope);
+            let gain = F::from_f64(tuning.gain);
+            c.iter_mut().zip(h.iter()).for_each(|(c, &h)| *c += gain * h);
+            slope.iter_mut().zip(h_slope.iter()).for_each(|(s, &h)| *s += gain * h);
+        }
+        Ok(())
+    }
+
+    /// The gradient of layer `layer`'s variance objective, the mean of ‖ĝ‖², for the estimate last made: by η and log λ as the
+    /// result, by φ through [`Model::fit_control_variate`]. Zero, and nothing else, for estimators that learn nothing.
+    ///
+    /// An upper layer's temperature is held fixed in a lower layer's objective.
+    /// # Errors
+    /// If the model fails, or lacks what is needed.
+    pub fn variance_gradient<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        layer: usize,
+        tuning: &Tuning,
+        estimate: &mut Estimate<F>,
+    ) -> Result<TuningGradient, M::Error> {
+        let Some(coupling) = self.coupling() else { return Ok(TuningGradient::default()) };
+        let Estimate { rows, samples, noise, nodes, .. } = estimate;
+        let place = Place { layer, below: &samples[..layer], noise_above: &noise[layer + 1..] };
+        let shape = model.layers()[layer];
+        let node = &mut nodes[layer];
+        let mut at = std::mem::take(&mut node.at);
+        squared_norm_upstream(&node.gradient, *rows, &mut node.upstream);
+        let [at_z, at_z_tilde] = &mut at;
+        let whole = node.node(shape.family);
+        match coupling {
+            Coupling::Coupled => {
+                relax_coupled_adjoint(&whole, &node.upstream, &mut at_z.alpha, &mut at_z.beta);
+            }
+            Coupling::Independent => {
+                let (alpha, beta, beta_tilde) = (&mut at_z_tilde.alpha, &mut at_z.beta, &mut at_z_tilde.beta);
+                relax_adjoint(&whole, &node.upstream, alpha, beta, beta_tilde);
+                at_z.alpha.fill(F::ZERO); // c(z) itself is not in ĝ
+            }
+        }
+        let points = if coupling == Coupling::Coupled { 1 } else { 2 };
+        let outcome = self.descend(model, place, tuning, coupling, node, &mut at, points);
+        node.at = at;
+        outcome
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn descend<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        place: Place<'_, F>,
+        tuning: &Tuning,
+        coupling: Coupling,
+        node: &mut Buffers<F>,
+        at: &mut [Point<F>; 2],
+        points: usize,
+    ) -> Result<TuningGradient, M::Error> {
+        let mut gradient = TuningGradient::default();
+        if self.learns_control_variate() {
+            for Point { z, alpha, beta, .. } in &at[..points] {
+                model.fit_control_variate(place, z, alpha, beta)?;
+            }
+        }
+        if self.relaxes_f() {
+            let shape = model.layers()[place.layer];
+            let mut taken_off = std::mem::take(&mut node.scratch);
+            let whole = node.node(shape.family);
+            match coupling {
+                Coupling::Coupled => correction_coupled(&whole, &at[0].h, &at[0].h_slope, &mut taken_off),
+                Coupling::Independent => {
+                    correction(&whole, &at[1].h, &at[0].h_slope, &at[1].h_slope, &mut taken_off);
+                }
+            }
+            node.scratch = taken_off;
+            gradient.gain = gain_gradient(&node.upstream, &node.scratch);
+            let sigma = tuning.relaxation(shape);
+            for point in &at[..points] {
+                let Point { z, relaxed, f_gradient, h_slope, alpha, beta, .. } = point;
+                let (tangent, curved) = (&mut node.scratch, &mut node.scratch_too);
+                sigma.multiply_jacobian(relaxed, beta, tangent);
+                model.hessian_vector(place, relaxed, tangent, curved)?;
+                // The upstream vector is not needed any more.
+                sigma.hessian_vector(relaxed, tangent, f_gradient, curved, &mut node.upstream);
+                gradient.log_temperature +=
+                    tuning.gain * log_temperature_gradient(z, alpha, beta, h_slope, &node.upstream);
+            }
+        }
+        Ok(gradient)
+    }
+}
+
+/// DisARM for one layer: the second path starts from the opposite tosses here and goes on with the same noise above.
+fn antithetic_layer<F: Real, M: Model<F>>(
+    model: &mut M,
+    l: usize,
+    estimate: &mut Estimate<F>,
+) -> Result<(), M::Error> {
+    let layers = model.layers().len();
+    let layer = model.layers()[l];
+    let Estimate { f, f_other, samples, others, noise, nodes, upper, .. } = estimate;
+    for (other, sample) in others.iter_mut().zip(&samples[..l]) {
+        other.copy_from_slice(sample);
+    }
+    // Bernoulli logits are tossed as they are; of a categorical node `alpha` still holds the stick logits.
+    nodes[l].toss(layer, &noise[l], false, &mut others[l]);
+    nodes[l].toss(layer, &noise[l], true, &mut others[l]);
+    for m in l + 1..layers {
+        let above = model.layers()[m];
+        upper.resize(f.len(), above.width);
+        let (below, from_here) = others.split_at_mut(m);
+        model.logits(m, below, &mut upper.logits)?;
+        upper.sample(above, &noise[m], true, &mut from_here[0]);
+    }
+    model.value(others, f_other)?;
+    let Buffers { logits, alpha, bits, other_bits, gradient, .. } = &mut nodes[l];
+    match layer.family {
+        Family::Bernoulli => disarm(logits, bits, other_bits, f, f_other, gradient),
+        Family::Categorical => disarm_categorical(alpha, bits, other_bits, f, f_other, gradient),
+    }
+    Ok(())
+}
+
+impl fmt::Display for Estimator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Estimator {
+    type Err = EstimatorError;
+
+    fn from_str(name: &str) -> Result<Self, EstimatorError> {
+        let found = Self::ALL.into_iter().find(|estimator| estimator.name() == name);
+        found.ok_or_else(|| EstimatorError::UnknownEstimator(name.to_owned()))
+    }
+}
+
+/// What an estimator has besides a function: numbers, one set per layer, that the caller may learn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tuning {
+    /// η of REBAR.
+    pub gain: f64,
+    /// log λ of Concrete and REBAR.
+    pub log_temperature: f64,
+    /// B of a scalar baseline, or the centre of NVIL's signal.
+    pub baseline: f64,
+    /// The scale of NVIL's signal.
+    pub scale: f64,
+}
+
+impl Default for Tuning {
+    /// η = 1, λ = ½ (log λ = −log 2), B = 0, scale 1.
+    fn default() -> Self {
+        Self { gain: 1.0, log_temperature: -std::f64::consts::LN_2, baseline: 0.0, scale: 1.0 }
+    }
+}
+
+impl Tuning {
+    fn relaxation<F: Real>(&self, layer: Layer) -> Relaxation<F> {
+        let temperature = F::from_f64(self.log_temperature.exp());
+        Relaxation { link: layer.link(), width: layer.width, temperature }
+    }
+}
+
+/// The gradient of the mean of ‖ĝ‖² by the learned numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TuningGradient {
+    /// By η.
+    pub gain: f64,
+    /// By log λ.
+    pub log_temperature: f64,
+}

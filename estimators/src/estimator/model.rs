@@ -1,0 +1,262 @@
+//! What an estimator is told about a stochastic computation: [`Model`], and [`BlackBox`] for the simplest of them.
+
+use crate::{ControlVariate, EstimatorError, Link, Real};
+use std::convert::Infallible;
+
+/// What a node's variables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// K independent variables of 0 or 1.
+    Bernoulli,
+    /// One choice among K, as a row of zeros with a single 1.
+    Categorical,
+}
+
+/// One layer of stochastic variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// What they are.
+    pub family: Family,
+    /// K: how many logits they have.
+    pub width: usize,
+}
+
+impl Layer {
+    /// `width` independent Bernoulli variables.
+    #[must_use]
+    pub const fn bernoulli(width: usize) -> Self {
+        Self { family: Family::Bernoulli, width }
+    }
+
+    /// One choice among `width`.
+    #[must_use]
+    pub const fn categorical(width: usize) -> Self {
+        Self { family: Family::Categorical, width }
+    }
+
+    /// The map from relaxed samples to soft outcomes.
+    #[must_use]
+    pub fn link(self) -> Link {
+        match self.family {
+            Family::Bernoulli => Link::Sigmoid,
+            Family::Categorical => Link::Softmax,
+        }
+    }
+}
+
+/// Where in a layered model something is evaluated. A model of one layer need not look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a, F> {
+    /// The layer, 0 being the first that is sampled.
+    pub layer: usize,
+    /// Hard samples of the layers below, `[B, K]` each.
+    pub below: &'a [Vec<F>],
+    /// Uniforms of the layers above, `[B, K]` each: what stands above a soft outcome is relaxed with this noise.
+    pub noise_above: &'a [Vec<F>],
+}
+
+/// A stochastic computation: layers of discrete variables b, each with logits that may depend on the layers below, and f(b).
+///
+/// A black box implements [`layers`](Self::layers), [`logits`](Self::logits) and [`value`](Self::value). The other methods are for
+/// estimators that need more, and by default report that they are missing.
+///
+/// # Shapes
+/// Samples, logits, gradients of a layer: `[B, K]` with the layer's K; values: `[B]`.
+pub trait Model<F: Real> {
+    /// Why an evaluation can fail.
+    type Error: From<EstimatorError>;
+
+    /// The layers, in the order in which they are sampled.
+    fn layers(&self) -> &[Layer];
+
+    /// The logits of layer `layer`, given hard samples of all layers below.
+    ///
+    /// # Errors
+    /// If they cannot be computed.
+    fn logits(&mut self, layer: usize, below: &[Vec<F>], logits: &mut [F]) -> Result<(), Self::Error>;
+
+    /// f at hard samples of all layers.
+    ///
+    /// # Errors
+    /// If it cannot be computed.
+    fn value(&mut self, samples: &[Vec<F>], f: &mut [F]) -> Result<(), Self::Error>;
+
+    /// f, and its gradient by x, where the layer of `place` has the soft outcome x, the layers below are hard and those above are
+    /// relaxed with their noise: for Concrete, MuProp, REBAR and relaxed-REBAR.
+    ///
+    /// # Errors
+    /// If f is not differentiable (the default) or cannot be computed.
+    fn value_and_gradient(
+        &mut self,
+        place: Place<'_, F>,
+        x: &[F],
+        f: &mut [F],
+        gradient: &mut [F],
+    ) -> Result<(), Self::Error> {
+        let _ = (place, x, f, gradient);
+        Err(EstimatorError::NotDifferentiable.into())
+    }
+
+    /// The derivative of [`value_and_gradient`](Self::value_and_gradient)'s gradient along `tangent`: to learn the temperature.
+    ///
+    /// # Errors
+    /// If f is not differentiable (the default) or cannot be computed.
+    fn hessian_vector(
+        &mut self,
+        place: Place<'_, F>,
+        x: &[F],
+        tangent: &[F],
+        out: &mut [F],
+    ) -> Result<(), Self::Error> {
+        let _ = (place, x, tangent, out);
+        Err(EstimatorError::NotDifferentiable.into())
+    }
+
+    /// The control variate r(z) of this layer and its gradient by the relaxed sample z: for RELAX and relaxed-REBAR.
+    ///
+    /// # Errors
+    /// If there is none (the default) or it cannot be computed.
+    fn control_variate(
+        &mut self,
+        place: Place<'_, F>,
+        z: &[F],
+        value: &mut [F],
+        gradient: &mut [F],
+    ) -> Result<(), Self::Error> {
+        let _ = (place, z, value, gradient);
+        Err(EstimatorError::NoControlVariate.into())
+    }
+
+    /// Adds d/dφ Σ_b (α_b·r(z_b) + β_b·∇r(z_b)) to where the model keeps the gradient of its control variates.
+    ///
+    /// # Errors
+    /// If there is no control variate (the default) or it cannot be computed.
+    fn fit_control_variate(
+        &mut self,
+        place: Place<'_, F>,
+        z: &[F],
+        alpha: &[F],
+        beta: &[F],
+    ) -> Result<(), Self::Error> {
+        let _ = (place, z, alpha, beta);
+        Err(EstimatorError::NoControlVariate.into())
+    }
+
+    /// The baseline B `[B]` of this layer, which must not depend on its b: for NVIL.
+    ///
+    /// # Errors
+    /// If there is none (the default) or it cannot be computed.
+    fn baseline(&mut self, layer: usize, below: &[Vec<F>], values: &mut [F]) -> Result<(), Self::Error> {
+        let _ = (layer, below, values);
+        Err(EstimatorError::NoBaseline.into())
+    }
+}
+
+/// One node with the same logits for every sample and an f that can only be called, row by row, with a control variate or without.
+pub struct BlackBox<F, O, C = NoControlVariate> {
+    layers: [Layer; 1],
+    /// The logits, `[K]`.
+    pub logits: Vec<F>,
+    /// f(b) of one row of zeros and ones.
+    pub f: O,
+    /// r(z).
+    pub control_variate: C,
+    /// d/dφ, `[P]`: added to by [`Model::fit_control_variate`]; the caller uses and clears it.
+    pub d_parameters: Vec<F>,
+}
+
+impl<F: Real, O: FnMut(&[F]) -> F> BlackBox<F, O> {
+    /// A node of the family and logits given, without a control variate.
+    pub fn new(family: Family, logits: Vec<F>, f: O) -> Self {
+        BlackBox::with_control_variate(family, logits, f, NoControlVariate)
+    }
+}
+
+impl<F: Real, O: FnMut(&[F]) -> F, C: ControlVariate<F>> BlackBox<F, O, C> {
+    /// A node with the control variate that RELAX is to use.
+    pub fn with_control_variate(family: Family, logits: Vec<F>, f: O, control_variate: C) -> Self {
+        let layers = [Layer { family, width: logits.len() }];
+        let d_parameters = vec![F::ZERO; control_variate.parameters()];
+        Self { layers, logits, f, control_variate, d_parameters }
+    }
+}
+
+impl<F: Real, O: FnMut(&[F]) -> F, C: ControlVariate<F, Error = Infallible>> Model<F> for BlackBox<F, O, C> {
+    type Error = EstimatorError;
+
+    fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    fn logits(&mut self, _: usize, _: &[Vec<F>], logits: &mut [F]) -> Result<(), EstimatorError> {
+        logits.chunks_exact_mut(self.logits.len()).for_each(|row| row.copy_from_slice(&self.logits));
+        Ok(())
+    }
+
+    fn value(&mut self, samples: &[Vec<F>], f: &mut [F]) -> Result<(), EstimatorError> {
+        for (f, row) in f.iter_mut().zip(samples[0].chunks_exact(self.logits.len())) {
+            *f = (self.f)(row);
+        }
+        Ok(())
+    }
+
+    fn control_variate(
+        &mut self,
+        _: Place<'_, F>,
+        z: &[F],
+        value: &mut [F],
+        gradient: &mut [F],
+    ) -> Result<(), EstimatorError> {
+        if self.d_parameters.is_empty() {
+            return Err(EstimatorError::NoControlVariate);
+        }
+        let Ok(()) = self.control_variate.value_and_gradient(z, &[], value, gradient);
+        Ok(())
+    }
+
+    fn fit_control_variate(
+        &mut self,
+        _: Place<'_, F>,
+        z: &[F],
+        alpha: &[F],
+        beta: &[F],
+    ) -> Result<(), EstimatorError> {
+        let Ok(()) = self.control_variate.parameter_gradient(z, &[], alpha, beta, &mut self.d_parameters);
+        Ok(())
+    }
+}
+
+/// No control variate: 0, without parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoControlVariate;
+
+impl<F: Real> ControlVariate<F> for NoControlVariate {
+    type Error = Infallible;
+
+    fn parameters(&self) -> usize {
+        0
+    }
+
+    fn value_and_gradient(
+        &mut self,
+        _: &[F],
+        _: &[F],
+        value: &mut [F],
+        gradient: &mut [F],
+    ) -> Result<(), Infallible> {
+        value.fill(F::ZERO);
+        gradient.fill(F::ZERO);
+        Ok(())
+    }
+
+    fn parameter_gradient(
+        &mut self,
+        _: &[F],
+        _: &[F],
+        _: &[F],
+        _: &[F],
+        _: &mut [F],
+    ) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

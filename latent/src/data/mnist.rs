@@ -16,8 +16,8 @@ const TEST: &str = "t10k-images-idx3-ubyte";
 /// # Errors
 /// If a file is missing, damaged, or no such images.
 pub fn mnist(folder: &Path) -> Result<Dataset, DataError> {
-    let train = images(folder, TRAIN)?;
-    let test = images(folder, TEST)?;
+    let train = images(folder, TRAIN, 6)?;
+    let test = images(folder, TEST, 1)?;
     if train.0 != test.0 {
         let path = folder.join(TEST);
         let problem =
@@ -31,8 +31,8 @@ pub fn mnist(folder: &Path) -> Result<Dataset, DataError> {
     Ok(Dataset { rows, columns, train: part(train), validation: part(validation), test: part(&test) })
 }
 
-/// Rows and columns, and all pixels.
-fn images(folder: &Path, name: &str) -> Result<((usize, usize), Vec<u8>), DataError> {
+/// Rows and columns, and all pixels of `least` images or more.
+fn images(folder: &Path, name: &str, least: usize) -> Result<((usize, usize), Vec<u8>), DataError> {
     let path = idx::find(folder, name).ok_or_else(|| DataError::Missing {
         dataset: "MNIST",
         folder: folder.to_owned(),
@@ -42,9 +42,9 @@ fn images(folder: &Path, name: &str) -> Result<((usize, usize), Vec<u8>), DataEr
         ),
     })?;
     let Idx { shape, values } = Idx::read(&path, 3)?;
-    if shape[0] < 6 || shape[1] == 0 || shape[2] == 0 {
+    if shape[0] < least || shape[1] == 0 || shape[2] == 0 {
         let problem = format!(
-            "holds an array of shape {shape:?}; [images, rows, columns] with 6 images or more is needed"
+            "holds an array of shape {shape:?}; [images, rows, columns] with {least} or more images is needed"
         );
         return Err(DataError::malformed(&path, problem));
     }

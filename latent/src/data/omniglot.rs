@@ -29,7 +29,9 @@ static OFFICIAL_SPLIT: &[u8] = include_bytes!("omniglot-split-idx1-ubyte.gz");
 
 /// Reads Omniglot from `folder`: `omniglot28-images-idx3-ubyte` and `omniglot28-split-idx1-ubyte` (gzipped or plain), or else
 /// the official `images_background.zip` and `images_evaluation.zip`, whose images it reduces by the exact area average.
-/// Both ways give the same 23 000 / 1345 / 8115 images.
+/// The official files are split 23 000 / 1345 / 8115. Images that others have reduced differ from these in their grey levels
+/// (Pillow's box filter, say, gives whole pixels a weight of 0 or 1 where the exact average gives them their overlap), so
+/// bounds on one are not to be compared with bounds on the other.
 ///
 /// # Errors
 /// If files are missing, damaged, or not Omniglot's.

@@ -13,9 +13,14 @@ const RUNS: &str = "runs";
 
 /// Makes the run folder: `named`, which must not hold anything yet, or a fresh one named after the configuration.
 pub(super) fn prepare(named: Option<&Path>, config_path: &Path, config: &Config) -> Result<PathBuf, Error> {
+    prepare_free(named, &stem(config_path, config))
+}
+
+/// Makes the folder `named`, which must not hold anything yet, or a fresh one called after `stem`.
+pub(super) fn prepare_free(named: Option<&Path>, stem: &str) -> Result<PathBuf, Error> {
     match named {
         Some(folder) => prepare_named(folder).map(|()| folder.to_owned()),
-        None => prepare_fresh(Path::new(RUNS), &stem(config_path, config)),
+        None => prepare_fresh(Path::new(RUNS), stem),
     }
 }
 

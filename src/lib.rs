@@ -7,6 +7,7 @@
 //! | get the command line for an environment of your own | [`envs::register`], then [`cli::main`] |
 //! | estimate a gradient without any reinforcement learning | [`estimators`], `examples/estimate_gradient.rs` |
 //! | write an agent | [`agents::Agent`] |
+//! | compare estimators on the toy problem | [`toy`], `relax toy` |
 //! | use the networks and optimisers | [`nn`] |
 //!
 //! ```no_run
@@ -35,6 +36,7 @@ pub mod files;
 pub mod gif;
 pub mod logging;
 pub mod plot;
+pub mod toy;
 pub mod train;
 pub mod vae;
 

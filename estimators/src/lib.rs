@@ -10,8 +10,10 @@
 //! | sample | [`bernoulli::relaxed_sample`], [`hard_sample`](bernoulli::hard_sample) | [`categorical::relaxed_sample`], [`hard_sample`](categorical::hard_sample) | [`gaussian::sample`] |
 //! | relaxed sample given b | [`conditional_independent`](bernoulli::conditional_independent) or [`conditional_coupled`](bernoulli::conditional_coupled) | [`conditional_independent`](categorical::conditional_independent) or [`conditional_coupled`](categorical::conditional_coupled) | |
 //! | score | [`bernoulli::score`] | [`categorical::score`] | [`gaussian::score`] |
-//! | ĝ | [`reinforce()`], [`relax()`], [`relax_coupled`] | the same | [`reinforce()`], [`lax()`] |
+//! | ĝ | [`reinforce()`], [`nvil()`], [`disarm()`], [`muprop()`], [`relax()`], [`relax_coupled`] | the same, with [`disarm_categorical`] | [`reinforce()`], [`lax()`] |
 //! | train c | [`relax_adjoint`], [`relax_coupled_adjoint`] | the same | [`lax_adjoint`] |
+//!
+//! [`Estimator::estimate`] is one call for all of them, on single nodes and layered models; it composes these functions.
 //!
 //! # Conventions
 //! Everything is a pure function over flat row-major slices, `[B, K]` for B samples of K numbers, generic over `f32` and `f64`

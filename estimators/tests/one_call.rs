@@ -283,10 +283,10 @@ fn learning_lowers_the_variance() {
     let mut tuning = start;
     for _ in 0..300 {
         estimator.estimate(&mut model, &tuning, 50, &mut rng, &mut estimate).unwrap();
-        for l in 0..2 {
-            let slope = estimator.variance_gradient(&mut model, l, &tuning[l], &mut estimate).unwrap();
-            tuning[l].gain -= 0.01 * slope.gain;
-            tuning[l].log_temperature -= 0.01 * slope.log_temperature;
+        for (l, tuning) in tuning.iter_mut().enumerate() {
+            let slope = estimator.variance_gradient(&mut model, l, tuning, &mut estimate).unwrap();
+            tuning.gain -= 0.01 * slope.gain;
+            tuning.log_temperature -= 0.01 * slope.log_temperature;
         }
     }
     let after = variance(&mut model, &tuning, &mut estimate, &mut rng);

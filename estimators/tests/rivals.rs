@@ -97,8 +97,8 @@ fn muprop_on_three_bernoullis() {
         muprop(&s, Projection::Identity, &[f(b)], &[f_mean], &slope, &mut g);
         g
     };
-    for i in 0..3 {
-        close(exact::bernoulli(&LOGITS, |b| estimate(b)[i]).unwrap().value, GRADIENT[i], 1e-10);
+    for (i, expected) in GRADIENT.into_iter().enumerate() {
+        close(exact::bernoulli(&LOGITS, |b| estimate(b)[i]).unwrap().value, expected, 1e-10);
     }
 }
 

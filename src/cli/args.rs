@@ -53,6 +53,8 @@ pub(super) enum Command {
     },
     /// Draw learning curves of run folders as an SVG
     Plot(PlotArgs),
+    /// Compare gradient estimators on one Bernoulli variable
+    Toy(ToyArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"
@@ -319,6 +321,39 @@ pub(super) struct PlotArgs {
     /// The SVG file to write
     #[arg(long, short, value_name = "FILE.svg")]
     pub(super) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax toy
+  relax toy --estimator relax,rebar --target 0.45 --steps 5000 --out toy45
+
+Minimises E[(b - t)^2] over b ~ Bernoulli(theta), one sample a step. Writes toy.csv (theta, loss and
+log-variance of every run), relaxation.csv (the learned control variates at theta = 1/2), toy.svg and
+toy.png, and prints a table. Learning rates and networks are those of docs/estimators.md.")]
+pub(super) struct ToyArgs {
+    /// Which estimators, separated by commas; may be repeated [default: all but the coupled ones]
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+    pub(super) estimator: Vec<relax_estimators::Estimator>,
+    /// t, between 0 and 1
+    #[arg(long, value_name = "T", default_value_t = 0.499)]
+    pub(super) target: f64,
+    /// Steps of each run
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=100_000_000))]
+    pub(super) steps: u64,
+    /// Runs of each estimator
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=100_000))]
+    pub(super) seeds: u64,
+    /// Seed of the first run; the others follow it
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_SEED - 100_000))]
+    pub(super) first_seed: u64,
+    /// Step size of Adam, for theta and for what an estimator learns
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    pub(super) learning_rate: f64,
+    /// The folder to write to [default: a fresh one under runs/]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
 }
 
 #[cfg(test)]

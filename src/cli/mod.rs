@@ -12,6 +12,7 @@ mod envs;
 mod out_folder;
 mod output;
 mod tools;
+mod toy;
 mod training;
 mod vae;
 
@@ -63,6 +64,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Config { command: ConfigCommand::Show(args) } => tools::config_show(args),
         Command::Config { command: ConfigCommand::Schema { vae } } => tools::config_schema(*vae),
         Command::Plot(args) => tools::plot(args),
+        Command::Toy(args) => toy::toy(args),
         Command::Completions { shell } => tools::completions(*shell),
     }
 }

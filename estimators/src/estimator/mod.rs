@@ -4,16 +4,17 @@
 //! the layers below at their hard samples and relaxes l and what stands above it.
 
 mod buffers;
+mod learn;
 mod model;
+mod tuning;
 
 pub use buffers::Estimate;
 pub use model::{BlackBox, Family, Layer, Model, NoControlVariate, Place};
+pub use tuning::{Tuning, TuningGradient};
 
 use crate::{
-    Baseline, EstimatorError, Real, Relaxation, bernoulli, categorical, concrete, correction,
-    correction_coupled, disarm, disarm_categorical, gain_gradient, leave_one_out, log_temperature_gradient,
-    muprop, noise, nvil, reinforce, relax, relax_adjoint, relax_coupled, relax_coupled_adjoint,
-    squared_norm_upstream,
+    Baseline, EstimatorError, Real, bernoulli, categorical, concrete, disarm, disarm_categorical,
+    leave_one_out, muprop, noise, nvil, reinforce, relax, relax_coupled,
 };
 use buffers::{Buffers, Point};
 use rand::Rng;
@@ -307,88 +308,6 @@ impl Estimator {
         }
         Ok(())
     }
-
-    /// The gradient of layer `layer`'s variance objective, the mean of ‖ĝ‖², for the estimate last made: by η and log λ as the
-    /// result, by φ through [`Model::fit_control_variate`]. Zero, and nothing else, for estimators that learn nothing.
-    ///
-    /// An upper layer's temperature is held fixed in a lower layer's objective.
-    /// # Errors
-    /// If the model fails, or lacks what is needed.
-    pub fn variance_gradient<F: Real, M: Model<F>>(
-        self,
-        model: &mut M,
-        layer: usize,
-        tuning: &Tuning,
-        estimate: &mut Estimate<F>,
-    ) -> Result<TuningGradient, M::Error> {
-        let Some(coupling) = self.coupling() else { return Ok(TuningGradient::default()) };
-        let Estimate { rows, samples, noise, nodes, .. } = estimate;
-        let place = Place { layer, below: &samples[..layer], noise_above: &noise[layer + 1..] };
-        let shape = model.layers()[layer];
-        let node = &mut nodes[layer];
-        let mut at = std::mem::take(&mut node.at);
-        squared_norm_upstream(&node.gradient, *rows, &mut node.upstream);
-        let [at_z, at_z_tilde] = &mut at;
-        let whole = node.node(shape.family);
-        match coupling {
-            Coupling::Coupled => {
-                relax_coupled_adjoint(&whole, &node.upstream, &mut at_z.alpha, &mut at_z.beta);
-            }
-            Coupling::Independent => {
-                let (alpha, beta, beta_tilde) = (&mut at_z_tilde.alpha, &mut at_z.beta, &mut at_z_tilde.beta);
-                relax_adjoint(&whole, &node.upstream, alpha, beta, beta_tilde);
-                at_z.alpha.fill(F::ZERO); // c(z) itself is not in ĝ
-            }
-        }
-        let points = if coupling == Coupling::Coupled { 1 } else { 2 };
-        let outcome = self.descend(model, place, tuning, coupling, node, &mut at, points);
-        node.at = at;
-        outcome
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn descend<F: Real, M: Model<F>>(
-        self,
-        model: &mut M,
-        place: Place<'_, F>,
-        tuning: &Tuning,
-        coupling: Coupling,
-        node: &mut Buffers<F>,
-        at: &mut [Point<F>; 2],
-        points: usize,
-    ) -> Result<TuningGradient, M::Error> {
-        let mut gradient = TuningGradient::default();
-        if self.learns_control_variate() {
-            for Point { z, alpha, beta, .. } in &at[..points] {
-                model.fit_control_variate(place, z, alpha, beta)?;
-            }
-        }
-        if self.relaxes_f() {
-            let shape = model.layers()[place.layer];
-            let mut taken_off = std::mem::take(&mut node.scratch);
-            let whole = node.node(shape.family);
-            match coupling {
-                Coupling::Coupled => correction_coupled(&whole, &at[0].h, &at[0].h_slope, &mut taken_off),
-                Coupling::Independent => {
-                    correction(&whole, &at[1].h, &at[0].h_slope, &at[1].h_slope, &mut taken_off);
-                }
-            }
-            node.scratch = taken_off;
-            gradient.gain = gain_gradient(&node.upstream, &node.scratch);
-            let sigma = tuning.relaxation(shape);
-            for point in &at[..points] {
-                let Point { z, relaxed, f_gradient, h_slope, alpha, beta, .. } = point;
-                let (tangent, curved) = (&mut node.scratch, &mut node.scratch_too);
-                sigma.multiply_jacobian(relaxed, beta, tangent);
-                model.hessian_vector(place, relaxed, tangent, curved)?;
-                // The upstream vector is not needed any more.
-                sigma.hessian_vector(relaxed, tangent, f_gradient, curved, &mut node.upstream);
-                gradient.log_temperature +=
-                    tuning.gain * log_temperature_gradient(z, alpha, beta, h_slope, &node.upstream);
-            }
-        }
-        Ok(gradient)
-    }
 }
 
 /// DisARM for one layer: the second path starts from the opposite tosses here and goes on with the same noise above.
@@ -397,7 +316,6 @@ fn antithetic_layer<F: Real, M: Model<F>>(
     l: usize,
     estimate: &mut Estimate<F>,
 ) -> Result<(), M::Error> {
-    let layers = model.layers().len();
     let layer = model.layers()[l];
     let Estimate { f, f_other, samples, others, noise, nodes, upper, .. } = estimate;
     for (other, sample) in others.iter_mut().zip(&samples[..l]) {
@@ -406,12 +324,12 @@ fn antithetic_layer<F: Real, M: Model<F>>(
     // Bernoulli logits are tossed as they are; of a categorical node `alpha` still holds the stick logits.
     nodes[l].toss(layer, &noise[l], false, &mut others[l]);
     nodes[l].toss(layer, &noise[l], true, &mut others[l]);
-    for m in l + 1..layers {
+    for (m, u) in noise.iter().enumerate().skip(l + 1) {
         let above = model.layers()[m];
         upper.resize(f.len(), above.width);
         let (below, from_here) = others.split_at_mut(m);
         model.logits(m, below, &mut upper.logits)?;
-        upper.sample(above, &noise[m], true, &mut from_here[0]);
+        upper.sample(above, u, true, &mut from_here[0]);
     }
     model.value(others, f_other)?;
     let Buffers { logits, alpha, bits, other_bits, gradient, .. } = &mut nodes[l];
@@ -435,40 +353,4 @@ impl FromStr for Estimator {
         let found = Self::ALL.into_iter().find(|estimator| estimator.name() == name);
         found.ok_or_else(|| EstimatorError::UnknownEstimator(name.to_owned()))
     }
-}
-
-/// What an estimator has besides a function: numbers, one set per layer, that the caller may learn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tuning {
-    /// η of REBAR.
-    pub gain: f64,
-    /// log λ of Concrete and REBAR.
-    pub log_temperature: f64,
-    /// B of a scalar baseline, or the centre of NVIL's signal.
-    pub baseline: f64,
-    /// The scale of NVIL's signal.
-    pub scale: f64,
-}
-
-impl Default for Tuning {
-    /// η = 1, λ = ½ (log λ = −log 2), B = 0, scale 1.
-    fn default() -> Self {
-        Self { gain: 1.0, log_temperature: -std::f64::consts::LN_2, baseline: 0.0, scale: 1.0 }
-    }
-}
-
-impl Tuning {
-    fn relaxation<F: Real>(&self, layer: Layer) -> Relaxation<F> {
-        let temperature = F::from_f64(self.log_temperature.exp());
-        Relaxation { link: layer.link(), width: layer.width, temperature }
-    }
-}
-
-/// The gradient of the mean of ‖ĝ‖² by the learned numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct TuningGradient {
-    /// By η.
-    pub gain: f64,
-    /// By log λ.
-    pub log_temperature: f64,
 }

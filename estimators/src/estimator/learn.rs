@@ -1,0 +1,92 @@
+//! What an estimator learns: the gradient of its variance by η, log λ and φ.
+
+use super::buffers::{Buffers, Point};
+use super::{Coupling, Estimate, Estimator, Model, Place, Tuning, TuningGradient};
+use crate::{
+    Real, correction, correction_coupled, gain_gradient, log_temperature_gradient, relax_adjoint,
+    relax_coupled_adjoint, squared_norm_upstream,
+};
+
+impl Estimator {
+    /// The gradient of layer `layer`'s variance objective, the mean of ‖ĝ‖², for the estimate last made: by η and log λ as the
+    /// result, by φ through [`Model::fit_control_variate`]. Zero, and nothing else, for estimators that learn nothing.
+    ///
+    /// An upper layer's temperature is held fixed in a lower layer's objective.
+    /// # Errors
+    /// If the model fails, or lacks what is needed.
+    pub fn variance_gradient<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        layer: usize,
+        tuning: &Tuning,
+        estimate: &mut Estimate<F>,
+    ) -> Result<TuningGradient, M::Error> {
+        let Some(coupling) = self.coupling() else { return Ok(TuningGradient::default()) };
+        let Estimate { rows, samples, noise, nodes, .. } = estimate;
+        let place = Place { layer, below: &samples[..layer], noise_above: &noise[layer + 1..] };
+        let shape = model.layers()[layer];
+        let node = &mut nodes[layer];
+        let mut at = std::mem::take(&mut node.at);
+        squared_norm_upstream(&node.gradient, *rows, &mut node.upstream);
+        let [at_z, at_z_tilde] = &mut at;
+        let whole = node.node(shape.family);
+        match coupling {
+            Coupling::Coupled => {
+                relax_coupled_adjoint(&whole, &node.upstream, &mut at_z.alpha, &mut at_z.beta);
+            }
+            Coupling::Independent => {
+                let (alpha, beta, beta_tilde) = (&mut at_z_tilde.alpha, &mut at_z.beta, &mut at_z_tilde.beta);
+                relax_adjoint(&whole, &node.upstream, alpha, beta, beta_tilde);
+                at_z.alpha.fill(F::ZERO); // c(z) itself is not in ĝ
+            }
+        }
+        let points = if coupling == Coupling::Coupled { 1 } else { 2 };
+        let outcome = self.descend(model, place, tuning, coupling, node, &mut at, points);
+        node.at = at;
+        outcome
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn descend<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        place: Place<'_, F>,
+        tuning: &Tuning,
+        coupling: Coupling,
+        node: &mut Buffers<F>,
+        at: &mut [Point<F>; 2],
+        points: usize,
+    ) -> Result<TuningGradient, M::Error> {
+        let mut gradient = TuningGradient::default();
+        if self.learns_control_variate() {
+            for Point { z, alpha, beta, .. } in &at[..points] {
+                model.fit_control_variate(place, z, alpha, beta)?;
+            }
+        }
+        if self.relaxes_f() {
+            let shape = model.layers()[place.layer];
+            let mut taken_off = std::mem::take(&mut node.scratch);
+            let whole = node.node(shape.family);
+            match coupling {
+                Coupling::Coupled => correction_coupled(&whole, &at[0].h, &at[0].h_slope, &mut taken_off),
+                Coupling::Independent => {
+                    correction(&whole, &at[1].h, &at[0].h_slope, &at[1].h_slope, &mut taken_off);
+                }
+            }
+            node.scratch = taken_off;
+            gradient.gain = gain_gradient(&node.upstream, &node.scratch);
+            let sigma = tuning.relaxation(shape);
+            for point in &at[..points] {
+                let Point { z, relaxed, f_gradient, h_slope, alpha, beta, .. } = point;
+                let (tangent, curved) = (&mut node.scratch, &mut node.scratch_too);
+                sigma.multiply_jacobian(relaxed, beta, tangent);
+                model.hessian_vector(place, relaxed, tangent, curved)?;
+                // The upstream vector is not needed any more.
+                sigma.hessian_vector(relaxed, tangent, f_gradient, curved, &mut node.upstream);
+                gradient.log_temperature +=
+                    tuning.gain * log_temperature_gradient(z, alpha, beta, h_slope, &node.upstream);
+            }
+        }
+        Ok(gradient)
+    }
+}

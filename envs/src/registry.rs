@@ -108,7 +108,8 @@ impl MakeOptions {
     /// The time that one call may take; none if there is no limit.
     pub fn time_limit(&self) -> Option<std::time::Duration> {
         let seconds = self.timeout.unwrap_or(Self::TIMEOUT);
-        (seconds > 0.0).then(|| std::time::Duration::try_from_secs_f64(seconds).unwrap_or(std::time::Duration::MAX))
+        (seconds > 0.0)
+            .then(|| std::time::Duration::try_from_secs_f64(seconds).unwrap_or(std::time::Duration::MAX))
     }
 }
 

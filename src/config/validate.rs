@@ -37,9 +37,10 @@ impl Config {
         {
             return Err(refuse("env.timeout", &format!("{seconds:?}"), "a number of seconds, 0 or more"));
         }
-        for (key, given) in
-            [("env.vectorization", self.env.vectorization.is_some()), ("env.timeout", self.env.timeout.is_some())]
-        {
+        for (key, given) in [
+            ("env.vectorization", self.env.vectorization.is_some()),
+            ("env.timeout", self.env.timeout.is_some()),
+        ] {
             if given && !self.env.is_python() {
                 let message = format!("`{key}` is for Python's environments, and {} is native", self.env.id);
                 return Err(ConfigError::new(Origin::Program, Some(key), message)

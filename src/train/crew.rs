@@ -108,7 +108,16 @@ impl Crew {
                 .name(format!("worker-{i}"))
                 .spawn(move || work(actor, &inbox, &outbox))
                 .map_err(|error| Error::runtime(format!("cannot start worker thread {i}: {error}")))?;
-            workers.push(Worker { orders, reports, thread: Some(thread), rollout, slots, watch, settled, rolled: None });
+            workers.push(Worker {
+                orders,
+                reports,
+                thread: Some(thread),
+                rollout,
+                slots,
+                watch,
+                settled,
+                rolled: None,
+            });
         }
         Ok(Self { hands: Hands::Workers(workers), policy, plan: None, failed: false })
     }

@@ -56,7 +56,10 @@ impl Parts {
             .collect::<Result<Vec<_>, _>>()?;
         let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
         if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
-            let message = format!("rollout.mode = \"episodes\" needs slots that can stop; those of {} step together", config.env.id);
+            let message = format!(
+                "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
+                config.env.id
+            );
             return Err(bad(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
         }
         if config.agent.kind == AgentKind::Reinforce && config.rollout.mode != RolloutMode::Episodes {

@@ -1,7 +1,10 @@
 //! `GymEnv`: one Gymnasium environment as an [`Env`], for what works on single environments, such as the checker.
 
 use super::GymVecEnv;
-use crate::{ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, Space, Step, StepBuffers, VecEnv, Vectorization};
+use crate::{
+    ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, Space, Step, StepBuffers, VecEnv,
+    Vectorization,
+};
 
 /// One Gymnasium environment. Every reset passes it a fresh seed from the caller's generator.
 pub struct GymEnv {

@@ -14,6 +14,9 @@ use crate::{
     Vectorization, Watch, WrapperConfig,
 };
 
+/// How much later than the Python half the watch bites.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// A [`VecEnv`] over Gymnasium environments.
 ///
 /// With [`Vectorization::Vector`] all slots step together: a slot that is left out of `active` is stepped too, with
@@ -142,7 +145,9 @@ impl GymVecEnv {
         })?;
         made.observation_space.validate()?;
         made.action_space.validate()?;
-        made.watch = limit.map(|limit| Watch::new(limit, diagnosis(id)));
+        // Subprocesses are timed by the Python half, which then knows the slot: the watch is for when that fails too.
+        let grace = if made.kind == Vectorization::Async { GRACE } else { Duration::ZERO };
+        made.watch = limit.map(|limit| Watch::new(limit.saturating_add(grace), diagnosis(id)));
         Ok(made)
     }
 
@@ -199,8 +204,7 @@ impl GymVecEnv {
 
     /// Identifiers of the subprocesses, if there are any.
     pub fn process_ids(&self) -> Vec<u32> {
-        let ids =
-            Python::attach(|py| self.driver.object.bind(py).call_method0("process_ids")?.extract());
+        let ids = Python::attach(|py| self.driver.object.bind(py).call_method0("process_ids")?.extract());
         ids.unwrap_or_default()
     }
 
@@ -272,7 +276,8 @@ impl GymVecEnv {
         value: impl Fn(usize) -> i64,
     ) -> Result<(), EnvError> {
         let mut array = array.bind(py).readwrite();
-        let to = array.as_slice_mut().map_err(|error| EnvError::invalid_action(&self.id, "an array", error))?;
+        let to =
+            array.as_slice_mut().map_err(|error| EnvError::invalid_action(&self.id, "an array", error))?;
         for (row, &slot) in active.iter().enumerate() {
             for column in 0..dim {
                 to[slot as usize * dim + column] = value(row * dim + column);

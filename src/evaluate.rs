@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use relax_agents::{ActingPolicy, make_agent};
-use relax_envs::Kwarg;
+use relax_envs::{Kwarg, Space};
 
 use crate::checkpoint;
 use crate::config::{Config, EnvConfig, RolloutMode};
@@ -52,22 +52,46 @@ pub struct Evaluation {
     pub lengths: Vec<u64>,
 }
 
+/// A trained policy and what it acts in.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The policy.
+    pub policy: ActingPolicy,
+    /// The configuration of its run.
+    pub config: Config,
+    /// What it observes.
+    pub observation_space: Space,
+    /// What it chooses from.
+    pub action_space: Space,
+}
+
+impl Trained {
+    /// The best policy of the run folder `dir`; the newest if none was kept.
+    ///
+    /// # Errors
+    /// If there is no usable checkpoint, or its environment cannot be made.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let best = best_checkpoint(dir);
+        let path = if best.exists() { best } else { latest_checkpoint(dir) };
+        let (header, state) = checkpoint::load(&path)?;
+        let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
+        let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
+        let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
+        let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
+        let mut agent =
+            make_agent(&config.agent, &config.learner, &observation_space, &action_space, config.run.seed)
+                .map_err(|error| bad(&error))?;
+        agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        Ok(Self { policy: agent.acting_policy(), config, observation_space, action_space })
+    }
+}
+
 /// Evaluates the best policy of the run folder `dir`; the newest if none was kept.
 ///
 /// # Errors
 /// If there is no usable checkpoint, the environment fails or cannot be drawn, or the GIF cannot be written.
 pub fn evaluate(dir: &Path, options: &EvalOptions) -> Result<Evaluation, Error> {
-    let best = best_checkpoint(dir);
-    let path = if best.exists() { best } else { latest_checkpoint(dir) };
-    let (header, state) = checkpoint::load(&path)?;
-    let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
-    let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
-    let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
-    let (observations, actions) = (env.observation_space(), env.action_space());
-    let mut agent = make_agent(&config.agent, &config.learner, observations, actions, config.run.seed)
-        .map_err(|error| bad(&error))?;
-    agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
-    let policy = agent.acting_policy();
+    let Trained { policy, config, .. } = Trained::load(dir)?;
     let episodes = EpisodeOptions {
         episodes: options.episodes,
         deterministic: options.deterministic,

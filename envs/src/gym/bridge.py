@@ -579,7 +579,8 @@ def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, timeout,
         raise Refusal(f"{id} needs the Python module {error.name}, which is not there; `{line}`") from None
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
-            raise Refusal(f"cannot make {id}: {str(error).split(" was raised")[0]}; see env.kwargs") from None
+            reason = str(error).split(" was raised")[0]
+            raise Refusal(f"cannot make {id}: {reason}; see env.kwargs") from None
         raise Fault(trimmed(error)) from None
     except Exception as error:
         raise Fault(trimmed(error)) from None

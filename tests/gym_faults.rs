@@ -161,10 +161,9 @@ fn a_failing_reset_is_named() {
 #[test]
 fn a_hang_stops_the_run_with_a_checkpoint() {
     for (name, kind) in [("hang", "sync"), ("spin", "sync"), ("hang", "async"), ("spin", "async")] {
-        let words = match kind {
-            "sync" => ["has not answered for 1.5 seconds (env.timeout)", "bridge_envs.py"],
-            _ => ["no answer within 1.5 seconds (env.timeout)", "slot 0, seed "],
-        };
+        let place = if kind == "sync" { "bridge_envs.py" } else { "is stopped" };
+        let words =
+            ["has not answered for 1.5 seconds (env.timeout)", "slot 0, seed ", ", after action ", place];
         for workers in ["rollout.workers=0", "rollout.workers=2"] {
             let kind = format!("env.vectorization={kind}");
             let sets = [&fault(name), kind.as_str(), "env.timeout=1.5", workers];

@@ -8,7 +8,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use relax_envs::{
-    ActionRef, Actions, Env, EnvError, EnvRng, Kwarg, Kwargs, MakeOptions, NativeVecEnv, Space, StepBuffers, VecEnv,
+    ActionRef, Actions, Env, EnvError, EnvRng, Kwarg, Kwargs, MakeOptions, NativeVecEnv, Space, StepBuffers,
+    VecEnv,
 };
 
 fn raise(error: EnvError) -> PyErr {
@@ -213,7 +214,10 @@ impl NativeEnvs {
             if let Ok(array) = actions.cast::<PyArray1<i64>>() {
                 let array = array.readonly();
                 if array.len() != slots {
-                    return Err(PyValueError::new_err(format!("{slots} actions are needed, not {}", array.len())));
+                    return Err(PyValueError::new_err(format!(
+                        "{slots} actions are needed, not {}",
+                        array.len()
+                    )));
                 }
                 // What is no index becomes one that the environment refuses.
                 let index = |&index: &i64| u32::try_from(index).unwrap_or(u32::MAX);

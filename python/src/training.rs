@@ -11,10 +11,10 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use relax_agents::{ActingScratch, ActionBuffer, ActionRange};
 use relax_envs::{Actions, EnvRng};
+use relax_rl::Error;
 use relax_rl::config::Config;
 use relax_rl::evaluate::Trained;
 use relax_rl::train::{Outcome, TrainOptions};
-use relax_rl::Error;
 
 use crate::raise;
 
@@ -186,4 +186,3 @@ impl Policy {
         }
     }
 }
-

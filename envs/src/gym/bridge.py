@@ -240,6 +240,7 @@ class Sync(Driver):
         self.all = range(slots)
 
     def reset(self, seeds):
+        self.seeds = seeds
         for slot, seed in enumerate(seeds):
             try:
                 observation, _ = self.resets[slot](seed=seed)
@@ -310,19 +311,17 @@ class Async(Driver):
 
     kind = "async"
 
-    def __init__(self, vec, slots, timeout):
+    def __init__(self, vec, slots):
         super().__init__(vec, slots)
-        self.pipes, self.timeout = vec.parent_pipes, timeout
+        self.pipes = vec.parent_pipes
         self.write = batch_writer(self.space)
         self.writer = RowWriter(self.space)
         self.all = range(slots)
 
-    def receive(self, slot, deadline):
-        pipe = self.pipes[slot]
+    def receive(self, slot):
+        # Without a look at the clock, which would cost more than all else here: Rust's watch ends a wait without end.
         try:
-            if deadline is not None and not pipe.poll(max(0.0, deadline - time.monotonic())):
-                raise Fault(f"no answer within {self.timeout:g} seconds (env.timeout); its process is stopped")
-            result, success = pipe.recv()
+            result, success = self.pipes[slot].recv()
         except (EOFError, OSError):
             process = self.vec.processes[slot]
             process.join(1.0)
@@ -342,17 +341,17 @@ class Async(Driver):
                 self.pipes[slot].send(messages(slot))
         except OSError:
             pass  # a process that died: `receive` says how
-        deadline = None if self.timeout is None else time.monotonic() + self.timeout
         results = []
         for slot in active:
             try:
-                results.append(self.receive(slot, deadline))
+                results.append(self.receive(slot))
             except Exception as error:
                 self.stop()
                 raise self.fault(error, slot) from None
         return results
 
     def reset(self, seeds):
+        self.seeds = seeds
         self.exchange(self.all, lambda slot: ("reset", {"seed": seeds[slot], "options": None}))
         self.write(self.vec.observations, self.observations)
 
@@ -371,10 +370,14 @@ class Async(Driver):
     def process_ids(self):
         return [process.pid for process in self.vec.processes]
 
-    def stop(self):
+    def kill(self):
         """Ends the subprocesses now, whatever they are doing."""
         for process in self.vec.processes:
             process.kill()
+
+    def stop(self):
+        """Ends the subprocesses now and gives back what belongs to them."""
+        self.kill()
         for process in self.vec.processes:
             process.join(2.0)
         for pipe in self.pipes:
@@ -540,7 +543,7 @@ def choose(spec, id, slots, kwargs, wrappers, cores):
     return "async" if gain > ASYNC_COST else "sync"
 
 
-def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, timeout, cores):
+def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, cores):
     """A driver for `slots` environments."""
     kwargs = dict(kwargs)
     if max_episode_steps is not None:
@@ -564,7 +567,7 @@ def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, timeout,
         parent = os.getpid()
         functions = [*functions, lambda env: Checked(env, parent)]
         vec = gym.make_vec(id, slots, "async", vector_kwargs=options, wrappers=functions, **kwargs)
-        return Async(vec, slots, timeout)
+        return Async(vec, slots)
     except (Refusal, Fault):
         raise
     except gym.error.DependencyNotInstalled as error:
@@ -607,15 +610,24 @@ def facts(id):
 
 
 def where_it_hangs(own):
-    """Slot (if known) and stack of the threads that are in an environment right now."""
-    slot, texts = None, []
+    """Which slot is waited for, if that is known, and where. Subprocesses are ended, which also ends the wait for them."""
+    places = []
     for ident, frame in sys._current_frames().items():
         if ident == own:
             continue
-        inner = traceback.format_list(traceback.extract_stack(frame)[-2:])
+        place = "".join(traceback.format_list(traceback.extract_stack(frame)[-2:])).rstrip()
+        found = None
         while frame is not None:
-            if frame.f_code.co_filename == __file__ and isinstance(frame.f_locals.get("self"), Sync):
-                slot = frame.f_locals.get("slot", slot)
+            names = frame.f_locals
+            if frame.f_code.co_filename == __file__ and isinstance(names.get("self"), (Sync, Async)) and "slot" in names:
+                found = names["self"], names["slot"]
             frame = frame.f_back
-        texts.append("".join(inner).rstrip())
-    return slot, "\n".join(texts)
+        if found is not None and found[1] is not None:
+            driver, slot = found
+            action = repr(driver.actions[slot].tolist())
+            if isinstance(driver, Async):
+                driver.kill()
+                place = f"  its process {driver.vec.processes[slot].pid} is stopped"
+            place = f"slot {slot}, seed {driver.seeds[slot]}, after action {action}:\n{place}"
+        places.append(place)
+    return "\n".join(places)

@@ -14,9 +14,6 @@ use crate::{
     Vectorization, Watch, WrapperConfig,
 };
 
-/// How much later than the Python half the watch bites.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// A [`VecEnv`] over Gymnasium environments.
 ///
 /// With [`Vectorization::Vector`] all slots step together: a slot that is left out of `active` is stepped too, with
@@ -131,7 +128,6 @@ impl GymVecEnv {
                     wrappers,
                     options.max_episode_steps,
                     options.vectorization.unwrap_or_default().name(),
-                    limit.map(|limit| limit.as_secs_f64()),
                     cores,
                 );
                 Self::around(id, slots, &bridge.bind(py).call_method1("make", arguments)?)
@@ -145,9 +141,7 @@ impl GymVecEnv {
         })?;
         made.observation_space.validate()?;
         made.action_space.validate()?;
-        // Subprocesses are timed by the Python half, which then knows the slot: the watch is for when that fails too.
-        let grace = if made.kind == Vectorization::Async { GRACE } else { Duration::ZERO };
-        made.watch = limit.map(|limit| Watch::new(limit.saturating_add(grace), diagnosis(id)));
+        made.watch = limit.map(|limit| Watch::new(limit, diagnosis(id)));
         Ok(made)
     }
 
@@ -225,7 +219,7 @@ impl GymVecEnv {
         self.error(fault.slot, fault.error)
     }
 
-    /// Writes the actions where the Python half reads them.
+    /// Checks the actions and writes them where the Python half reads them.
     fn write_actions(&self, py: Python<'_>, active: &[u32], actions: Actions<'_>) -> Result<(), EnvError> {
         let wrong = |got: &str| EnvError::invalid_action(&self.id, &self.action_space, got);
         let rows = |len: usize, dim: usize| -> Result<(), EnvError> {
@@ -239,6 +233,9 @@ impl GymVecEnv {
                 if let Some(index) = indices.iter().find(|&&index| index as usize >= n) {
                     return Err(wrong(&format!("index {index}")));
                 }
+                if self.driver.bare.is_some() {
+                    return Ok(());
+                }
                 let mut array = array.bind(py).readwrite();
                 let to = array.as_slice_mut().map_err(|_| wrong("an array that is not contiguous"))?;
                 active.iter().zip(indices).for_each(|(&slot, &index)| to[slot as usize] = i64::from(index));
@@ -247,6 +244,9 @@ impl GymVecEnv {
                 rows(values.len(), dim)?;
                 if values.iter().any(|value| value.is_nan()) {
                     return Err(wrong("NaN"));
+                }
+                if self.driver.bare.is_some() {
+                    return Ok(());
                 }
                 let mut array = array.bind(py).readwrite();
                 let to = array.as_slice_mut().map_err(|_| wrong("an array that is not contiguous"))?;
@@ -287,19 +287,34 @@ impl GymVecEnv {
     }
 
     /// Steps in Python; the results are in `out` afterwards for every slot that was stepped.
-    fn step_python(&self, py: Python<'_>, active: &[u32], out: &mut StepBuffers) -> PyResult<()> {
+    fn step_python(
+        &self,
+        py: Python<'_>,
+        active: &[u32],
+        actions: Actions<'_>,
+        out: &mut StepBuffers,
+    ) -> PyResult<()> {
         let Some((step, take)) = &self.driver.bare else {
             let all = active.len() == self.slots || self.kind == Vectorization::Vector;
             self.driver.step.bind(py).call1((if all { None } else { Some(active) },))?;
             return self.read_all(py, out);
         };
-        // A fresh array: the environment may keep it, and the driver's own is written to again.
-        let actions = match &self.driver.actions {
-            ActionArray::Discrete(array) => array.bind(py).call_method0("copy")?,
-            ActionArray::Box(array) => array.bind(py).call_method0("copy")?,
-            ActionArray::Integers(array) => array.bind(py).call_method0("copy")?,
+        // A fresh array: the environment may keep it.
+        let result = match actions {
+            Actions::Discrete(indices) => {
+                let mut all = vec![0; self.slots];
+                active.iter().zip(indices).for_each(|(&slot, &index)| all[slot as usize] = i64::from(index));
+                step.bind(py).call1((PyArray1::from_vec(py, all),))?
+            }
+            Actions::Box { values, dim } => {
+                let mut all = vec![0.0; self.slots * dim];
+                for (&slot, row) in active.iter().zip(values.chunks_exact(dim)) {
+                    all[slot as usize * dim..][..dim].copy_from_slice(row);
+                }
+                step.bind(py).call1((PyArray1::from_vec(py, all).reshape([self.slots, dim])?,))?
+            }
+            _ => unreachable!("only Discrete and Box actions are passed on as they are"),
         };
-        let result = step.bind(py).call1((actions,))?;
         let result = result.cast_into::<PyTuple>()?;
         if self.read_bare(&result, out) {
             Ok(())
@@ -340,9 +355,21 @@ impl GymVecEnv {
             let array = observations.cast::<PyArrayDyn<f32>>().ok()?;
             let Space::Box { shape, .. } = &self.observation_space else { return None };
             (array.shape().first() == Some(&self.slots) && array.shape()[1..] == **shape).then_some(())?;
-            // Row-major whatever the array's own order is; `as_slice` would take a column-major one as it lies.
+            // Gymnasium's CartPole, for one, returns the transpose of a row-major array. `as_slice` gives the values as they
+            // lie in memory, in either order.
+            let (row_major, column_major) =
+                (array.is_c_contiguous(), array.is_fortran_contiguous() && shape.len() == 1);
             let array = array.readonly();
-            out.observations.iter_mut().zip(array.as_array()).for_each(|(to, &from)| *to = from);
+            match array.as_slice() {
+                Ok(slice) if row_major => out.observations.copy_from_slice(slice),
+                Ok(slice) if column_major => {
+                    for (column, values) in slice.chunks_exact(self.slots).enumerate() {
+                        let to = out.observations[column..].iter_mut().step_by(self.dim);
+                        to.zip(values).for_each(|(to, &from)| *to = from);
+                    }
+                }
+                _ => out.observations.iter_mut().zip(array.as_array()).for_each(|(to, &from)| *to = from),
+            }
             if ended {
                 for slot in 0..self.slots {
                     if out.terminated[slot] || out.truncated[slot] {
@@ -466,7 +493,7 @@ impl VecEnv for GymVecEnv {
         let inside = self.watch.as_ref().map(Watch::enter);
         Python::attach(|py| {
             self.write_actions(py, active, actions)?;
-            self.step_python(py, active, out).map_err(|error| self.python_error(py, &error))
+            self.step_python(py, active, actions, out).map_err(|error| self.python_error(py, &error))
         })?;
         drop(inside);
         self.settle(active, out)
@@ -527,15 +554,14 @@ fn diagnosis(id: &str) -> impl Fn(Duration) -> EnvError + Send + Sync + 'static 
         let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let Ok(bridge) = interpreter::bridge(interpreter::named) else { return };
-            let found = Python::attach(|py| -> PyResult<(Option<usize>, String)> {
+            let found = Python::attach(|py| -> PyResult<String> {
                 let own: u64 = py.import("threading")?.call_method0("get_ident")?.extract()?;
                 bridge.bind(py).call_method1("where_it_hangs", (own,))?.extract()
             });
             let _ = send.send(found.ok());
         });
         let found = receive.recv_timeout(Duration::from_secs(2)).ok().flatten();
-        let (slot, place) = found.unwrap_or((None, "inside native code that keeps Python's lock".to_owned()));
-        let slot = slot.map_or_else(String::new, |slot| format!(", slot {slot}"));
-        EnvError::Hung { limit, place: format!("`{env}`{slot}:\n{place}") }
+        let place = found.unwrap_or_else(|| "inside native code that keeps Python's lock".to_owned());
+        EnvError::Hung { limit, place: format!("`{env}`, {place}") }
     }
 }

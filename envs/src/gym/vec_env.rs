@@ -337,8 +337,8 @@ impl GymVecEnv {
                 out.iter_mut().zip(array.as_array()).for_each(|(to, &from)| *to = from);
                 Some(())
             }
-            copy(&*terminated?, &mut out.terminated)?;
-            copy(&*truncated?, &mut out.truncated)?;
+            copy(terminated.as_deref()?, &mut out.terminated)?;
+            copy(truncated.as_deref()?, &mut out.truncated)?;
             let ended = out.terminated.iter().zip(&out.truncated).any(|(a, b)| a | b);
             if ended && !self.next_step {
                 return None;
@@ -349,7 +349,7 @@ impl GymVecEnv {
                 let array = array.readonly();
                 out.rewards.iter_mut().zip(array.as_array()).for_each(|(to, &from)| *to = f64::from(from));
             } else {
-                copy(&*rewards, &mut out.rewards)?;
+                copy(&rewards, &mut out.rewards)?;
             }
             let observations = observations?;
             let array = observations.cast::<PyArrayDyn<f32>>().ok()?;

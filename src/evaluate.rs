@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use relax_agents::{ActingPolicy, make_agent};
+use relax_envs::{Kwarg, Space};
 
 use crate::checkpoint;
 use crate::config::{Config, EnvConfig, RolloutMode};
@@ -13,6 +14,8 @@ use crate::train::{best_checkpoint, latest_checkpoint};
 
 /// Most slots that evaluate side by side.
 const SLOTS: usize = 64;
+/// Most slots of Python's environments, which may be processes.
+const PYTHON_SLOTS: usize = 8;
 /// An episode that is longer than this is taken for one that never ends.
 const LONGEST: u64 = 1_000_000;
 
@@ -49,22 +52,46 @@ pub struct Evaluation {
     pub lengths: Vec<u64>,
 }
 
+/// A trained policy and what it acts in.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The policy.
+    pub policy: ActingPolicy,
+    /// The configuration of its run.
+    pub config: Config,
+    /// What it observes.
+    pub observation_space: Space,
+    /// What it chooses from.
+    pub action_space: Space,
+}
+
+impl Trained {
+    /// The best policy of the run folder `dir`; the newest if none was kept.
+    ///
+    /// # Errors
+    /// If there is no usable checkpoint, or its environment cannot be made.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let best = best_checkpoint(dir);
+        let path = if best.exists() { best } else { latest_checkpoint(dir) };
+        let (header, state) = checkpoint::load(&path)?;
+        let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
+        let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
+        let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
+        let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
+        let mut agent =
+            make_agent(&config.agent, &config.learner, &observation_space, &action_space, config.run.seed)
+                .map_err(|error| bad(&error))?;
+        agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        Ok(Self { policy: agent.acting_policy(), config, observation_space, action_space })
+    }
+}
+
 /// Evaluates the best policy of the run folder `dir`; the newest if none was kept.
 ///
 /// # Errors
 /// If there is no usable checkpoint, the environment fails or cannot be drawn, or the GIF cannot be written.
 pub fn evaluate(dir: &Path, options: &EvalOptions) -> Result<Evaluation, Error> {
-    let best = best_checkpoint(dir);
-    let path = if best.exists() { best } else { latest_checkpoint(dir) };
-    let (header, state) = checkpoint::load(&path)?;
-    let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
-    let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
-    let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
-    let (observations, actions) = (env.observation_space(), env.action_space());
-    let mut agent = make_agent(&config.agent, &config.learner, observations, actions, config.run.seed)
-        .map_err(|error| bad(&error))?;
-    agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
-    let policy = agent.acting_policy();
+    let Trained { policy, config, .. } = Trained::load(dir)?;
     let episodes = EpisodeOptions {
         episodes: options.episodes,
         deterministic: options.deterministic,
@@ -86,12 +113,30 @@ pub fn run_episodes(
     env: &EnvConfig,
     options: &EpisodeOptions,
 ) -> Result<Evaluation, Error> {
-    let mut found = Evaluation::default();
     if options.episodes == 0 {
-        return Ok(found);
+        return Ok(Evaluation::default());
     }
-    let slots = options.episodes.min(SLOTS);
-    let mut actor = actor(policy, env, slots, options)?;
+    let slots = options.episodes.min(if env.is_python() { PYTHON_SLOTS } else { SLOTS });
+    let actor = actor(policy, env, slots, options)?;
+    match actor.env().watch() {
+        None => play(actor, policy, &env.id, options),
+        Some(watch) => {
+            let (policy, id, options) = (policy.clone(), env.id.clone(), *options);
+            let played = watch.guard(move || play(actor, &policy, &id, &options));
+            played.map_err(|error| Error::runtime(error.to_string()))?
+        }
+    }
+}
+
+/// Runs the episodes with an actor that stands at their start.
+fn play(
+    mut actor: Actor,
+    policy: &ActingPolicy,
+    id: &str,
+    options: &EpisodeOptions,
+) -> Result<Evaluation, Error> {
+    let mut found = Evaluation::default();
+    let slots = actor.slots();
     let mut rollout = actor.rollout();
     let mut episodes: Vec<Vec<(f64, u64)>> = vec![Vec::new(); slots];
     let wanted = |slot: usize| (options.episodes - slot).div_ceil(slots);
@@ -107,7 +152,7 @@ pub fn run_episodes(
         }
         steps += chunk;
         if steps > LONGEST * wanted(0) as u64 {
-            let message = format!("an episode of {} did not end within {LONGEST} steps", env.id);
+            let message = format!("an episode of {id} did not end within {LONGEST} steps");
             return Err(Error::runtime(message).with_hint("give it a limit: env.max_episode_steps"));
         }
     }
@@ -126,7 +171,7 @@ fn actor(
     options: &EpisodeOptions,
 ) -> Result<Actor, Error> {
     let env = make_env(env, slots).map_err(|error| Error::input(error.to_string()))?;
-    Actor::new(env, 0, policy.node(), options.seed, Streams::EVALUATION, options.deterministic)
+    Actor::watched(env, 0, policy.node(), options.seed, Streams::EVALUATION, options.deterministic)
         .map_err(|error| Error::runtime(error.to_string()))
 }
 
@@ -137,7 +182,13 @@ fn render(
     options: &EpisodeOptions,
     path: &Path,
 ) -> Result<(), Error> {
-    let mut actor = actor(policy, env, 1, options)?;
+    let mut env = env.clone();
+    if env.is_python() {
+        // Gymnasium decides when an environment is made whether it can be drawn; and one generator serves all slots of
+        // a vector environment, which would make the drawn episode another one than the first.
+        env.kwargs.insert("render_mode".to_owned(), Kwarg::String("rgb_array".to_owned()));
+    }
+    let mut actor = actor(policy, &env, 1, options)?;
     let mut rollout = actor.rollout();
     let mut writer: Option<GifWriter> = None;
     loop {

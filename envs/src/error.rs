@@ -20,7 +20,10 @@ pub enum EnvError {
         known: String,
     },
     /// The id asks for a Python environment (`gym:…`), which this build cannot run.
-    #[error("`{id}` is a Python environment, and this version of relax-rl runs native environments only")]
+    #[error(
+        "`{id}` is a Python environment, and this program was built without Python; build it with \
+         `cargo build --release --features gym` (docs/gymnasium.md)"
+    )]
     PythonUnsupported {
         /// The id that was asked for.
         id: String,
@@ -156,6 +159,38 @@ pub enum EnvError {
         seed: u64,
         /// Number of episodes finished in the slot since that reset (0: the episode the seed started).
         episode: u64,
+        /// What happened.
+        source: Box<EnvError>,
+    },
+    /// Python, Gymnasium or an environment of theirs cannot be had: one sentence with the way to mend it.
+    #[error("{message}")]
+    Python {
+        /// What is missing or wrong, and what to do.
+        message: String,
+    },
+    /// What a Python environment did wrong, usually a traceback.
+    #[error("{}{message}", action.as_ref().map(|action| format!("after action {action}: ")).unwrap_or_default())]
+    PythonFault {
+        /// The slot's last action, as Python prints it.
+        action: Option<String>,
+        /// What happened.
+        message: String,
+    },
+    /// A call into an environment that does not come back.
+    #[error("an environment has not answered for {} seconds (env.timeout), {place}", limit.as_secs_f64())]
+    Hung {
+        /// The limit that has passed.
+        limit: std::time::Duration,
+        /// Where it is stuck.
+        place: String,
+    },
+    /// What happened in a step of all slots at once, where no single slot can be blamed.
+    #[error("`{env}`, all slots together, seed {seed}: {source}")]
+    Batch {
+        /// Environment id.
+        env: String,
+        /// The seed of the last reset.
+        seed: u64,
         /// What happened.
         source: Box<EnvError>,
     },

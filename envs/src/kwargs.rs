@@ -19,6 +19,8 @@ pub enum Kwarg {
     Float(f64),
     /// Text.
     String(String),
+    /// Several values; taken by environments of Python only.
+    List(Vec<Kwarg>),
 }
 
 impl std::fmt::Display for Kwarg {
@@ -28,6 +30,7 @@ impl std::fmt::Display for Kwarg {
             Self::Int(value) => write!(f, "the whole number {value}"),
             Self::Float(value) => write!(f, "the number {value:?}"),
             Self::String(value) => write!(f, "the text {value:?}"),
+            Self::List(values) => write!(f, "a list of {}", values.len()),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | write an environment | [`Env`] |
 //! | make one by id, or register one | [`make`], [`make_with`], [`register`] |
-//! | step many at once | [`VecEnv`], [`NativeVecEnv`] |
+//! | step many at once | [`VecEnv`], [`NativeVecEnv`], [`make_vec`] |
 //! | check one | [`check`] |
 //! | draw random numbers as NumPy does | [`EnvRng`] |
 //!
@@ -27,6 +27,8 @@ pub mod classic;
 mod env;
 mod error;
 mod frame;
+#[cfg(feature = "gym")]
+pub mod gym;
 mod kwargs;
 mod native_vec_env;
 mod registry;
@@ -34,6 +36,8 @@ mod rng;
 mod space;
 mod state;
 mod vec_env;
+mod vectorization;
+mod watch;
 pub mod wrappers;
 
 pub use env::{Action, ActionRef, Env, Step};
@@ -41,9 +45,11 @@ pub use error::EnvError;
 pub use frame::Frame;
 pub use kwargs::{Kwarg, KwargReader, Kwargs};
 pub use native_vec_env::NativeVecEnv;
-pub use registry::{Constructor, EnvSpec, MakeOptions, ids, make, make_with, register, spec};
+pub use registry::{Constructor, EnvSpec, MakeOptions, ids, make, make_vec, make_with, register, spec};
 pub use rng::EnvRng;
 pub use space::Space;
 pub use state::StateReader;
 pub use vec_env::{Actions, SlotInfo, StepBuffers, VecEnv, VecEnvState};
+pub use vectorization::Vectorization;
+pub use watch::{Inside, Watch};
 pub use wrappers::WrapperConfig;

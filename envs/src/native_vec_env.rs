@@ -167,8 +167,9 @@ impl NativeVecEnv {
     }
 }
 
+/// Errors unless every value is finite.
 #[inline]
-fn check_finite(observation: &[f32]) -> Result<(), EnvError> {
+pub(crate) fn check_finite(observation: &[f32]) -> Result<(), EnvError> {
     // On bits and without an early exit, so that it vectorises: all exponent bits are set in NaN and infinities alone.
     const EXPONENT: u32 = 0x7f80_0000;
     let bad = observation.iter().fold(false, |bad, v| bad | (v.to_bits() & EXPONENT == EXPONENT));

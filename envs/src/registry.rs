@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
-use crate::{Env, EnvError, Kwargs, classic};
+use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, classic};
 
 /// Builds an environment from its keyword arguments.
 pub type Constructor = Arc<dyn Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
@@ -95,6 +95,22 @@ pub struct MakeOptions {
     pub max_episode_steps: Option<u32>,
     /// Wrappers around the environment and its time limit, innermost first.
     pub wrappers: Vec<WrapperConfig>,
+    /// `gym:…` only: how the slots are stepped, [`Vectorization::Auto`] by default.
+    pub vectorization: Option<Vectorization>,
+    /// `gym:…` only: seconds that one call may take, 0 for no limit; [`MakeOptions::TIMEOUT`] by default.
+    pub timeout: Option<f64>,
+}
+
+impl MakeOptions {
+    /// Seconds that a call into a `gym:…` environment may take by default.
+    pub const TIMEOUT: f64 = 120.0;
+
+    /// The time that one call may take; none if there is no limit.
+    pub fn time_limit(&self) -> Option<std::time::Duration> {
+        let seconds = self.timeout.unwrap_or(Self::TIMEOUT);
+        (seconds > 0.0)
+            .then(|| std::time::Duration::try_from_secs_f64(seconds).unwrap_or(std::time::Duration::MAX))
+    }
 }
 
 static REGISTRY: LazyLock<RwLock<BTreeMap<String, EnvSpec>>> =
@@ -144,6 +160,9 @@ pub fn ids() -> Vec<String> {
 /// [`EnvError::UnknownEnv`] names the nearest id and lists all; [`EnvError::PythonUnsupported`] for `gym:…`.
 pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
     if id.starts_with("gym:") {
+        #[cfg(feature = "gym")]
+        return crate::gym::spec(id);
+        #[cfg(not(feature = "gym"))]
         return Err(EnvError::PythonUnsupported { id: id.to_owned() });
     }
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
@@ -180,4 +199,24 @@ pub fn make(id: &str, kwargs: &Kwargs) -> Result<Box<dyn Env>, EnvError> {
 /// Those of [`make`], and a wrapper that does not suit the environment.
 pub fn make_with(id: &str, options: &MakeOptions) -> Result<Box<dyn Env>, EnvError> {
     spec(id)?.make(options)
+}
+
+/// Builds `slots` environments that are stepped together: native ones, or Gymnasium's for `gym:…`.
+///
+/// ```
+/// use relax_envs::{MakeOptions, make_vec};
+/// let envs = make_vec("Pendulum-v1", 3, &MakeOptions::default())?;
+/// assert_eq!(envs.slots(), 3);
+/// # Ok::<(), relax_envs::EnvError>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`make_with`], and no slots.
+pub fn make_vec(id: &str, slots: usize, options: &MakeOptions) -> Result<Box<dyn VecEnv>, EnvError> {
+    #[cfg(feature = "gym")]
+    if id.starts_with(crate::gym::PREFIX) {
+        return Ok(Box::new(crate::gym::GymVecEnv::make(id, slots, options)?));
+    }
+    Ok(Box::new(NativeVecEnv::make(id, slots, options)?))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EnvError, Frame, Space};
+use crate::{EnvError, Frame, Space, Watch};
 
 /// The actions of one call of [`VecEnv::step`]: row `j` belongs to the j-th active slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,6 +147,24 @@ pub trait VecEnv: Send {
     ///
     /// A state that does not fit these environments or this number of slots.
     fn load_state(&mut self, state: &VecEnvState) -> Result<(), EnvError>;
+
+    /// Whether the slot's next step does nothing but start its next episode, as Gymnasium's `NEXT_STEP` autoreset does
+    /// it. The caller leaves the slot out of `active` for one call of [`step`](Self::step), which may be called with
+    /// no active slot at all; `observations` holds the slot's first observation after it.
+    fn waits(&self, slot: usize) -> bool {
+        let _ = slot;
+        false
+    }
+
+    /// Whether slots that are not active are stepped as well, so that none can stand still while others go on.
+    fn steps_together(&self) -> bool {
+        false
+    }
+
+    /// By which another thread can notice that a call does not come back; none where that cannot happen.
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
 
     /// A picture of one slot, if its environment can draw itself.
     fn render(&self, slot: usize) -> Option<Frame>;

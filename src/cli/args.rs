@@ -15,6 +15,9 @@ const MAX_SEED: u64 = i64::MAX as u64;
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
+    /// The Python of `gym:` environments [default: RELAX_PYTHON, VIRTUAL_ENV, python3]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) python: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\

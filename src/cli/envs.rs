@@ -48,8 +48,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
 }
 
 fn find(id: &str) -> Result<EnvSpec, Error> {
-    relax_envs::spec(id)
-        .map_err(|error| Error::input(error.to_string()).with_hint("`relax envs list` shows them all"))
+    relax_envs::spec(id).map_err(|error| {
+        let refused = Error::input(error.to_string());
+        if id.starts_with("gym:") { refused } else { refused.with_hint("`relax envs list` shows them all") }
+    })
 }
 
 /// The names of the constructor's arguments. A constructor knows them only itself, and tells when given a wrong one.

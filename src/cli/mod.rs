@@ -17,6 +17,7 @@ mod training;
 mod vae;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -41,13 +42,36 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match dispatch(&cli.command) {
+    let outcome = use_python(cli.python.as_deref()).and_then(|()| dispatch(&cli.command));
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             output::error(&error);
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Takes up `--python`.
+fn use_python(path: Option<&Path>) -> Result<(), Error> {
+    let Some(path) = path else { return Ok(()) };
+    #[cfg(feature = "gym")]
+    relax_envs::gym::use_python(path);
+    #[cfg(feature = "gym")]
+    return Ok(());
+    #[cfg(not(feature = "gym"))]
+    Err(Error::input(format!("--python {}: this program was built without Python", path.display()))
+        .with_hint("build it with `cargo build --release --features gym` (docs/gymnasium.md)"))
+}
+
+/// Says which Python runs, once one does.
+fn name_python(quiet: bool) {
+    #[cfg(feature = "gym")]
+    if let (false, Some(python)) = (quiet, relax_envs::gym::python_in_use()) {
+        output::note(&format!("python: {python}"));
+    }
+    #[cfg(not(feature = "gym"))]
+    let _ = quiet;
 }
 
 fn dispatch(command: &Command) -> Result<ExitCode, Error> {

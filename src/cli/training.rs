@@ -25,9 +25,10 @@ pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     overrides.extend(workers(args.workers));
     let config = Config::load(&args.config, &overrides)?;
     relax_envs::spec(&config.env.id).map_err(|error| {
-        Error::input(format!("{}: {error}", args.config.display()))
-            .with_hint("`relax envs list` shows them all")
+        let refused = Error::input(format!("{}: {error}", args.config.display()));
+        if config.env.is_python() { refused } else { refused.with_hint("`relax envs list` shows them all") }
     })?;
+    super::name_python(args.quiet);
     let out = out_folder::prepare(args.out.as_deref(), &out_folder::stem(&args.config, &config))?;
     let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };
     let outcome = train::train(&config, &options).inspect_err(|_| out_folder::discard_if_empty(&out))?;

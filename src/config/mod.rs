@@ -21,7 +21,7 @@ mod schema;
 mod validate;
 
 use relax_agents::config::{AgentConfig, AgentKind, LearnerConfig};
-use relax_envs::{Kwargs, WrapperConfig};
+use relax_envs::{Kwargs, Vectorization, WrapperConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,33 @@ pub struct EnvConfig {
     /// Wrappers around the environment, the innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wrappers: Vec<WrapperConfig>,
+    /// `gym:…` only: "auto", "sync" (in this process), "async" (subprocesses) or "vector" (the environment's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectorization: Option<Vectorization>,
+    /// `gym:…` only: seconds that one step may take before the run stops, 120 by default; 0: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+}
+
+impl EnvConfig {
+    /// The environment `id` with nothing changed about it.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            max_episode_steps: None,
+            kwargs: Kwargs::new(),
+            wrappers: Vec::new(),
+            vectorization: None,
+            timeout: None,
+        }
+    }
+
+    /// Whether it is one of Python's.
+    #[must_use]
+    pub fn is_python(&self) -> bool {
+        self.id.starts_with("gym:")
+    }
 }
 
 /// What a rollout is made of.
@@ -156,12 +183,7 @@ impl Config {
     #[must_use]
     pub fn new(id: &str, kind: AgentKind) -> Self {
         Self {
-            env: EnvConfig {
-                id: id.to_owned(),
-                max_episode_steps: None,
-                kwargs: Kwargs::new(),
-                wrappers: Vec::new(),
-            },
+            env: EnvConfig::new(id),
             agent: AgentConfig::new(kind),
             rollout: RolloutConfig::default(),
             learner: LearnerConfig::default(),

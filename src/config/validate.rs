@@ -32,6 +32,21 @@ impl Config {
         if self.env.id.trim().is_empty() {
             return Err(refuse("env.id", "\"\"", "the id of an environment; `relax envs list` shows them"));
         }
+        if let Some(seconds) = self.env.timeout
+            && !(seconds.is_finite() && seconds >= 0.0)
+        {
+            return Err(refuse("env.timeout", &format!("{seconds:?}"), "a number of seconds, 0 or more"));
+        }
+        for (key, given) in [
+            ("env.vectorization", self.env.vectorization.is_some()),
+            ("env.timeout", self.env.timeout.is_some()),
+        ] {
+            if given && !self.env.is_python() {
+                let message = format!("`{key}` is for Python's environments, and {} is native", self.env.id);
+                return Err(ConfigError::new(Origin::Program, Some(key), message)
+                    .with_hint(Some(format!("leave it out, or take gym:{}", self.env.id))));
+            }
+        }
         if let Some(steps) = self.env.max_episode_steps {
             within("env.max_episode_steps", u64::from(steps), 1, u64::from(u32::MAX))?;
         }
@@ -179,6 +194,7 @@ mod tests {
             ("learner.reward_scale=0", "above 0"),
             ("env.id=''", "relax envs list"),
             ("env.max_episode_steps=0", "from 1"),
+            ("env.timeout=-1", "0 or more"),
         ] {
             let error = Config::from_toml(SMALL, "x.toml", &[set.to_owned()]).expect_err(set);
             let key = set.split('=').next().expect("a key");

@@ -1,7 +1,7 @@
 //! One actor: some slots of the environment, the random streams behind their actions, and the loop that fills a rollout.
 
 use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Episode, Node, Rollout, role};
-use relax_envs::{EnvError, EnvRng, MakeOptions, NativeVecEnv, StepBuffers, VecEnv, VecEnvState};
+use relax_envs::{EnvError, EnvRng, MakeOptions, StepBuffers, VecEnv, VecEnvState};
 use relax_nn::{StateDict, StateError, StateTensor};
 
 use crate::config::{EnvConfig, RolloutMode};
@@ -49,8 +49,9 @@ pub(crate) struct Actor {
     /// Sum of the rewards of each slot's running episode, and its steps.
     totals: Vec<f64>,
     lengths: Vec<u32>,
-    /// Steps of each slot in the rollout being filled, and the slots that still take some.
+    /// Steps of each slot in the rollout being filled, the slots that still take some, and those of them that act now.
     taken: Vec<u64>,
+    going: Vec<u32>,
     active: Vec<u32>,
     scratch: ActingScratch,
 }
@@ -61,8 +62,10 @@ pub(crate) fn make_env(config: &EnvConfig, slots: usize) -> Result<Box<dyn VecEn
         kwargs: config.kwargs.clone(),
         max_episode_steps: config.max_episode_steps,
         wrappers: config.wrappers.clone(),
+        vectorization: config.vectorization,
+        timeout: config.timeout,
     };
-    Ok(Box::new(NativeVecEnv::make(&config.id, slots, &options)?))
+    relax_envs::make_vec(&config.id, slots, &options)
 }
 
 impl Actor {
@@ -96,9 +99,25 @@ impl Actor {
             totals: vec![0.0; slots],
             lengths: vec![0; slots],
             taken: vec![0; slots],
+            going: Vec::with_capacity(slots),
             active: Vec::with_capacity(slots),
             scratch: ActingScratch::default(),
         })
+    }
+
+    /// As [`Actor::new`]; an environment that hangs in its first reset is left behind.
+    pub fn watched(
+        env: Box<dyn VecEnv>,
+        first: usize,
+        node: Node,
+        seed: u64,
+        names: Streams,
+        greedy: bool,
+    ) -> Result<Self, EnvError> {
+        match env.watch() {
+            None => Self::new(env, first, node, seed, names, greedy),
+            Some(watch) => watch.guard(move || Self::new(env, first, node, seed, names, greedy))?,
+        }
     }
 
     pub fn slots(&self) -> usize {
@@ -117,20 +136,37 @@ impl Actor {
     /// Fills `rollout` with the steps that `plan` asks for, acting with `policy`.
     pub fn roll(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
         rollout.clear();
+        self.fill(policy, plan, rollout)?;
+        if rollout.rows() == 0 {
+            // A single level in which all slots did nothing but start their next episode.
+            self.fill(policy, plan, rollout)?;
+        }
+        rollout.next_observations.copy_from_slice(&self.buffers.observations);
+        Ok(())
+    }
+
+    fn fill(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
         self.taken.fill(0);
         let first = self.first;
         let cap = move |slot: usize| plan.steps + u64::from(first + slot < plan.extra);
-        self.active.clear();
-        self.active.extend((0..self.slots()).filter(|&slot| cap(slot) > 0).map(|slot| slot as u32));
-        while !self.active.is_empty() {
+        self.going.clear();
+        self.going.extend((0..self.slots()).filter(|&slot| cap(slot) > 0).map(|slot| slot as u32));
+        while !self.going.is_empty() {
+            // A slot that only starts its next episode in this step gives the rollout no row, but its turn is over.
+            let (env, taken) = (&self.env, &mut self.taken);
+            self.active.clear();
+            self.active.extend(self.going.iter().copied().filter(|&slot| {
+                let waits = env.waits(slot as usize);
+                taken[slot as usize] += u64::from(waits);
+                !waits
+            }));
             self.step(policy, rollout)?;
             let (taken, open, episodes) = (&self.taken, &rollout.open, plan.mode == RolloutMode::Episodes);
-            self.active.retain(|&slot| {
+            self.going.retain(|&slot| {
                 let slot = slot as usize;
                 taken[slot] < cap(slot) && (open[slot] || !episodes)
             });
         }
-        rollout.next_observations.copy_from_slice(&self.buffers.observations);
         Ok(())
     }
 
@@ -147,7 +183,9 @@ impl Actor {
         rollout.noise.resize(rows.end * k, 0.0);
         rollout.actions.resize(rows.end);
         let observations = &rollout.observations[rows.start * dim..];
-        if self.greedy {
+        if rows.is_empty() {
+            // All slots wait.
+        } else if self.greedy {
             policy.act_greedily(observations, &mut self.scratch, &mut rollout.actions, rows.clone());
         } else {
             let noise = &mut rollout.noise[rows.start * k..];
@@ -192,7 +230,9 @@ impl Actor {
                 rollout.final_observations.extend_from_slice(last);
             }
         }
-        rollout.levels.push(rollout.slot.len());
+        if start < rollout.slot.len() {
+            rollout.levels.push(rollout.slot.len());
+        }
         Ok(())
     }
 

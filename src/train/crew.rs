@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use relax_agents::{ActingPolicy, Rollout};
-use relax_envs::EnvError;
+use relax_envs::{EnvError, Watch};
 
 use super::actor::{Actor, ActorState, Plan};
 use crate::error::Error;
@@ -19,7 +19,8 @@ enum Order {
 
 /// What a worker answers. The policy is handed back before the answer, so that the learner can write to it again.
 enum Report {
-    Rolled(Box<Rollout>),
+    /// With the actor's state, if its environment is watched.
+    Rolled(Box<Rollout>, Option<Box<ActorState>>),
     State(Box<ActorState>),
     Failed(Failure),
 }
@@ -37,6 +38,31 @@ struct Worker {
     /// The rollout while it is with the learner.
     rollout: Option<Box<Rollout>>,
     slots: std::ops::Range<usize>,
+    /// For environments that may fail or hang through no fault of the run's: how to notice, and the actor's state after
+    /// its last whole rollout, to be saved when they do.
+    watch: Option<Watch>,
+    settled: Option<Box<ActorState>>,
+    /// The state that becomes `settled` once all workers have finished their rollout.
+    rolled: Option<Box<ActorState>>,
+}
+
+impl Worker {
+    /// The next report; an error if the worker is stuck or gone. One that is stuck is left behind.
+    fn wait(&mut self) -> Result<Report, Error> {
+        let Some(watch) = &self.watch else { return self.reports.recv().map_err(|_| gone(self)) };
+        loop {
+            match self.reports.recv_timeout(Watch::LOOK) {
+                Ok(report) => return Ok(report),
+                Err(RecvTimeoutError::Disconnected) => return Err(gone(self)),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(error) = watch.overdue() {
+                        drop(self.thread.take());
+                        return Err(Error::runtime(chain(&error)));
+                    }
+                }
+            }
+        }
+    }
 }
 
 enum Hands {
@@ -53,16 +79,20 @@ pub(crate) struct Crew {
     hands: Hands,
     policy: Arc<ActingPolicy>,
     plan: Option<Plan>,
+    /// A rollout has failed: no other can be started.
+    failed: bool,
 }
 
 impl Crew {
-    /// One actor alone stays on the learner's thread if `threads` is false; otherwise every actor gets a thread.
+    /// One actor alone stays on the learner's thread if `threads` is false; otherwise, and where an environment is
+    /// watched, every actor gets a thread.
     pub fn new(mut actors: Vec<Actor>, threads: bool, policy: ActingPolicy) -> Result<Self, Error> {
         let policy = Arc::new(policy);
-        if !threads && actors.len() == 1 {
+        let watched = actors.iter().any(|actor| actor.env().watch().is_some());
+        if !threads && !watched && actors.len() == 1 {
             let actor = Box::new(actors.remove(0));
             let rollout = Box::new(actor.rollout());
-            return Ok(Self { hands: Hands::Learner { actor, rollout }, policy, plan: None });
+            return Ok(Self { hands: Hands::Learner { actor, rollout }, policy, plan: None, failed: false });
         }
         let mut first = 0;
         let mut workers = Vec::with_capacity(actors.len());
@@ -72,13 +102,24 @@ impl Crew {
             let rollout = Some(Box::new(actor.rollout()));
             let slots = first..first + actor.slots();
             first = slots.end;
+            let watch = actor.env().watch();
+            let settled = watch.is_some().then(|| Box::new(actor.state()));
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{i}"))
                 .spawn(move || work(actor, &inbox, &outbox))
                 .map_err(|error| Error::runtime(format!("cannot start worker thread {i}: {error}")))?;
-            workers.push(Worker { orders, reports, thread: Some(thread), rollout, slots });
+            workers.push(Worker {
+                orders,
+                reports,
+                thread: Some(thread),
+                rollout,
+                slots,
+                watch,
+                settled,
+                rolled: None,
+            });
         }
-        Ok(Self { hands: Hands::Workers(workers), policy, plan: None })
+        Ok(Self { hands: Hands::Workers(workers), policy, plan: None, failed: false })
     }
 
     /// Starts the next rollout: `refresh` brings the policy up to date first.
@@ -117,17 +158,25 @@ impl Crew {
             Hands::Workers(workers) => {
                 let mut failed = None;
                 for worker in workers.iter_mut() {
-                    match worker.reports.recv() {
-                        Ok(Report::Rolled(rollout)) => worker.rollout = Some(rollout),
+                    match worker.wait() {
+                        Ok(Report::Rolled(rollout, state)) => {
+                            (worker.rollout, worker.rolled) = (Some(rollout), state);
+                        }
                         Ok(Report::Failed(failure)) => {
                             failed.get_or_insert_with(|| explain(&failure, &worker.slots));
                         }
                         Ok(Report::State(_)) => unreachable!("no state was asked for"),
-                        Err(_) => return Err(gone(worker)),
+                        Err(error) => {
+                            failed.get_or_insert(error);
+                        }
                     }
                 }
                 if let Some(error) = failed {
+                    self.failed = true;
                     return Err(error);
+                }
+                for worker in workers.iter_mut() {
+                    worker.settled = worker.rolled.take().or(worker.settled.take());
                 }
                 match workers.as_mut_slice() {
                     [only] => {
@@ -142,13 +191,31 @@ impl Crew {
         Ok(())
     }
 
-    /// The state of all slots, in order. No rollout may be under way.
+    /// Whether, after a failed rollout, the state before it is still at hand. It is where the environments are watched:
+    /// they cannot be saved, so nothing is lost with the steps they have taken since.
+    pub fn can_still_be_saved(&self) -> bool {
+        match &self.hands {
+            Hands::Learner { .. } => false,
+            Hands::Workers(workers) => self.failed && workers.iter().all(|worker| worker.settled.is_some()),
+        }
+    }
+
+    /// The state of all slots, in order; after a failed rollout, that before it. No rollout may be under way.
     pub fn state(&mut self) -> Result<ActorState, Error> {
         assert!(self.plan.is_none(), "the actors' state is asked for between rollouts");
         match &mut self.hands {
             Hands::Learner { actor, .. } => Ok(actor.state()),
             Hands::Workers(workers) => {
                 let mut all = ActorState::default();
+                if self.failed {
+                    for worker in workers.iter() {
+                        match &worker.settled {
+                            Some(state) => all.extend((**state).clone()),
+                            None => return Err(gone(worker)),
+                        }
+                    }
+                    return Ok(all);
+                }
                 for worker in workers.iter() {
                     if worker.orders.send(Order::SaveState).is_err() {
                         return Err(gone(worker));
@@ -191,7 +258,10 @@ fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
                 let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&policy, plan, &mut rollout)));
                 drop(policy);
                 match outcome(rolled) {
-                    Ok(()) => Report::Rolled(rollout),
+                    Ok(()) => {
+                        let state = actor.env().watch().map(|_| Box::new(actor.state()));
+                        Report::Rolled(rollout, state)
+                    }
                     Err(failure) => Report::Failed(failure),
                 }
             }

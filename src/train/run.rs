@@ -49,8 +49,19 @@ impl Parts {
             ));
         }
         let (slots, seed) = (config.rollout.envs, config.run.seed);
-        let env = make_env(&config.env, 1).map_err(|error| bad(error.to_string()))?;
-        let (observations, actions) = (env.observation_space(), env.action_space());
+        let count = config.rollout.workers.clamp(1, slots);
+        let part = |i: usize| i * slots / count..(i + 1) * slots / count;
+        let envs = (0..count)
+            .map(|i| make_env(&config.env, part(i).len()).map_err(|error| bad(error.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
+        if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
+            let message = format!(
+                "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
+                config.env.id
+            );
+            return Err(bad(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
+        }
         if config.agent.kind == AgentKind::Reinforce && config.rollout.mode != RolloutMode::Episodes {
             return Err(bad("agent.kind = \"reinforce\" learns from whole episodes".into())
                 .with_hint("set rollout.mode = \"episodes\""));
@@ -58,12 +69,9 @@ impl Parts {
         let agent = make_agent(&config.agent, &config.learner, observations, actions, seed)
             .map_err(|error| bad(error.to_string()))?;
         let node = agent.acting_policy().node();
-        let count = config.rollout.workers.clamp(1, slots);
         let mut actors = Vec::with_capacity(count);
-        for i in 0..count {
-            let part = i * slots / count..(i + 1) * slots / count;
-            let env = make_env(&config.env, part.len()).map_err(|error| bad(error.to_string()))?;
-            let actor = Actor::new(env, part.start, node, seed, Streams::TRAINING, false);
+        for (i, env) in envs.into_iter().enumerate() {
+            let actor = Actor::watched(env, part(i).start, node, seed, Streams::TRAINING, false);
             actors.push(actor.map_err(|error| Error::runtime(error.to_string()))?);
         }
         Ok(Self { agent, actors })
@@ -213,7 +221,12 @@ impl Run {
             if !self.crew.is_rolling() {
                 self.start()?;
             }
-            self.crew.finish(&mut self.batch)?;
+            if let Err(error) = self.crew.finish(&mut self.batch) {
+                if self.crew.can_still_be_saved() {
+                    self.save(&latest_checkpoint(&self.dir))?;
+                }
+                return Err(error);
+            }
             self.count()?;
 
             let progress = before as f64 / self.config.run.env_steps as f64;

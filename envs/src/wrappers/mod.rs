@@ -21,7 +21,7 @@ pub use order_enforcing::OrderEnforcing;
 pub use running_mean_std::RunningMeanStd;
 pub use time_limit::TimeLimit;
 
-use crate::{Env, EnvError};
+use crate::{Env, EnvError, Kwargs};
 
 /// A wrapper as configuration: `{ name = "FrameStack", size = 4 }`.
 ///
@@ -64,6 +64,14 @@ pub enum WrapperConfig {
         /// Steps, at least 1.
         max_episode_steps: u32,
     },
+    /// For `gym:…` environments: one of `gymnasium.wrappers` by its name, or any `module.Class`.
+    Gymnasium {
+        /// Such as "ClipReward".
+        wrapper: String,
+        /// Its keyword arguments.
+        #[serde(default)]
+        kwargs: Kwargs,
+    },
 }
 
 fn default_gamma() -> f64 {
@@ -84,6 +92,12 @@ impl WrapperConfig {
             Self::ClipAction {} => Box::new(ClipAction::new(env)?),
             Self::ObservationScale { scale, offset } => Box::new(ObservationScale::new(env, scale, offset)?),
             Self::TimeLimit { max_episode_steps } => Box::new(TimeLimit::new(env, *max_episode_steps)?),
+            Self::Gymnasium { wrapper, .. } => {
+                return Err(EnvError::Wrapper {
+                    wrapper: "Gymnasium",
+                    reason: format!("{wrapper} is Python's; only environments `gym:…` take it"),
+                });
+            }
         })
     }
 }

@@ -1,0 +1,21 @@
+//! The bridge to Python's Gymnasium: any of its environments behind [`VecEnv`](crate::VecEnv), under ids `gym:…`.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `vec_env.rs` | [`GymVecEnv`]: one Python call a vector step |
+//! | `bridge.py` | the Python half: makes the environments, steps them, says what went wrong |
+//! | `single.rs` | [`GymEnv`]: one of them as an [`Env`](crate::Env), for the checker |
+//! | `interpreter.rs` | finding and starting Python |
+//! | `convert.rs` | spaces, arguments and errors between the two languages |
+
+mod convert;
+mod interpreter;
+mod single;
+mod vec_env;
+
+pub use interpreter::{python_in_use, use_python};
+pub use single::GymEnv;
+pub use vec_env::{GymVecEnv, spec};
+
+/// What ids of Gymnasium's environments begin with.
+pub(crate) const PREFIX: &str = "gym:";

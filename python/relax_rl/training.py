@@ -1,0 +1,83 @@
+"""Training from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _relax_rl
+from ._relax_rl import Policy
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended."""
+
+    dir: Path
+    """The run folder."""
+    summary: dict[str, Any]
+    """What it came to: steps, episodes, returns, the evaluation (as `summary.json` of the folder)."""
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return repr(value)
+    if hasattr(value, "item"):
+        value = value.item()
+    return json.dumps(value)
+
+
+def _overrides(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{key.replace('__', '.')}={_toml(value)}" for key, value in overrides.items()]
+
+
+def _fresh(stem: str) -> Path:
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+def train(
+    config: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    quiet: bool = True,
+    **overrides: Any,
+) -> Run:
+    """Trains as `config` says: the path of a TOML file, or the same as nested dictionaries.
+
+    `overrides` change single settings, with `__` or a dot between the parts of a name: `run__seed=3`, or
+    `**{"run.seed": 3}`. The run folder is `out`, by default a fresh one under `runs/`. Python's lock is released; Ctrl-C
+    saves the state, so that `resume` can go on, and raises `KeyboardInterrupt`.
+
+    Raises `ValueError` for a wrong setting, and names it; `RuntimeError` if the run itself fails.
+    """
+    if isinstance(config, Mapping):
+        name, stem = "config", "python"
+        text = "\n".join(f"{json.dumps(key)} = {_toml(value)}" for key, value in config.items())
+    else:
+        name, stem = os.fspath(config), Path(config).stem
+        text = Path(config).read_text(encoding="utf-8")
+    dir, summary, _ = _relax_rl.train(text, name, _overrides(overrides), Path(out or _fresh(stem)), quiet)
+    return Run(Path(dir), json.loads(summary))
+
+
+def resume(dir: str | os.PathLike[str], *, quiet: bool = True, **overrides: Any) -> Run:
+    """Continues the run of a folder from its newest checkpoint, or trains it for longer (`run__env_steps=…`)."""
+    dir, summary, _ = _relax_rl.resume(Path(dir), _overrides(overrides), quiet)
+    return Run(Path(dir), json.loads(summary))
+
+
+def load(dir: str | os.PathLike[str]) -> Policy:
+    """The best policy of a run folder; the newest if none was kept. Its `predict` gives actions."""
+    return Policy(Path(dir))

@@ -1,0 +1,188 @@
+//! Training from Python, with Python's lock released and Ctrl-C heard; and trained policies.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use relax_agents::{ActingScratch, ActionBuffer, ActionRange};
+use relax_envs::{Actions, EnvRng};
+use relax_rl::Error;
+use relax_rl::config::Config;
+use relax_rl::evaluate::Trained;
+use relax_rl::train::{Outcome, TrainOptions};
+
+use crate::raise;
+
+/// How often Python is asked whether Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Run folder, summary as JSON, and whether the run was interrupted.
+type Ended = (PathBuf, String, bool);
+
+/// Runs `work` in a thread of its own. Ctrl-C sets `stop`; the run then saves its state and ends, and
+/// `KeyboardInterrupt` is raised.
+fn run(
+    py: Python<'_>,
+    stop: Arc<AtomicBool>,
+    work: impl FnOnce() -> Result<Outcome, Error> + Send + 'static,
+) -> PyResult<Ended> {
+    let (send, receive) = channel();
+    let thread = std::thread::spawn(move || {
+        let _ = send.send(work());
+    });
+    // `Receiver` is not `Sync`; the loop below is its only user.
+    let receive = std::sync::Mutex::new(receive);
+    let mut interrupt = None;
+    let outcome = loop {
+        let waited = py.detach(|| match receive.lock() {
+            Ok(receive) => receive.recv_timeout(LOOK),
+            Err(_) => Err(RecvTimeoutError::Disconnected),
+        });
+        match waited {
+            Ok(outcome) => break outcome,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(signal) = py.check_signals() {
+                    stop.store(true, Ordering::Relaxed);
+                    interrupt.get_or_insert(signal);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = thread.join();
+                return Err(PyRuntimeError::new_err("training panicked"));
+            }
+        }
+    };
+    match (outcome, interrupt) {
+        (Err(error), _) => Err(raise(&error)),
+        (Ok(_), Some(signal)) => Err(signal),
+        (Ok(outcome), None) => {
+            let summary = serde_json::to_string(&outcome.summary)
+                .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+            Ok((outcome.dir, summary, outcome.interrupted))
+        }
+    }
+}
+
+/// Trains as the TOML `text` says (`name` stands for it in messages).
+#[pyfunction]
+pub fn train(
+    py: Python<'_>,
+    text: &str,
+    name: &str,
+    overrides: Vec<String>,
+    out: PathBuf,
+    quiet: bool,
+) -> PyResult<Ended> {
+    let config = Config::from_toml(text, name, &overrides).map_err(|error| raise(&error.into()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let options = TrainOptions { out, quiet, stop: stop.clone() };
+    run(py, stop, move || relax_rl::train::train(&config, &options))
+}
+
+/// Continues the run of a folder.
+#[pyfunction]
+pub fn resume(py: Python<'_>, dir: PathBuf, overrides: Vec<String>, quiet: bool) -> PyResult<Ended> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let heard = stop.clone();
+    run(py, stop, move || relax_rl::train::resume(&dir, &overrides, quiet, &heard))
+}
+
+/// The best policy of a run.
+#[pyclass(module = "relax_rl._relax_rl")]
+pub struct Policy {
+    trained: Trained,
+    range: ActionRange,
+    scratch: ActingScratch,
+    actions: ActionBuffer,
+    rng: EnvRng,
+}
+
+#[pymethods]
+impl Policy {
+    #[new]
+    fn new(py: Python<'_>, dir: PathBuf) -> PyResult<Self> {
+        let trained = py.detach(|| Trained::load(&dir)).map_err(|error| raise(&error))?;
+        Ok(Self {
+            range: ActionRange::new(&trained.action_space),
+            actions: trained.policy.node().action_buffer(),
+            scratch: ActingScratch::default(),
+            rng: EnvRng::from_seed(0),
+            trained,
+        })
+    }
+
+    /// The configuration of its run, TOML.
+    #[getter]
+    fn config(&self) -> String {
+        self.trained.config.to_toml()
+    }
+
+    /// Seeds the actions that `predict(…, deterministic=False)` draws.
+    fn seed(&mut self, seed: u64) {
+        self.rng = EnvRng::from_seed(seed);
+    }
+
+    /// The action for one observation, or the actions for a batch of them.
+    #[pyo3(signature = (observation, deterministic=true))]
+    fn predict<'py>(
+        &mut self,
+        py: Python<'py>,
+        observation: &Bound<'py, PyAny>,
+        deterministic: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let array = py.import("numpy")?.call_method1("asarray", (observation, "float32"))?;
+        let array = array.cast_into::<PyArrayDyn<f32>>()?;
+        let shape = self.trained.observation_space.shape();
+        let single = array.shape() == &*shape;
+        if !single && array.shape().get(1..) != Some(&*shape) {
+            return Err(PyValueError::new_err(format!(
+                "an observation has shape {shape:?}, a batch of them [n, …]; this is {:?}",
+                array.shape()
+            )));
+        }
+        let values: Vec<f32> = array.readonly().as_array().iter().copied().collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(PyValueError::new_err("the observation is not finite"));
+        }
+        let rows = values.len() / self.trained.observation_space.flat_dim().max(1);
+        let (policy, node) = (&self.trained.policy, self.trained.policy.node());
+        self.actions.resize(rows);
+        if deterministic {
+            policy.act_greedily(&values, &mut self.scratch, &mut self.actions, 0..rows);
+        } else {
+            let k = node.width();
+            let mut noise = vec![0.0; rows * k];
+            let mut process = vec![0.0; k];
+            for row in noise.chunks_exact_mut(k) {
+                process.fill(0.0);
+                policy.draw(&mut self.rng, &mut process, row);
+            }
+            policy.act(&values, &noise, &mut self.scratch, &mut self.actions, 0..rows);
+        }
+        match self.range.execute(node, &self.actions, 0..rows) {
+            Actions::Discrete(indices) => {
+                let first = match &self.trained.action_space {
+                    relax_envs::Space::Discrete { start, .. } => *start,
+                    _ => 0,
+                };
+                let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index) + first).collect();
+                let array = PyArray1::from_vec(py, indices);
+                if single { array.get_item(0) } else { Ok(array.into_any()) }
+            }
+            Actions::Box { values, .. } => {
+                let array = PyArray1::from_slice(py, values);
+                let mut shape = self.trained.action_space.shape();
+                if !single {
+                    shape.insert(0, rows);
+                }
+                array.call_method1("reshape", (shape,))
+            }
+            _ => Err(PyValueError::new_err("policies act in Discrete and Box spaces")),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+"""Native environments as Gymnasium's: the checker passes, and every step is that of Gymnasium's own environment."""
+
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import relax_rl
+
+IDS = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
+
+
+@pytest.mark.parametrize("id", IDS)
+@pytest.mark.filterwarnings("ignore:.*render")
+def test_the_checker_passes(id):
+    check_env(gymnasium.make(f"relax_rl/{id}", render_mode="rgb_array").unwrapped)
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_steps_are_gymnasiums(id):
+    ours, theirs = gymnasium.make(f"relax_rl/{id}"), gymnasium.make(id)
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    assert ours.spec.reward_threshold == theirs.spec.reward_threshold
+    for seed in range(5):
+        theirs.action_space.seed(seed)
+        a, b = ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0]
+        assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+        for _ in range(600):
+            action = theirs.action_space.sample()
+            a, b = ours.step(action), theirs.step(action)
+            assert a[0].tobytes() == b[0].tobytes() and a[1:4] == b[1:4]
+            if a[2] or a[3]:
+                assert ours.reset()[0].tobytes() == theirs.reset()[0].tobytes()
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_vector_steps_are_those_of_gymnasiums_sync_loop(id):
+    ours = gymnasium.make_vec(f"relax_rl/{id}", 6)
+    assert ours.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    theirs = gymnasium.make_vec(
+        id, 6, "sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
+    )
+    theirs.action_space.seed(0)
+    assert ours.reset(seed=7)[0].tobytes() == theirs.reset(seed=7)[0].tobytes()
+    ends = 0
+    for _ in range(600):
+        actions = theirs.action_space.sample()
+        a, b = ours.step(actions), theirs.step(actions)
+        for mine, his in zip(a[:4], b[:4], strict=True):
+            assert mine.dtype == his.dtype and mine.tobytes() == his.tobytes()
+        assert ("final_obs" in a[4]) == ("final_obs" in b[4])
+        for slot in np.flatnonzero(a[2] | a[3]):
+            ends += 1
+            assert a[4]["_final_obs"][slot]
+            assert a[4]["final_obs"][slot].tobytes() == b[4]["final_obs"][slot].tobytes()
+    assert ends >= 6 or id == "MountainCarContinuous-v0"
+
+
+def test_arrays_are_handed_over_and_never_written_to_again():
+    envs = gymnasium.make_vec("relax_rl/CartPole-v1", 4)
+    first, _ = envs.reset(seed=0)
+    kept = first.copy()
+    second = envs.step(np.zeros(4, dtype=np.int64))[0]
+    envs.step(np.ones(4, dtype=np.int64))
+    assert np.array_equal(first, kept) and not np.shares_memory(first, second)
+    assert first.flags.c_contiguous and first.flags.writeable
+
+
+def test_a_limit_and_arguments_are_passed_on():
+    envs = gymnasium.make_vec("relax_rl/Pendulum-v1", 2, max_episode_steps=3, g=9.81)
+    envs.reset(seed=0)
+    flags = [envs.step(np.zeros((2, 1), dtype=np.float32))[3].tolist() for _ in range(4)]
+    assert flags == [[False, False], [False, False], [True, True], [False, False]]
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="CartPole-v1"):
+        gymnasium.make_vec("relax_rl/CartPole-v1", 2, colour=1)
+    envs = gymnasium.make_vec("relax_rl/CartPole-v1", 2)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match="2 actions are needed, not 3"):
+        envs.step(np.zeros(3, dtype=np.int64))
+    with pytest.raises(RuntimeError, match="slot 1.*invalid action"):
+        envs.step(np.array([0, -1]))
+    env = gymnasium.make("relax_rl/CartPole-v1", disable_env_checker=True).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="invalid action"):
+        env.step(2)
+
+
+def test_an_id_may_name_the_module():
+    code = "import gymnasium; print(gymnasium.make('relax_rl:relax_rl/CartPole-v1').spec.id)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "relax_rl/CartPole-v1", done.stderr
+    relax_rl.register()  # a second time changes nothing

@@ -22,9 +22,9 @@ pub(super) fn config_schema() -> Result<ExitCode, Error> {
 }
 
 pub(super) fn plot(args: &PlotArgs) -> Result<ExitCode, Error> {
-    let is_svg = args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
-    if !is_svg {
-        return Err(Error::input(format!("--out {}: a plot is written as SVG", args.out.display()))
+    let extension = args.out.extension().unwrap_or_default().to_ascii_lowercase();
+    if extension != "svg" && extension != "png" {
+        return Err(Error::input(format!("--out {}: a plot is written as SVG or PNG", args.out.display()))
             .with_hint(format!("name it {}", args.out.with_extension("svg").display())));
     }
     crate::plot::plot(&args.dirs, &args.out)?;

@@ -1,4 +1,4 @@
-//! Learning curves of run folders as one self-contained SVG.
+//! Learning curves of run folders as one self-contained SVG, or a PNG of it.
 //!
 //! The upper panel shows the return (mean of the last 100 episodes) against environment steps, the lower one, where a run
 //! measured it, the variance of the agent's gradient as a multiple of A2C's on the same batches. Runs that differ in nothing
@@ -6,12 +6,12 @@
 //! run that ended earlier than the others of its curve stays at its last value.
 
 mod draw;
+pub mod png;
 mod runs;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::files;
 use runs::Run;
 
 /// Points along the x-axis.
@@ -29,7 +29,7 @@ pub fn plot(folders: &[PathBuf], out: &Path) -> Result<(), Error> {
     let figure = Figure::new(&runs)?;
     let svg = draw::svg(&figure)
         .map_err(|error| Error::runtime(format!("cannot draw {}: {error}", out.display())))?;
-    files::write_atomically(out, svg.as_bytes()).map_err(|source| Error::io("write", out, source))
+    png::write_figure(&svg, out)
 }
 
 /// What is drawn: curves over environment steps.

@@ -25,8 +25,10 @@ pub use relax_envs as envs;
 pub use relax_estimators as estimators;
 pub use relax_nn as nn;
 
+pub mod certify;
 pub mod checkpoint;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod evaluate;
@@ -34,6 +36,7 @@ pub mod files;
 pub mod gif;
 pub mod logging;
 pub mod plot;
+pub mod report;
 pub mod train;
 
 pub use error::Error;

@@ -46,6 +46,10 @@ pub(super) enum Command {
     },
     /// Draw learning curves of run folders as an SVG
     Plot(PlotArgs),
+    /// Run configurations with several seeds and write a report with intervals, curves and tests
+    Compare(super::compare::CompareArgs),
+    /// Test that every estimator and agent is unbiased, or that a known mistake is found out
+    Certify(super::certify::CertifyArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"

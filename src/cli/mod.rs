@@ -8,6 +8,8 @@
 //! ```
 
 mod args;
+mod certify;
+mod compare;
 mod envs;
 mod out_folder;
 mod output;
@@ -59,6 +61,8 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Config { command: ConfigCommand::Show(args) } => tools::config_show(args),
         Command::Config { command: ConfigCommand::Schema } => tools::config_schema(),
         Command::Plot(args) => tools::plot(args),
+        Command::Certify(args) => certify::certify(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Completions { shell } => tools::completions(*shell),
     }
 }

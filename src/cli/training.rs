@@ -17,7 +17,7 @@ use crate::logging::{EvaluationSummary, Summary};
 use crate::train::{self, Outcome, TrainOptions};
 
 /// The exit code of a run that a signal ended: 128 + SIGINT, as shells count.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 pub(super) fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
@@ -71,7 +71,7 @@ pub(super) fn eval(args: &EvalArgs) -> Result<ExitCode, Error> {
 }
 
 /// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())

@@ -38,5 +38,6 @@ pub mod logging;
 pub mod plot;
 pub mod report;
 pub mod train;
+pub mod variance;
 
 pub use error::Error;

@@ -6,7 +6,7 @@ use relax_envs::EnvRng;
 use relax_estimators::certify::Target;
 use relax_estimators::{
     AdaptiveGain, Baseline, EstimatorError, GaussianNode, Node, bernoulli, categorical, combine, correction,
-    exact, gain_statistics, gaussian, lax, lax_adjoint, leave_one_out, reinforce, relax, relax_adjoint,
+    exact, gain_statistics, lax, lax_adjoint, leave_one_out, reinforce, relax, relax_adjoint,
     relax_coupled, relax_coupled_adjoint,
 };
 

@@ -50,6 +50,8 @@ pub(super) enum Command {
     Compare(super::compare::CompareArgs),
     /// Test that every estimator and agent is unbiased, or that a known mistake is found out
     Certify(super::certify::CertifyArgs),
+    /// Split a policy gradient's variance by states, actions and the rest of the trajectory
+    Variance(super::variance::VarianceArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"

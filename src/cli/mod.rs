@@ -15,6 +15,7 @@ mod out_folder;
 mod output;
 mod tools;
 mod training;
+mod variance;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Config { command: ConfigCommand::Schema } => tools::config_schema(),
         Command::Plot(args) => tools::plot(args),
         Command::Certify(args) => certify::certify(args),
+        Command::Variance(args) => variance::variance(args),
         Command::Compare(args) => compare::compare(args),
         Command::Completions { shell } => tools::completions(*shell),
     }

@@ -46,8 +46,9 @@ impl Axis {
         from + share * (to - from)
     }
 
-    pub fn step(&self) -> f64 {
-        self.step
+    /// The number of a tick, as it is written.
+    pub fn label(&self, value: f64) -> String {
+        number(value, self.step, self.low.abs().max(self.high.abs()))
     }
 
     pub fn ticks(&self) -> Vec<f64> {
@@ -57,9 +58,9 @@ impl Axis {
     }
 }
 
-/// A tick's number: 250k, 1.5M, −0.05, with as many decimals as ticks `step` apart need.
-pub(super) fn number(value: f64, step: f64) -> String {
-    let (scaled, step, unit) = match step.abs().max(value.abs()) {
+/// A tick's number: 250k, 1.5M, −0.05, with as many decimals as ticks `step` apart need; `largest` on the axis sets the unit.
+fn number(value: f64, step: f64, largest: f64) -> String {
+    let (scaled, step, unit) = match largest {
         size if size >= 1e6 => (value / 1e6, step / 1e6, "M"),
         size if size >= 1e4 => (value / 1e3, step / 1e3, "k"),
         _ => (value, step, ""),
@@ -88,6 +89,6 @@ mod tests {
     fn numbers_are_short() {
         let written = [(250_000.0, 50_000.0), (1.5e6, 5e5), (-0.05, 0.05), (0.0, 0.1), (100.0, 50.0), (2.5, 2.5)];
         let expected = ["250k", "1.5M", "−0.05", "0", "100", "2.5"];
-        assert_eq!(written.map(|(value, step)| number(value, step)), expected);
+        assert_eq!(written.map(|(value, step)| number(value, step, value.abs())), expected);
     }
 }

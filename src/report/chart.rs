@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{Axis, number};
+use super::axis::Axis;
 
 pub(super) const WIDTH: f64 = 480.0;
 const LEFT: f64 = 62.0;
@@ -290,7 +290,7 @@ impl Canvas {
         for value in y.ticks() {
             let at = y.place(value, self.top + self.plot, self.top);
             self.line((LEFT, at), (WIDTH - RIGHT, at), "");
-            self.write(LEFT - 6.0, at + 4.5, "end", 12.0, &number(value, y.step()));
+            self.write(LEFT - 6.0, at + 4.5, "end", 12.0, &y.label(value));
         }
         self.upright_grid(x, LEFT, &labels.0);
         let middle = self.top + self.plot / 2.0;
@@ -307,7 +307,7 @@ impl Canvas {
         for value in x.ticks() {
             let at = x.place(value, left, WIDTH - RIGHT);
             self.line((at, self.top), (at, bottom), "");
-            self.write(at, bottom + 16.0, "middle", 12.0, &number(value, x.step()));
+            self.write(at, bottom + 16.0, "middle", 12.0, &x.label(value));
         }
         self.write((left + WIDTH - RIGHT) / 2.0, bottom + 36.0, "middle", 12.5, label);
     }

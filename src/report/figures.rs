@@ -248,7 +248,7 @@ fn aggregates(analysis: &Analysis, group: &Group, number: usize) -> Figure {
             rows.push((format!("{measure}, {name}"), colour(analysis, name), bootstrap(scores, of)));
         }
     }
-    let (chart, csv) = bars(format!("Scaled return over {} tasks", group.envs.len()), "scaled return", rows);
+    let (chart, csv) = bars("Scaled return".into(), "scaled return", rows);
     Figure {
         id: format!("all-{}-aggregates", number + 1),
         env: None,
@@ -316,5 +316,47 @@ fn improvements(analysis: &Analysis, group: &Group, number: usize) -> Figure {
         ),
         chart,
         csv,
+    }
+}
+
+impl Figure {
+    /// The parts of a policy gradient's variance over training, stacked.
+    #[must_use]
+    pub fn shares(dissected: &crate::variance::Dissected) -> Self {
+        let mut csv = "env_steps,space,states,states_error,actions,actions_error,rest,rest_error,signal,ratio\n".to_owned();
+        for point in &dissected.points {
+            for (space, p) in [("parameters", &point.parameters), ("weights", &point.weights)] {
+                let _ = writeln!(
+                    csv,
+                    "{},{space},{},{},{},{},{},{},{},{}",
+                    point.env_steps,
+                    p.states.value,
+                    p.states.error,
+                    p.actions.value,
+                    p.actions.error,
+                    p.rest.value,
+                    p.rest.error,
+                    p.signal,
+                    point.ratio
+                );
+            }
+        }
+        let x: Vec<f64> = dissected.points.iter().map(|point| point.env_steps as f64).collect();
+        let shares: Vec<[f64; 3]> = dissected.points.iter().map(|point| point.parameters.shares.map(|share| share.value)).collect();
+        let layer = |name: &str, i: usize| (name.to_owned(), shares.iter().map(|s| s[i]).collect::<Vec<f64>>());
+        let layers = vec![layer("actions", 1), layer("states", 0), layer("rest of the trajectory", 2)];
+        Self {
+            id: format!("{}-{}-shares", slug(&dissected.env), dissected.agent),
+            env: Some(dissected.env.clone()),
+            caption: "Shares of the variance of the policy gradient's estimate at the distribution's parameters.".into(),
+            chart: Chart {
+                title: format!("{}: variance of {}", dissected.env, dissected.agent),
+                labels: ("environment steps".into(), "share of the variance".into()),
+                content: Content::Shares { x, layers },
+                reference: None,
+                range: None,
+            },
+            csv,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
 
 use super::{Aim, LinearQuadratic, Net, Task, finite_differences};
+use crate::config::Gain;
 use crate::{
     Agent, AgentConfig, AgentError, AgentKind, Compute, LearnerConfig, Metrics, Rollout, make_agent,
 };
@@ -214,14 +215,18 @@ impl Problem {
 /// The agent's name with the settings that make another estimator of it.
 fn describe(config: &AgentConfig) -> String {
     let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let gain = match config.gain {
+        Gain::Named(_) => "adaptive".to_owned(),
+        Gain::Fixed(gain) => gain.to_string(),
+    };
     match config.kind {
-        AgentKind::Reinforce => format!("reinforce, baseline {}", word(&config.baseline)),
+        AgentKind::Reinforce => format!("reinforce, baseline {}", word(&config.baseline).replace("leaveoneout", "leave-one-out")),
         AgentKind::A2c => "a2c".into(),
         AgentKind::RelaxA2c => {
-            format!("relax-a2c, {} c, {} noise, gain {}", word(&config.form), word(&config.noise), word(&config.gain))
+            format!("relax-a2c, {} c, {} noise, gain {gain}", word(&config.form), word(&config.noise))
         }
         AgentKind::RelaxDdpg if !config.correction => "relax-ddpg without its correction".into(),
-        AgentKind::RelaxDdpg => format!("relax-ddpg, gain {}", word(&config.gain)),
+        AgentKind::RelaxDdpg => format!("relax-ddpg, gain {gain}"),
         kind => word(&kind),
     }
 }

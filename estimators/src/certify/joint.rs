@@ -3,9 +3,10 @@
 use super::distribution::f_tail;
 use crate::EstimatorError;
 
-/// Directions whose variance is below this share of their coordinate's own have no spread of their own: the coordinates are
-/// linearly dependent there (as the scores of a categorical variable, which add up to 0).
-const DEPENDENT: f64 = 1e-9;
+/// Directions in which the coordinates, each scaled to variance 1, vary less than this are left out: there the coordinates are
+/// linearly dependent (the scores of a categorical variable add up to 0; the weights of a network that sees three states move in
+/// few directions), and what is left is the rounding of single precision.
+const DEPENDENT: f64 = 1e-6;
 
 /// Running mean and covariance of a stream of estimates (Welford 1962), in double precision.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +89,7 @@ impl JointMoments {
     }
 
     /// Hotelling's test that the mean is `exact` (Hotelling 1931): T²·(n − r)/(r(n − 1)) is F-distributed with r and n − r
-    /// degrees of freedom. Coordinates that depend on the others are left out; what they say the others say.
+    /// degrees of freedom. Coordinates that depend on the others are left out; what they say the others say, and each is held to its own z-score besides.
     ///
     /// # Errors
     /// If there are not more samples than coordinates, or the numbers of coordinates differ.
@@ -97,34 +98,44 @@ impl JointMoments {
         if self.count <= k as u64 + 1 || exact.len() != k || k == 0 {
             return Err(EstimatorError::Samples { samples: self.count, coordinates: k, exact: exact.len() });
         }
-        // Cholesky of S, coordinate by coordinate: L y = d, and T² = n‖y‖².
-        let mut rows: Vec<Vec<f64>> = Vec::new();
-        let mut kept: Vec<usize> = Vec::new();
-        let mut y: Vec<f64> = Vec::new();
-        for i in 0..k {
-            let mut row: Vec<f64> = Vec::with_capacity(kept.len() + 1);
-            for (j, &column) in kept.iter().enumerate() {
-                let done: f64 = row.iter().zip(&rows[j]).map(|(a, b)| a * b).sum();
-                row.push((self.covariance(i, column) - done) / rows[j][j]);
-            }
-            let own = self.covariance(i, i);
-            let left = own - row.iter().map(|x| x * x).sum::<f64>();
-            if !left.is_finite() {
-                return Ok(Joint { t_squared: f64::INFINITY, rank: k, p_value: 0.0 });
-            }
-            if left > DEPENDENT * own {
-                let known: f64 = row.iter().zip(&y).map(|(a, b)| a * b).sum();
-                row.push(left.sqrt());
-                y.push((self.mean[i] - exact[i] - known) / left.sqrt());
-                rows.push(row);
-                kept.push(i);
-            }
+        // Pivoted Cholesky of the correlations: L y = d, and T² = n‖y‖². What remains of every coordinate is kept up to date.
+        let spread: Vec<f64> = (0..k).map(|i| self.covariance(i, i).sqrt()).collect();
+        if spread.iter().any(|s| !s.is_finite()) {
+            return Ok(Joint { t_squared: f64::INFINITY, rank: k, p_value: 0.0 });
         }
-        let (n, r) = (self.count as f64, kept.len() as f64);
+        let mut left: Vec<f64> = spread.iter().map(|&s| f64::from(u8::from(s > 0.0))).collect();
+        let mut deviation: Vec<f64> = (0..k)
+            .map(|i| if spread[i] > 0.0 { (self.mean[i] - exact[i]) / spread[i] } else { 0.0 })
+            .collect();
+        let mut columns: Vec<Vec<f64>> = Vec::new();
+        let mut y: Vec<f64> = Vec::new();
+        let pivot = |left: &[f64]| (0..k).max_by(|&a, &b| left[a].total_cmp(&left[b])).filter(|&i| left[i] > DEPENDENT);
+        while let Some(i) = pivot(&left) {
+            let root = left[i].sqrt();
+            let column: Vec<f64> = (0..k)
+                .map(|j| {
+                    if left[j] <= 0.0 {
+                        return 0.0;
+                    }
+                    let done: f64 = columns.iter().map(|c| c[i] * c[j]).sum();
+                    (self.covariance(i, j) / (spread[i] * spread[j]) - done) / root
+                })
+                .collect();
+            let own = deviation[i] / root;
+            for j in 0..k {
+                deviation[j] -= column[j] * own;
+                left[j] -= column[j] * column[j];
+            }
+            left[i] = 0.0;
+            y.push(own);
+            columns.push(column);
+        }
+        let kept = y.len();
+        let (n, r) = (self.count as f64, kept as f64);
         let t_squared = n * y.iter().map(|y| y * y).sum::<f64>();
         let p_value =
-            if kept.is_empty() { 1.0 } else { f_tail(t_squared * (n - r) / (r * (n - 1.0)), r, n - r) };
-        Ok(Joint { t_squared, rank: kept.len(), p_value })
+            if kept == 0 { 1.0 } else { f_tail(t_squared * (n - r) / (r * (n - 1.0)), r, n - r) };
+        Ok(Joint { t_squared, rank: kept, p_value })
     }
 }
 

@@ -27,8 +27,10 @@ pub use relax_estimators as estimators;
 pub use relax_latent as latent;
 pub use relax_nn as nn;
 
+pub mod certify;
 pub mod checkpoint;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod evaluate;
@@ -36,8 +38,10 @@ pub mod files;
 pub mod gif;
 pub mod logging;
 pub mod plot;
+pub mod report;
 pub mod toy;
 pub mod train;
 pub mod vae;
+pub mod variance;
 
 pub use error::Error;

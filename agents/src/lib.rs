@@ -13,6 +13,7 @@
 
 mod a2c;
 mod action_range;
+pub mod certify;
 pub mod compute;
 pub mod config;
 mod control_variate;
@@ -83,6 +84,16 @@ pub trait Agent: Send {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError>;
+
+    /// What the last [`improve_policy`](Self::improve_policy) went along, until the critics are fitted: leaves every row's ĝ,
+    /// `[rows, P]`, in `estimates`, and returns the gradient of the weights that they made, before clipping. It *descends*
+    /// the mean over rows, so it is minus the mean of the rows' pulled-back ĝ (and of the entropy bonus).
+    ///
+    /// `None`, as by default, if the agent has no such estimator: it cannot be certified or dissected then.
+    fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {
+        let _ = estimates;
+        None
+    }
 
     /// Everything that must survive a checkpoint.
     fn state(&self) -> StateDict;

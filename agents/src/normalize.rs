@@ -245,6 +245,10 @@ impl Agent for Normalized {
         }
     }
 
+    fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {
+        self.inner.last_gradient(estimates)
+    }
+
     fn state(&self) -> StateDict {
         let mut state = self.inner.state();
         if let Some(moments) = &self.observations {

@@ -85,6 +85,35 @@ impl ActingPolicy {
         self.node
     }
 
+    /// Pulls `estimate` `[P]` at the distribution's parameters for one observation `[D]` back to the weights, added to
+    /// `gradient`: Jᵀĝ.
+    pub fn pull_back(
+        &self,
+        observation: &[f32],
+        estimate: &[f32],
+        scratch: &mut ActingScratch,
+        gradient: &mut [f32],
+    ) {
+        self.forward(observation, scratch, 1);
+        let ActingScratch { workspace, observations: scaled, .. } = scratch;
+        let observation = if self.scaling.is_some() { scaled } else { observation };
+        let (to_network, to_tail) = estimate.split_at(self.node.outputs());
+        self.shape.reverse(&self.parameters, observation, workspace, to_network, gradient, None);
+        gradient[self.shape.tail()].iter_mut().zip(to_tail).for_each(|(d, g)| *d += g);
+    }
+
+    /// Number of the policy's weights.
+    #[must_use]
+    pub fn weights(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// The policy's weights, as its network keeps them.
+    #[must_use]
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
     /// Numbers in one observation, D.
     #[must_use]
     pub fn observation_dim(&self) -> usize {
@@ -221,6 +250,13 @@ impl<E: Default + Send> Policy<E> {
     /// The shards of the last batch.
     pub fn shards_mut(&mut self) -> &mut [PolicyShard<E>] {
         &mut self.shards
+    }
+
+    /// The last batch's ĝ into `estimates` `[rows, P]`, and the gradient of the weights.
+    pub fn last_gradient(&self, estimates: &mut Vec<f32>) -> &[f32] {
+        estimates.clear();
+        self.shards.iter().for_each(|shard| estimates.extend_from_slice(&shard.estimate));
+        &self.gradient
     }
 
     /// A copy to act with.

@@ -232,6 +232,10 @@ impl Agent for RelaxDdpg {
         Ok(())
     }
 
+    fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {
+        Some(self.policy.last_gradient(estimates))
+    }
+
     fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_all("policy", self.policy.state());

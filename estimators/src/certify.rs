@@ -1,4 +1,5 @@
-//! Is an estimator unbiased? A z-score per coordinate of its sample mean against the exact gradient.
+//! Is an estimator unbiased? A z-score per coordinate of its sample mean against the exact gradient ([`certify`]); and for
+//! many estimators at once a joint test, a sample size chosen for a stated bias, and one false-alarm rate ([`check`], [`holm`]).
 //!
 //! ```
 //! use rand::SeedableRng;
@@ -22,8 +23,16 @@
 //! # Ok::<(), relax_estimators::EstimatorError>(())
 //! ```
 
+mod distribution;
+mod family;
+mod joint;
+
+pub use family::{Settings, Target, Verdict, check, holm, judge, samples_for};
+pub use joint::{Joint, JointMoments};
+
 use crate::shape::check_len;
 use crate::{EstimatorError, Real};
+use distribution::normal_quantile;
 use std::fmt;
 
 /// Running mean and variance of each coordinate of a stream of estimates (Welford 1962), in double precision.
@@ -185,24 +194,9 @@ pub fn certify(moments: &Moments, exact: &[f64], significance: f64) -> Result<Ce
     })
 }
 
-/// Lower-tail quantile of the standard normal distribution, p ≤ ½, to 5e-4 (Abramowitz and Stegun 26.2.23).
-fn normal_quantile(p: f64) -> f64 {
-    let t = (-2.0 * p.ln()).sqrt();
-    let numerator = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let denominator = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    numerator / denominator - t
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles() {
-        for (p, z) in [(0.025, -1.959_964), (0.005, -2.575_829), (5e-4, -3.290_527), (1e-6, -4.753_424)] {
-            assert!((normal_quantile(p) - z).abs() < 5e-4);
-        }
-    }
 
     #[test]
     fn moments_of_a_known_series_merged_or_not() {

@@ -58,6 +58,12 @@ pub(super) enum Command {
     Plot(PlotArgs),
     /// Compare gradient estimators on one Bernoulli variable
     Toy(ToyArgs),
+    /// Run configurations with several seeds and write a report with intervals, curves and tests
+    Compare(super::compare::CompareArgs),
+    /// Test that every estimator and agent is unbiased, or that a known mistake is found out
+    Certify(super::certify::CertifyArgs),
+    /// Split a policy gradient's variance by states, actions and the rest of the trajectory
+    Variance(super::variance::VarianceArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"

@@ -8,6 +8,8 @@
 //! ```
 
 mod args;
+mod certify;
+mod compare;
 mod envs;
 mod out_folder;
 mod output;
@@ -15,6 +17,7 @@ mod tools;
 mod toy;
 mod training;
 mod vae;
+mod variance;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -89,6 +92,9 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Config { command: ConfigCommand::Schema { vae } } => tools::config_schema(*vae),
         Command::Plot(args) => tools::plot(args),
         Command::Toy(args) => toy::toy(args),
+        Command::Certify(args) => certify::certify(args),
+        Command::Variance(args) => variance::variance(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Completions { shell } => tools::completions(*shell),
     }
 }

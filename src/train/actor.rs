@@ -340,6 +340,27 @@ impl ActorState {
         }
     }
 
+    /// `copies` slots that all stand where the one slot of this state does, each with an environment stream of its own.
+    /// The streams behind the actions are the first slot's until [`with_action_streams`](Self::with_action_streams).
+    pub fn branched(&self, copies: usize, mut stream: impl FnMut() -> EnvRng) -> Self {
+        let mut all = Self::default();
+        for _ in 0..copies {
+            let mut one = self.clone();
+            if let Some(envs) = &mut one.envs {
+                envs.rng[..RNG_WORDS].copy_from_slice(&stream().state());
+            }
+            all.extend(one);
+        }
+        all
+    }
+
+    /// The same slots with other streams behind their actions: `stream(slot)`.
+    pub fn with_action_streams(mut self, stream: impl Fn(usize) -> EnvRng) -> Self {
+        let slots = self.totals.len();
+        self.streams = (0..slots).flat_map(|slot| stream(slot).state()).collect();
+        self
+    }
+
     /// Whether the environments' own state is in it.
     pub fn has_environments(&self) -> bool {
         self.envs.is_some()

@@ -1,0 +1,232 @@
+//! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
+
+use super::{Aim, LinearQuadratic, Net, Task, finite_differences};
+use crate::config::Gain;
+use crate::{
+    Agent, AgentConfig, AgentError, AgentKind, Compute, LearnerConfig, Metrics, Rollout, make_agent,
+};
+use relax_envs::{EnvRng, Space};
+use relax_estimators::certify::Target;
+use relax_nn::StateDict;
+
+/// Episodes of a batch while the agent is trained, and when its gradient is taken.
+const TRAINING_SLOTS: usize = 64;
+const SLOTS: usize = 16;
+/// Updates before the gradient is taken: critics and control variates are then trained ones.
+const UPDATES: usize = 60;
+/// Steps of the critics on a batch before it is used, with [`AgentBug::FittedFirst`].
+const FORBIDDEN_FITS: usize = 5;
+const HIDDEN: usize = 5;
+
+/// Where the exact gradient comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// [`Task`]: three states, three actions, two steps, enumerated.
+    Enumerable,
+    /// [`Aim`]: one Gaussian action, closed form.
+    Aim,
+    /// [`LinearQuadratic`]: two Gaussian actions, closed form.
+    LinearQuadratic,
+}
+
+/// A mistake to make on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AgentBug {
+    /// None: the agent as it is.
+    #[default]
+    None,
+    /// The control variate is fitted to a batch before that batch is used.
+    FittedFirst,
+    /// The control variate is evaluated at the noise of other actions than those taken.
+    OtherNoise,
+}
+
+/// An agent whose weight gradient is compared with the exact one.
+pub struct AgentTarget {
+    name: String,
+    problem: Problem,
+    bug: AgentBug,
+    agent: Box<dyn Agent>,
+    /// The agent's state, to which it returns after each batch.
+    state: StateDict,
+    exact: Vec<f64>,
+    rng: EnvRng,
+    estimates: Vec<f32>,
+}
+
+impl AgentTarget {
+    /// An agent of this configuration (its networks' widths aside), trained on the problem for some updates.
+    ///
+    /// # Errors
+    /// If the agent cannot be made or trained, or does not show its gradient.
+    pub fn new(
+        config: &AgentConfig,
+        problem: Problem,
+        seed: u64,
+        bug: AgentBug,
+    ) -> Result<Self, AgentError> {
+        let mut config = config.clone();
+        config.hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN] };
+        config.critic_hidden = Some(vec![8]);
+        let learner = LearnerConfig {
+            gamma: 1.0,
+            lambda: 1.0,
+            max_grad_norm: 0.0,
+            critic_max_grad_norm: 0.0,
+            learning_rate: 3e-3,
+            value_learning_rate: 1e-2,
+            control_variate_learning_rate: 1e-2,
+            value_epochs: 4,
+            control_variate_epochs: 4,
+            ..LearnerConfig::default()
+        };
+        let dim = if problem == Problem::LinearQuadratic { 1 } else { Task::DIM };
+        let actions = match problem {
+            Problem::Enumerable => Space::discrete(Task::ACTIONS),
+            Problem::Aim | Problem::LinearQuadratic => Space::uniform_box(-9.0, 9.0, &[1]),
+        };
+        let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
+        let agent = make_agent(&config, &learner, &observations, &actions, seed)?;
+        let name = format!("{} on {}", describe(&config), problem.name());
+        let mut this = Self {
+            name,
+            problem,
+            bug,
+            state: agent.state(),
+            agent,
+            exact: Vec::new(),
+            rng: EnvRng::from_seed_sequence(seed, &[0xce47]),
+            estimates: Vec::new(),
+        };
+        for _ in 0..UPDATES {
+            let batch = this.roll(TRAINING_SLOTS);
+            this.improve(&batch)?;
+            this.fit(&batch)?;
+        }
+        this.state = this.agent.state();
+        let batch = this.roll(2);
+        this.improve(&batch)?;
+        if this.agent.last_gradient(&mut this.estimates).is_none() {
+            return Err(AgentError::Config(format!("{}: the agent does not show its gradient", this.name)));
+        }
+        this.agent.restore(&this.state)?;
+        this.exact = this.exact_gradient();
+        Ok(this)
+    }
+
+    /// Episodes side by side with the policy as it is.
+    fn roll(&mut self, slots: usize) -> Rollout {
+        let policy = self.agent.acting_policy();
+        match self.problem {
+            Problem::Enumerable => Task::roll(&policy, slots, &mut self.rng),
+            Problem::Aim => Aim::roll(&policy, slots, &mut self.rng),
+            Problem::LinearQuadratic => LinearQuadratic::roll(&policy, slots, &mut self.rng),
+        }
+    }
+
+    fn improve(&mut self, batch: &Rollout) -> Result<(), AgentError> {
+        self.agent.improve_policy(batch, 0.0, &Compute::serial(), &mut Metrics::default())
+    }
+
+    fn fit(&mut self, batch: &Rollout) -> Result<(), AgentError> {
+        self.agent.fit_critics(batch, 0.0, &Compute::serial(), &mut Metrics::default())
+    }
+
+    /// The gradient of the expected return by the weights, over the steps of an episode: the agent averages over steps.
+    fn exact_gradient(&self) -> Vec<f64> {
+        let policy = self.agent.acting_policy();
+        let parameters = policy.parameters();
+        let wide: Vec<f64> = parameters.iter().map(|&x| f64::from(x)).collect();
+        let (outputs, steps) = match self.problem {
+            Problem::Enumerable => (Task::ACTIONS, Task::HORIZON),
+            Problem::Aim => (1, 1),
+            Problem::LinearQuadratic => {
+                let steps = LinearQuadratic::HORIZON as f64;
+                let gradient = LinearQuadratic::gradient([wide[0], wide[1], wide[2]]);
+                return gradient.map(|g| g / steps).to_vec();
+            }
+        };
+        let net = Net::new(Task::DIM, &[HIDDEN], outputs, parameters);
+        let expected_return = if self.problem == Problem::Aim { Aim::expected_return } else { Task::expected_return };
+        finite_differences(&wide, |p| expected_return(&net, p) / steps as f64)
+    }
+
+    /// One batch's gradient, from the state that the agent was in when it was made.
+    fn draw(&mut self) -> Result<Vec<f64>, AgentError> {
+        self.agent.restore(&self.state)?;
+        let mut batch = self.roll(SLOTS);
+        // Every batch has noise of its own behind an independent z̃: it is named by the number of updates.
+        let mut state = self.state.clone();
+        if state.get("updates").is_ok() {
+            let updates = 1_000_000 + (self.rng.next_u64() >> 20);
+            state.insert("updates", relax_nn::StateTensor::U64(vec![updates]));
+        }
+        match self.bug {
+            AgentBug::None => {}
+            AgentBug::FittedFirst => {
+                self.improve(&batch)?;
+                for _ in 0..FORBIDDEN_FITS {
+                    self.fit(&batch)?;
+                }
+                let fitted = self.agent.state();
+                state.insert_all("control_variate", fitted.subset("control_variate"));
+            }
+            AgentBug::OtherNoise => {
+                for u in &mut batch.noise {
+                    *u = self.rng.uniform_open_f32();
+                }
+            }
+        }
+        self.agent.restore(&state)?;
+        self.improve(&batch)?;
+        let gradient = self.agent.last_gradient(&mut self.estimates).unwrap_or_default();
+        Ok(gradient.iter().map(|&g| -f64::from(g)).collect())
+    }
+}
+
+impl Target for AgentTarget {
+    type Error = AgentError;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn exact(&self) -> &[f64] {
+        &self.exact
+    }
+
+    fn sample(&mut self, rows: &mut Vec<f64>) -> Result<(), AgentError> {
+        let gradient = self.draw()?;
+        rows.extend_from_slice(&gradient);
+        Ok(())
+    }
+}
+
+impl Problem {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Enumerable => "an enumerable MDP",
+            Self::Aim => "a Gaussian aim",
+            Self::LinearQuadratic => "a linear-quadratic system",
+        }
+    }
+}
+
+/// The agent's name with the settings that make another estimator of it.
+fn describe(config: &AgentConfig) -> String {
+    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let gain = match config.gain {
+        Gain::Named(_) => "adaptive".to_owned(),
+        Gain::Fixed(gain) => gain.to_string(),
+    };
+    match config.kind {
+        AgentKind::Reinforce => format!("reinforce, baseline {}", word(&config.baseline).replace("leaveoneout", "leave-one-out")),
+        AgentKind::A2c => "a2c".into(),
+        AgentKind::RelaxA2c => {
+            format!("relax-a2c, {} c, {} noise, gain {gain}", word(&config.form), word(&config.noise))
+        }
+        AgentKind::RelaxDdpg if !config.correction => "relax-ddpg without its correction".into(),
+        AgentKind::RelaxDdpg => format!("relax-ddpg, gain {gain}"),
+        kind => word(&kind),
+    }
+}

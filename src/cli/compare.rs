@@ -1,0 +1,124 @@
+//! `relax compare`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, value_parser};
+
+use super::output;
+use super::training::{INTERRUPTED, stop_on_signals};
+use crate::compare::{self, Analysis, CompareOptions, Request};
+use crate::error::Error;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax compare configs/cartpole-relax.toml configs/cartpole-a2c.toml --seeds 10 --out runs/pole
+  relax compare configs/acrobot-a2c.toml --agents a2c,relax-a2c --budget 200000 --out runs/acrobot
+  relax compare configs/suites/classic.toml
+  relax compare --import sb3.csv configs/cartpole-a2c.toml --out runs/sb3
+
+The same command continues a comparison that was interrupted or killed, and makes what is missing of
+one that was finished with fewer seeds. OUT holds report.html, results.csv, figures/ and runs/.
+
+An imported table has the columns agent,env,seed,env_steps,return, one row a training episode, and if
+known wall_seconds and evaluation (the run's return after training, the same in all of its rows).")]
+pub(super) struct CompareArgs {
+    /// Configurations, or one suite (a TOML file with the key `configs`)
+    #[arg(value_name = "CONFIG", required_unless_present = "import")]
+    configs: Vec<PathBuf>,
+    /// Run every configuration with each of these agents; of a suite, only these agents' configurations
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    agents: Vec<String>,
+    /// Seeds of every configuration [default: the suite's, or 5]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=100_000))]
+    seeds: Option<u64>,
+    /// The first seed [default: the suite's, or 0]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=1 << 60))]
+    first_seed: Option<u64>,
+    /// Runs at a time [default: as many as there are cores]
+    #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]
+    jobs: Option<u32>,
+    /// Environment steps of every run [default: each configuration's own]
+    #[arg(long, value_name = "STEPS", value_parser = value_parser!(u64).range(1..=1 << 60))]
+    budget: Option<u64>,
+    /// Change one setting of every configuration, for example learner.gamma=0.98; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Another library's runs, a CSV file; may be repeated
+    #[arg(long, value_name = "FILE.csv")]
+    import: Vec<PathBuf>,
+    /// The comparison's folder [default: the suite's, or runs/compare]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
+    let request = Request {
+        configs: args.configs.clone(),
+        agents: args.agents.clone(),
+        seeds: args.seeds,
+        first_seed: args.first_seed,
+        budget: args.budget,
+        set: args.set.clone(),
+    };
+    let options = CompareOptions {
+        out: args.out.clone(),
+        jobs: args.jobs.map(|jobs| jobs as usize),
+        imports: args.import.clone(),
+        quiet: args.quiet,
+        stop: stop_on_signals()?,
+        command: output::command_line(),
+    };
+    let compared = compare::compare(&request, &options)?;
+    let Some(analysis) = &compared.analysis else {
+        output::note("interrupted; what was finished is kept\n  hint: the same command continues");
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    if !args.quiet {
+        output::print(&text(analysis))?;
+        output::print(&format!("\n{}\n", compared.out.join("report.html").display()))?;
+    }
+    match compared.failed.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        [(run, error), ..] => Err(Error::runtime(format!(
+            "{} of the runs failed and {} missing from the report; the first is {run}: {error}",
+            compared.failed.len(),
+            if compared.failed.len() == 1 { "is" } else { "are" }
+        ))),
+    }
+}
+
+/// The table, for a terminal.
+fn text(analysis: &Analysis) -> String {
+    let mut text = format!(
+        "{:<26} {:<18} {:>4} {:>32} {:>9} {:>12} {:>24}\n",
+        "environment", "agent", "runs", "return: IQM [95 %]", "solved", "episodes", "E‖ĝ‖² : A2C"
+    );
+    for entry in &analysis.entries {
+        let iqm = format!("{:.1} [{:.1}, {:.1}]", entry.iqm.point, entry.iqm.low, entry.iqm.high);
+        let solved = match entry.threshold {
+            Some(_) => format!("{} of {}", entry.solved, entry.runs.len()),
+            None => "–".into(),
+        };
+        let episodes = match entry.time_to.as_ref().map(|times| times[0]) {
+            Some(time) => time.median.map_or_else(|| format!("> {:.0}", time.horizon), |m| format!("{m:.0}")),
+            None => "–".into(),
+        };
+        let ratio = match entry.ratio_of_sums {
+            Some(r) if entry.has_ratio() => format!("{:.3} [{:.3}, {:.3}]", r.point, r.low, r.high),
+            Some(_) => "1".into(),
+            None => "–".into(),
+        };
+        text.push_str(&format!(
+            "{:<26} {:<18} {:>4} {iqm:>32} {solved:>9} {episodes:>12} {ratio:>24}\n",
+            entry.env,
+            entry.name,
+            entry.runs.len()
+        ));
+    }
+    text
+}

@@ -1,0 +1,111 @@
+//! `relax variance`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, value_parser};
+
+use super::args::SetArgs;
+use super::output;
+use crate::config::Config;
+use crate::error::Error;
+use crate::files;
+use crate::report::{self, Figure};
+use crate::variance::{self, Dissected, Parts, VarianceOptions};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax variance runs/cartpole-relax-s0-1                 (at its newest checkpoint)
+  relax variance configs/cartpole-a2c.toml --out runs/variance/cartpole-a2c
+
+A configuration is trained, without writing a run folder, and dissected along the way. The variance of
+the policy gradient's estimate is the sum of three parts: what the states, the actions, and the rest of
+the trajectory add. They are measured by going on from saved environment states: --actions actions from
+each of --states states, --continuations ways to go on after each. OUT holds variance.json, and the
+figure as SVG, PNG and CSV.")]
+pub(super) struct VarianceArgs {
+    /// A run folder, or a configuration
+    target: PathBuf,
+    #[command(flatten)]
+    set: SetArgs,
+    /// States
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(3..=1_000_000))]
+    states: u32,
+    /// Actions from each state
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(2..=1000))]
+    actions: u32,
+    /// Ways to go on after each action
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(2..=1000))]
+    continuations: u32,
+    /// Points of training, for a configuration
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=1000))]
+    points: u32,
+    /// Names the dissection's random numbers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Write the figure and the numbers to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn variance(args: &VarianceArgs) -> Result<ExitCode, Error> {
+    let options = VarianceOptions {
+        states: args.states as usize,
+        actions: args.actions as usize,
+        continuations: args.continuations as usize,
+        points: args.points as usize,
+        seed: args.seed,
+    };
+    let dissected = if args.target.is_dir() {
+        if !args.set.set.is_empty() {
+            return Err(Error::input("--set changes a configuration, but a run folder's settings are fixed")
+                .with_hint("give the configuration instead of the run folder"));
+        }
+        variance::at_checkpoint(&args.target, &options)?
+    } else {
+        variance::along_training(&Config::load(&args.target, &args.set.set)?, &options)?
+    };
+    output::print(&text(&dissected))?;
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
+        let json = serde_json::to_string_pretty(&dissected)
+            .map_err(|error| Error::runtime(format!("the dissection cannot be written: {error}")))?;
+        let path = out.join("variance.json");
+        files::write_atomically(&path, format!("{json}\n").as_bytes())
+            .map_err(|source| Error::io("write", &path, source))?;
+        report::write_figures(&[Figure::shares(&dissected)], out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(dissected: &Dissected) -> String {
+    let mut text = format!("{} on {}\n\n", dissected.agent, dissected.env);
+    let _ = writeln!(
+        text,
+        "{:>10}  {:<10} {:>12} {:>16} {:>16} {:>16} {:>12}",
+        "env steps", "space", "variance", "states", "actions", "rest", "E‖ĝ‖² : A2C"
+    );
+    for point in &dissected.points {
+        for (space, parts) in [("parameters", &point.parameters), ("weights", &point.weights)] {
+            let [states, actions, rest] = percentages(parts);
+            let ratio = if point.ratio.is_finite() { format!("{:.3}", point.ratio) } else { "–".into() };
+            let _ = writeln!(
+                text,
+                "{:>10}  {space:<10} {:>12.4e} {states:>16} {actions:>16} {rest:>16} {ratio:>12}",
+                point.env_steps,
+                parts.total()
+            );
+        }
+    }
+    if let Some(point) = dissected.points.last() {
+        let _ = writeln!(text, "\n{}", point.words(&dissected.agent));
+    }
+    text
+}
+
+/// Shares with their standard errors, in per cent.
+fn percentages(parts: &Parts) -> [String; 3] {
+    parts.shares.map(|share| format!("{:.1} ± {:.1} %", 100.0 * share.value, 100.0 * share.error))
+}

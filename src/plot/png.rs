@@ -42,8 +42,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// If the text is no SVG, or is too large to be drawn.
 pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
     let failed = |problem: String| Error::runtime(format!("a figure cannot be drawn as PNG: {problem}"));
-    let options =
-        Options { fontdb: FONTS.clone(), font_family: "sans-serif".into(), ..Options::default() };
+    let options = Options { fontdb: FONTS.clone(), font_family: "sans-serif".into(), ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|error| failed(error.to_string()))?;
     let size = tree.size();
     let (width, height) = (SCALE * size.width(), SCALE * size.height());

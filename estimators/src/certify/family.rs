@@ -82,7 +82,8 @@ impl Verdict {
     #[must_use]
     pub fn relative_deviation(&self) -> f64 {
         let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-        norm(&mut self.mean.iter().zip(&self.exact).map(|(m, e)| m - e)) / norm(&mut self.exact.iter().copied())
+        norm(&mut self.mean.iter().zip(&self.exact).map(|(m, e)| m - e))
+            / norm(&mut self.exact.iter().copied())
     }
 }
 

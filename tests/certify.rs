@@ -55,7 +55,17 @@ fn a_variance_has_its_parts() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{}/configs/cartpole-relax.toml", env!("CARGO_MANIFEST_DIR"));
     let output = relax()
-        .args(["variance", &config, "--set", "run.env_steps=6000", "--points", "2", "--states", "40", "--out"])
+        .args([
+            "variance",
+            &config,
+            "--set",
+            "run.env_steps=6000",
+            "--points",
+            "2",
+            "--states",
+            "40",
+            "--out",
+        ])
         .arg(folder.path())
         .output()
         .unwrap();

@@ -128,7 +128,7 @@ fn what_is_no_run_folder_is_refused() {
         refused(folder.path(), &[command, "good.toml"], &["is a file", "relax train good.toml"]);
     }
     refused(folder.path(), &["plot", "empty", "--out", "x.svg"], &["empty is not a run folder"]);
-    refused(folder.path(), &["plot", "empty", "--out", "x.png"], &["SVG", "x.svg"]);
+    refused(folder.path(), &["plot", "empty", "--out", "x.pdf"], &["SVG or PNG", "x.svg"]);
 }
 
 #[test]
@@ -197,10 +197,25 @@ fn every_configuration_of_the_repository_is_valid() {
     let mut count = 0;
     for entry in std::fs::read_dir(&configs).expect("configs/") {
         let path = entry.expect("entry").path();
+        // Folders hold configurations of other kinds, such as suites.
+        if path.is_dir() {
+            continue;
+        }
         accepted(&configs, &["config", "show", path.to_str().expect("a plain name")]);
         count += 1;
     }
     assert!(count >= 7, "{count} configurations");
+}
+
+#[test]
+fn every_suite_of_the_repository_is_valid() {
+    let suites = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/suites");
+    for entry in std::fs::read_dir(&suites).expect("configs/suites/") {
+        let path = entry.expect("entry").path();
+        let request = relax_rl::compare::Request { configs: vec![path.clone()], ..Default::default() };
+        let plan = relax_rl::compare::Plan::new(&request).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!plan.jobs.is_empty(), "{}", path.display());
+    }
 }
 
 #[test]

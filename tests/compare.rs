@@ -55,8 +55,11 @@ fn what_is_there_is_kept_and_what_is_missing_is_made() {
     let before = std::fs::read(&kept).unwrap();
     // One run was killed before its first checkpoint, another before its summary.
     std::fs::create_dir_all(in_parts.join("runs/cartpole-a2c-s1")).unwrap();
-    std::fs::copy(at_once.join("runs/cartpole-a2c-s1/config.toml"), in_parts.join("runs/cartpole-a2c-s1/config.toml"))
-        .unwrap();
+    std::fs::copy(
+        at_once.join("runs/cartpole-a2c-s1/config.toml"),
+        in_parts.join("runs/cartpole-a2c-s1/config.toml"),
+    )
+    .unwrap();
     std::fs::remove_file(in_parts.join("runs/cartpole-a2c-relax-a2c-s0/summary.json")).unwrap();
     let error = succeeds(&compare(&in_parts, &[&agents[..], &["--seeds", "3", "--jobs", "2"]].concat()));
     assert!(error.contains("6 runs, 1 of them finished"), "{error}");

@@ -64,7 +64,11 @@ const PROBE: &str = r#"<script>window.addEventListener("load",function(){
 /// Opens the page in a window `width` wide and returns what the probe found, and what the browser itself had to say.
 fn open(browser: &Path, folder: &Path, page: &str, width: u32, dark: bool) -> (Value, String) {
     let path = folder.join("probed.html");
-    let page = page.replacen("<head>", &format!("<head>{WATCH}"), 1).replacen("</body>", &format!("{PROBE}</body>"), 1);
+    let page = page.replacen("<head>", &format!("<head>{WATCH}"), 1).replacen(
+        "</body>",
+        &format!("{PROBE}</body>"),
+        1,
+    );
     std::fs::write(&path, page).unwrap();
     let mut command = Command::new(browser);
     command
@@ -78,13 +82,16 @@ fn open(browser: &Path, folder: &Path, page: &str, width: u32, dark: bool) -> (V
     let output = command.arg(format!("file://{}", path.display())).output().unwrap();
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    let (_, rest) = dom.split_once("<pre id=\"probe\">").unwrap_or_else(|| panic!("no probe in the page\n{log}"));
-    let text = rest.split_once("</pre>").unwrap().0.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&");
+    let (_, rest) =
+        dom.split_once("<pre id=\"probe\">").unwrap_or_else(|| panic!("no probe in the page\n{log}"));
+    let text =
+        rest.split_once("</pre>").unwrap().0.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&");
     (serde_json::from_str(&text).unwrap(), log)
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
-    let first = |text: &str| text.split_whitespace().next().unwrap().replace('−', "-").parse::<f64>().unwrap();
+    let first =
+        |text: &str| text.split_whitespace().next().unwrap().replace('−', "-").parse::<f64>().unwrap();
     value.as_array().unwrap().iter().map(|cell| first(cell.as_str().unwrap())).collect()
 }
 
@@ -95,7 +102,9 @@ fn it_is_one_file_that_holds_everything() {
     for outside in ["src=\"http", "href=\"http", "@import", "url(http", "<link rel=\"stylesheet\""] {
         assert!(!page.contains(outside), "{outside}");
     }
-    for part in ["relax compare", "commit", "kind = &quot;ddpg&quot;", "aria-label=\"CartPole-v1: learning curves\""] {
+    for part in
+        ["relax compare", "commit", "kind = &quot;ddpg&quot;", "aria-label=\"CartPole-v1: learning curves\""]
+    {
         assert!(page.contains(part), "{part}");
     }
     let out = folder.path().join("compare");

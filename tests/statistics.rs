@@ -28,7 +28,8 @@ fn close(found: f64, expected: f64) {
 type Statistic = fn(&[Vec<f64>]) -> f64;
 
 /// In the order in which they were recorded.
-const AGGREGATES: [Statistic; 4] = [stats::iqm, stats::median, stats::mean, |s| stats::optimality_gap(s, 1.0)];
+const AGGREGATES: [Statistic; 4] =
+    [stats::iqm, stats::median, stats::mean, |s| stats::optimality_gap(s, 1.0)];
 
 #[test]
 fn aggregates_improvement_and_profiles_are_rliables() {

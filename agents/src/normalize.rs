@@ -172,6 +172,8 @@ impl Normalized {
 
     /// Fills `self.batch` from `batch` with the statistics that it was acted with.
     fn normalize(&mut self, batch: &Rollout) {
+        // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
+        self.batch.take_if(|own| own.slots() != batch.slots());
         let own = self.batch.get_or_insert_with(|| {
             Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
         });

@@ -154,7 +154,8 @@ impl Target for AnyTarget {
 
 impl Line {
     fn target(self, seed: u64) -> Result<AnyTarget, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::runtime(format!("a target cannot be made: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Error::runtime(format!("a target cannot be made: {error}"));
         Ok(match self {
             Self::Node(estimator) => {
                 AnyTarget::Node(Box::new(NodeTarget::new(estimator, seed).map_err(|error| failed(&error))?))

@@ -6,8 +6,8 @@ use relax_envs::EnvRng;
 use relax_estimators::certify::Target;
 use relax_estimators::{
     AdaptiveGain, Baseline, EstimatorError, GaussianNode, Node, bernoulli, categorical, combine, correction,
-    exact, gain_statistics, lax, lax_adjoint, leave_one_out, reinforce, relax, relax_adjoint,
-    relax_coupled, relax_coupled_adjoint,
+    exact, gain_statistics, lax, lax_adjoint, leave_one_out, reinforce, relax, relax_adjoint, relax_coupled,
+    relax_coupled_adjoint,
 };
 
 use super::network::Network;
@@ -288,13 +288,20 @@ impl Scene {
     fn relax(&mut self) {
         self.evaluate();
         let Self { kind, score, w, probs, f, c_tilde, slope, slope_tilde, g, .. } = self;
-        let node =
-            if *kind == Kind::Bernoulli { Node::bernoulli(score, w) } else { Node::categorical(score, w, probs) };
+        let node = if *kind == Kind::Bernoulli {
+            Node::bernoulli(score, w)
+        } else {
+            Node::categorical(score, w, probs)
+        };
         relax(&node, f, c_tilde, slope, slope_tilde, g);
     }
 
     /// Trains c on the variance of its own estimator, on batches of its own.
-    fn train(&mut self, estimate: fn(&mut Self) -> Result<(), EstimatorError>, rng: &mut EnvRng) -> Result<(), EstimatorError> {
+    fn train(
+        &mut self,
+        estimate: fn(&mut Self) -> Result<(), EstimatorError>,
+        rng: &mut EnvRng,
+    ) -> Result<(), EstimatorError> {
         for _ in 0..TRAINING {
             self.draw(rng);
             estimate(self)?;
@@ -481,7 +488,13 @@ impl NodeTarget {
             // Mistakes are made with a control variate that was trained without them.
             let train: fn(&mut Scene) -> Result<(), EstimatorError> = match estimator.kind {
                 Kind::Gaussian => lax_estimate,
-                _ if std::ptr::fn_addr_eq(estimator.estimate, coupled as fn(&mut Scene) -> Result<(), EstimatorError>) => coupled,
+                _ if std::ptr::fn_addr_eq(
+                    estimator.estimate,
+                    coupled as fn(&mut Scene) -> Result<(), EstimatorError>,
+                ) =>
+                {
+                    coupled
+                }
                 _ => independent,
             };
             scene.train(train, &mut rng)?;

@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Draw learning curves of run folders as an SVG
+    /// Draw learning curves of run folders as SVG or PNG
     Plot(PlotArgs),
     /// Compare gradient estimators on one Bernoulli variable
     Toy(ToyArgs),
@@ -327,8 +327,8 @@ pub(super) struct PlotArgs {
     /// Run folders, or folders that hold run folders
     #[arg(required = true, value_name = "DIR")]
     pub(super) dirs: Vec<PathBuf>,
-    /// The SVG file to write
-    #[arg(long, short, value_name = "FILE.svg")]
+    /// The file to write: .svg or .png
+    #[arg(long, short, value_name = "FILE.svg|.png")]
     pub(super) out: PathBuf,
 }
 

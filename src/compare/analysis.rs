@@ -133,9 +133,8 @@ impl Entry {
                 Interval { point: found.point.exp(), low: found.low.exp(), high: found.high.exp() }
             })
         };
-        let time_to = threshold.map(|threshold| {
-            [0, 1, 2].map(|measure| TimeTo::new(&durations(&runs, threshold, measure)))
-        });
+        let time_to = threshold
+            .map(|threshold| [0, 1, 2].map(|measure| TimeTo::new(&durations(&runs, threshold, measure))));
         Self {
             iqm: bootstrap(&scores, stats::iqm),
             mean: bootstrap(&scores, stats::mean),
@@ -189,7 +188,11 @@ pub fn durations(runs: &[RunData], threshold: f64, measure: usize) -> Vec<Durati
 impl TimeTo {
     fn new(durations: &[Duration]) -> Self {
         let horizon = common_horizon(durations);
-        Self { median: median_time(durations), restricted_mean: restricted_mean_interval(durations, horizon), horizon }
+        Self {
+            median: median_time(durations),
+            restricted_mean: restricted_mean_interval(durations, horizon),
+            horizon,
+        }
     }
 }
 
@@ -219,7 +222,8 @@ fn scaled(entries: &[Entry], suite: &Suite, env: &str, name: &str) -> Vec<f64> {
     let scores = |entry: &Entry| entry.runs.iter().map(RunData::score).collect::<Vec<f64>>();
     let all: Vec<f64> = entries.iter().filter(|e| e.env == env).flat_map(scores).collect();
     let [low, high] = suite.scale.get(env).copied().unwrap_or_else(|| {
-        let (low, high) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &s| (l.min(s), h.max(s)));
+        let (low, high) =
+            all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &s| (l.min(s), h.max(s)));
         [low, high]
     });
     let width = if high > low { high - low } else { 1.0 };

@@ -146,8 +146,11 @@ impl Plan {
             }
         }
         if experiments.is_empty() && !configs.is_empty() {
-            return Err(Error::input(format!("no configuration here has the agent {}", request.agents.join(" or ")))
-                .with_hint("leave out --agents to run them all"));
+            return Err(Error::input(format!(
+                "no configuration here has the agent {}",
+                request.agents.join(" or ")
+            ))
+            .with_hint("leave out --agents to run them all"));
         }
         let seeds = request.seeds.or(suite.seeds).unwrap_or(5);
         let first = request.first_seed.or(suite.first_seed).unwrap_or(0);
@@ -211,7 +214,9 @@ mod tests {
         let plan = Plan::new(&request(&["a2c", "relax-a2c"])).expect("a plan");
         let folders: Vec<&str> = plan.jobs.iter().map(|job| job.folder.as_str()).collect();
         assert_eq!(folders, ["pole-s7", "pole-relax-a2c-s7", "pole-s8", "pole-relax-a2c-s8"]);
-        assert!(plan.jobs.iter().all(|job| job.config.run.env_steps == 500 && job.config.rollout.workers == 0));
+        assert!(
+            plan.jobs.iter().all(|job| job.config.run.env_steps == 500 && job.config.rollout.workers == 0)
+        );
         let error = Plan::new(&request(&["a3c"])).expect_err("unknown");
         assert_eq!(error.exit_code(), 2);
     }

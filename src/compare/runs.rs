@@ -153,8 +153,9 @@ impl RunData {
 /// If the file cannot be read, lacks a column, or a row is wrong; the message names the line.
 pub fn import(path: &Path) -> Result<Vec<RunData>, Error> {
     let refuse = |problem: String| {
-        Error::input(format!("{}: {problem}", path.display()))
-            .with_hint("the columns are agent,env,seed,env_steps,return and, if known, wall_seconds and evaluation")
+        Error::input(format!("{}: {problem}", path.display())).with_hint(
+            "the columns are agent,env,seed,env_steps,return and, if known, wall_seconds and evaluation",
+        )
     };
     let mut reader = csv::Reader::from_path(path).map_err(|error| refuse(error.to_string()))?;
     let heading = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
@@ -242,7 +243,8 @@ mod tests {
     use super::*;
 
     fn run(returns: &[f64]) -> RunData {
-        let row = |(i, &total): (usize, &f64)| EpisodeRow { env_steps: 10.0 * (i + 1) as f64, total, seconds: 0.5 };
+        let row =
+            |(i, &total): (usize, &f64)| EpisodeRow { env_steps: 10.0 * (i + 1) as f64, total, seconds: 0.5 };
         RunData {
             label: "x".into(),
             env: "X-v0".into(),
@@ -281,7 +283,8 @@ mod tests {
             import(&path)
         };
         let head = "agent,env,seed,env_steps,return,wall_seconds,evaluation\n";
-        let runs = read(&format!("{head}sb3,X-v0,0,10,1.5,0.5,9\nsb3,X-v0,0,20,2.5,1,9\nsb3,X-v0,1,12,1,,\n"));
+        let runs =
+            read(&format!("{head}sb3,X-v0,0,10,1.5,0.5,9\nsb3,X-v0,0,20,2.5,1,9\nsb3,X-v0,1,12,1,,\n"));
         let runs = runs.expect("reads");
         assert_eq!(runs.len(), 2);
         assert_eq!((runs[0].score(), runs[0].steps_per_second, runs[1].score()), (9.0, 20.0, 1.0));

@@ -83,10 +83,37 @@ mod tests {
     fn the_curve_is_kaplan_and_meiers() {
         let (yes, no) = (true, false);
         let sample = durations(&[
-            (6., yes), (6., yes), (6., yes), (6., no), (7., yes), (9., no), (10., yes), (10., no), (11., no), (13., yes), (16., yes),
-            (17., no), (19., no), (20., no), (22., yes), (23., yes), (25., no), (32., no), (32., no), (34., no), (35., no),
+            (6., yes),
+            (6., yes),
+            (6., yes),
+            (6., no),
+            (7., yes),
+            (9., no),
+            (10., yes),
+            (10., no),
+            (11., no),
+            (13., yes),
+            (16., yes),
+            (17., no),
+            (19., no),
+            (20., no),
+            (22., yes),
+            (23., yes),
+            (25., no),
+            (32., no),
+            (32., no),
+            (34., no),
+            (35., no),
         ]);
-        let expected = [(6., 0.8571), (7., 0.8067), (10., 0.7529), (13., 0.6902), (16., 0.6275), (22., 0.5378), (23., 0.4482)];
+        let expected = [
+            (6., 0.8571),
+            (7., 0.8067),
+            (10., 0.7529),
+            (13., 0.6902),
+            (16., 0.6275),
+            (22., 0.5378),
+            (23., 0.4482),
+        ];
         let curve = survival(&sample);
         assert_eq!(curve.len(), expected.len() + 1);
         for (found, expected) in curve[1..].iter().zip(expected) {

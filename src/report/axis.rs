@@ -68,7 +68,9 @@ fn number(value: f64, step: f64, largest: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    let decimals = (0..6).find(|&d| ((step * 10f64.powi(d)).round() / 10f64.powi(d) - step).abs() < 1e-3 * step).unwrap_or(6);
+    let decimals = (0..6)
+        .find(|&d| ((step * 10f64.powi(d)).round() / 10f64.powi(d) - step).abs() < 1e-3 * step)
+        .unwrap_or(6);
     format!("{scaled:.*}{unit}", decimals as usize).replace('-', "−")
 }
 
@@ -87,7 +89,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let written = [(250_000.0, 50_000.0), (1.5e6, 5e5), (-0.05, 0.05), (0.0, 0.1), (100.0, 50.0), (2.5, 2.5)];
+        let written =
+            [(250_000.0, 50_000.0), (1.5e6, 5e5), (-0.05, 0.05), (0.0, 0.1), (100.0, 50.0), (2.5, 2.5)];
         let expected = ["250k", "1.5M", "−0.05", "0", "100", "2.5"];
         assert_eq!(written.map(|(value, step)| number(value, step, value.abs())), expected);
     }

@@ -173,7 +173,8 @@ impl Chart {
             let lower = s.points.iter().zip(&s.band).rev().map(|(p, b)| (p.0, b.0));
             let outline: Vec<(f64, f64)> = upper.chain(lower).map(|(x, y)| (px(x), py(y))).collect();
             let paint = out.ink.colour(s.colour);
-            let _ = write!(out.text, "<path d=\"{}Z\" fill=\"{paint}\" fill-opacity=\"0.18\"/>", path(&outline));
+            let _ =
+                write!(out.text, "<path d=\"{}Z\" fill=\"{paint}\" fill-opacity=\"0.18\"/>", path(&outline));
         }
         if let Some((value, name)) = &self.reference {
             out.dashes((LEFT, py(*value)), (WIDTH - RIGHT, py(*value)));
@@ -182,7 +183,9 @@ impl Chart {
         for s in series {
             let mut line: Vec<(f64, f64)> = Vec::new();
             for &(x, y) in &s.points {
-                if s.steps && let Some(&(_, before)) = line.last() {
+                if s.steps
+                    && let Some(&(_, before)) = line.last()
+                {
                     line.push((px(x), before));
                 }
                 line.push((px(x), py(y)));

@@ -78,7 +78,8 @@ fn curve_csv(x: &str, series: &[Series]) -> String {
     let mut csv = format!("series,{x},value,low,high\n");
     for s in series {
         for (i, (x, y)) in s.points.iter().enumerate() {
-            let (low, high) = s.band.get(i).map_or((String::new(), String::new()), |b| (b.0.to_string(), b.1.to_string()));
+            let (low, high) =
+                s.band.get(i).map_or((String::new(), String::new()), |b| (b.0.to_string(), b.1.to_string()));
             let _ = writeln!(csv, "{},{x},{y},{low},{high}", s.name);
         }
     }
@@ -91,7 +92,11 @@ fn curves(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
         .map(|entry| {
             let grid = entry.grid(GRID);
             let curves: Vec<Vec<f64>> = entry.runs.iter().map(|run| run.curve(&grid)).collect();
-            let mut s = Series { name: entry.name.clone(), colour: colour(analysis, &entry.name), ..Series::default() };
+            let mut s = Series {
+                name: entry.name.clone(),
+                colour: colour(analysis, &entry.name),
+                ..Series::default()
+            };
             for (i, &step) in grid.iter().enumerate() {
                 let values: Vec<f64> = curves.iter().map(|c| c[i]).filter(|v| v.is_finite()).collect();
                 // Only where every run has a value: a band over some of them would be another population's.
@@ -108,9 +113,10 @@ fn curves(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
     Figure {
         id: format!("{}-curves", slug(env)),
         env: Some(env.to_owned()),
-        caption: "Mean return of the last 100 training episodes: interquartile mean over seeds, with its 95 % \
+        caption:
+            "Mean return of the last 100 training episodes: interquartile mean over seeds, with its 95 % \
                   stratified-bootstrap interval."
-            .into(),
+                .into(),
         csv: curve_csv("env_steps", &series),
         chart: Chart {
             title: format!("{env}: learning curves"),
@@ -143,7 +149,8 @@ fn bars(title: String, label: &str, rows: Vec<(String, usize, Interval)>) -> (Ch
 
 fn scores(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
     let rows = entries.iter().map(|e| (e.name.clone(), colour(analysis, &e.name), e.iqm)).collect();
-    let (chart, csv) = bars(format!("{env}: return after training"), "interquartile mean of the return", rows);
+    let (chart, csv) =
+        bars(format!("{env}: return after training"), "interquartile mean of the return", rows);
     Figure {
         id: format!("{}-scores", slug(env)),
         env: Some(env.to_owned()),
@@ -196,7 +203,11 @@ fn ratios(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
         .filter(|entry| entry.has_ratio())
         .map(|entry| {
             let end = entry.runs.iter().map(|run| run.env_steps).fold(0.0, f64::max);
-            let mut s = Series { name: entry.name.clone(), colour: colour(analysis, &entry.name), ..Series::default() };
+            let mut s = Series {
+                name: entry.name.clone(),
+                colour: colour(analysis, &entry.name),
+                ..Series::default()
+            };
             for span in 0..SPANS {
                 let (from, to) = (end * span as f64 / SPANS as f64, end * (span + 1) as f64 / SPANS as f64);
                 let logs: Vec<f64> = entry
@@ -252,7 +263,10 @@ fn aggregates(analysis: &Analysis, group: &Group, number: usize) -> Figure {
     Figure {
         id: format!("all-{}-aggregates", number + 1),
         env: None,
-        caption: format!("Over {}: returns scaled to 0 … 1, with 95 % stratified-bootstrap intervals.", over(group)),
+        caption: format!(
+            "Over {}: returns scaled to 0 … 1, with 95 % stratified-bootstrap intervals.",
+            over(group)
+        ),
         chart,
         csv,
     }
@@ -283,7 +297,10 @@ fn profiles(analysis: &Analysis, group: &Group, number: usize) -> Figure {
     Figure {
         id: format!("all-{}-profiles", number + 1),
         env: None,
-        caption: format!("Over {}: share of runs above each scaled return, with 95 % intervals.", over(group)),
+        caption: format!(
+            "Over {}: share of runs above each scaled return, with 95 % intervals.",
+            over(group)
+        ),
         csv: curve_csv("scaled_return", &series),
         chart: Chart {
             title: "Performance profiles".into(),
@@ -323,7 +340,9 @@ impl Figure {
     /// The parts of a policy gradient's variance over training, stacked.
     #[must_use]
     pub fn shares(dissected: &crate::variance::Dissected) -> Self {
-        let mut csv = "env_steps,space,states,states_error,actions,actions_error,rest,rest_error,signal,ratio\n".to_owned();
+        let mut csv =
+            "env_steps,space,states,states_error,actions,actions_error,rest,rest_error,signal,ratio\n"
+                .to_owned();
         for point in &dissected.points {
             for (space, p) in [("parameters", &point.parameters), ("weights", &point.weights)] {
                 let _ = writeln!(
@@ -342,13 +361,17 @@ impl Figure {
             }
         }
         let x: Vec<f64> = dissected.points.iter().map(|point| point.env_steps as f64).collect();
-        let shares: Vec<[f64; 3]> = dissected.points.iter().map(|point| point.parameters.shares.map(|share| share.value)).collect();
-        let layer = |name: &str, i: usize| (name.to_owned(), shares.iter().map(|s| s[i]).collect::<Vec<f64>>());
+        let shares: Vec<[f64; 3]> =
+            dissected.points.iter().map(|point| point.parameters.shares.map(|share| share.value)).collect();
+        let layer =
+            |name: &str, i: usize| (name.to_owned(), shares.iter().map(|s| s[i]).collect::<Vec<f64>>());
         let layers = vec![layer("actions", 1), layer("states", 0), layer("rest of the trajectory", 2)];
         Self {
             id: format!("{}-{}-shares", slug(&dissected.env), dissected.agent),
             env: Some(dissected.env.clone()),
-            caption: "Shares of the variance of the policy gradient's estimate at the distribution's parameters.".into(),
+            caption:
+                "Shares of the variance of the policy gradient's estimate at the distribution's parameters."
+                    .into(),
             chart: Chart {
                 title: format!("{}: variance of {}", dissected.env, dissected.agent),
                 labels: ("environment steps".into(), "share of the variance".into()),

@@ -14,8 +14,13 @@ use crate::files;
 use crate::report::chart::Ink;
 
 /// Headings of the comparison with published figures.
-pub(super) const PUBLISHED: [&str; 5] =
-    ["environment", "agent", "episodes until the mean of 100 is", "published", "here: mean ± standard deviation over seeds"];
+pub(super) const PUBLISHED: [&str; 5] = [
+    "environment",
+    "agent",
+    "episodes until the mean of 100 is",
+    "published",
+    "here: mean ± standard deviation over seeds",
+];
 
 /// Rows of the comparison with published figures.
 pub(super) fn published(analysis: &Analysis, suite: &Suite) -> Vec<[String; 5]> {
@@ -27,7 +32,8 @@ pub(super) fn published(analysis: &Analysis, suite: &Suite) -> Vec<[String; 5]> 
             let found = durations(&entry.runs, figure.threshold, 0);
             let times: Vec<f64> = found.iter().filter(|d| d.reached).map(|d| d.time).collect();
             let mean = stats::mean_of(&times);
-            let variance = times.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / (times.len().max(2) - 1) as f64;
+            let variance =
+                times.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / (times.len().max(2) - 1) as f64;
             Some([
                 figure.env.clone(),
                 figure.agent.clone(),
@@ -50,7 +56,11 @@ pub(super) fn write(
     let images = path.with_file_name("img").join(path.file_stem().unwrap_or_default());
     std::fs::create_dir_all(&images).map_err(|source| Error::io("create", &images, source))?;
     let mut text = format!("# {}\n\n", suite.title);
-    let _ = writeln!(text, "This page is generated; do not edit it. It comes from\n\n    {}\n", provenance.command);
+    let _ = writeln!(
+        text,
+        "This page is generated; do not edit it. It comes from\n\n    {}\n",
+        provenance.command
+    );
     let _ = writeln!(
         text,
         "with relax-rl {} at commit {}, {} runs at a time on {}. `report.html` in the comparison's folder has all figures \
@@ -84,7 +94,12 @@ pub(super) fn write(
     }
     let found = published(analysis, suite);
     if !found.is_empty() {
-        let _ = writeln!(text, "## Beside published figures\n\n| {} |\n|{}", PUBLISHED.join(" | "), " --- |".repeat(5));
+        let _ = writeln!(
+            text,
+            "## Beside published figures\n\n| {} |\n|{}",
+            PUBLISHED.join(" | "),
+            " --- |".repeat(5)
+        );
         found.iter().for_each(|row| {
             let _ = writeln!(text, "| {} |", row.join(" | "));
         });

@@ -12,8 +12,8 @@ use std::path::Path;
 
 pub use figures::Figure;
 
-use crate::compare::plan::Suite;
 use crate::compare::Analysis;
+use crate::compare::plan::Suite;
 use crate::error::Error;
 use crate::{files, plot::png};
 use chart::Ink;

@@ -13,7 +13,10 @@ pub(super) const HEADINGS: [(&str, &str); 11] = [
     ("return", "Evaluation after training: interquartile mean over seeds, 95 % bootstrap interval"),
     ("median", "Median over seeds of the evaluation"),
     ("solved", "Runs whose mean return of 100 training episodes reached the threshold"),
-    ("episodes to solve", "Kaplan–Meier median; in brackets the mean of min(episodes, horizon) with its 95 % interval"),
+    (
+        "episodes to solve",
+        "Kaplan–Meier median; in brackets the mean of min(episodes, horizon) with its 95 % interval",
+    ),
     ("steps to solve", "Kaplan–Meier median, in environment steps"),
     ("seconds to solve", "Kaplan–Meier median, wall time with other runs beside it"),
     ("steps/s", "Median environment steps per second of training, with other runs beside it"),
@@ -78,7 +81,9 @@ fn episodes(time: Option<TimeTo>) -> Cell {
 fn median(time: Option<TimeTo>, decimals: usize) -> Cell {
     match time {
         Some(TimeTo { median: Some(median), .. }) => Cell::number(decimal(median, decimals), median),
-        Some(TimeTo { horizon, .. }) => Cell::number(format!("> {}", decimal(horizon, decimals)), f64::INFINITY),
+        Some(TimeTo { horizon, .. }) => {
+            Cell::number(format!("> {}", decimal(horizon, decimals)), f64::INFINITY)
+        }
         None => Cell::number("–".into(), f64::NAN),
     }
 }
@@ -105,9 +110,11 @@ fn thousands(value: f64) -> String {
 
 /// One row an entry, every number unrounded; what is unknown is empty.
 pub(super) fn csv(analysis: &Analysis) -> Result<String, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::runtime(format!("the table cannot be written: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Error::runtime(format!("the table cannot be written: {error}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut heading: Vec<String> = ["env", "agent", "runs", "threshold", "solved"].map(str::to_owned).to_vec();
+    let mut heading: Vec<String> =
+        ["env", "agent", "runs", "threshold", "solved"].map(str::to_owned).to_vec();
     for name in ["iqm", "mean", "median", "ratio_of_sums", "median_ratio"] {
         heading.extend([name.to_owned(), format!("{name}_low"), format!("{name}_high")]);
     }
@@ -128,7 +135,8 @@ pub(super) fn csv(analysis: &Analysis) -> Result<String, Error> {
             entry.threshold.map_or_else(String::new, |t| t.to_string()),
             entry.solved.to_string(),
         ];
-        let intervals = [Some(entry.iqm), Some(entry.mean), Some(entry.median), entry.ratio_of_sums, entry.median_ratio];
+        let intervals =
+            [Some(entry.iqm), Some(entry.mean), Some(entry.median), entry.ratio_of_sums, entry.median_ratio];
         for found in intervals {
             let parts = found.map_or([f64::NAN; 3], |i| [i.point, i.low, i.high]);
             row.extend(parts.map(number));
@@ -136,7 +144,13 @@ pub(super) fn csv(analysis: &Analysis) -> Result<String, Error> {
         for i in 0..3 {
             let parts = entry.time_to.as_ref().map_or([f64::NAN; 5], |times| {
                 let t = times[i];
-                [t.median.unwrap_or(f64::NAN), t.restricted_mean.point, t.restricted_mean.low, t.restricted_mean.high, t.horizon]
+                [
+                    t.median.unwrap_or(f64::NAN),
+                    t.restricted_mean.point,
+                    t.restricted_mean.low,
+                    t.restricted_mean.high,
+                    t.horizon,
+                ]
             });
             row.extend(parts.map(number));
         }

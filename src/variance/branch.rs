@@ -50,8 +50,11 @@ impl Brancher {
         let mut sampler = actor(config.rollout.envs, 0)?;
         let branches = actor(options.actions * options.continuations, 1)?;
         if !sampler.state().has_environments() {
-            return Err(Error::input(format!("{} cannot save its state, from which the rollouts would branch", config.env.id))
-                .with_hint("the native environments can; your own can with save_state and load_state"));
+            return Err(Error::input(format!(
+                "{} cannot save its state, from which the rollouts would branch",
+                config.env.id
+            ))
+            .with_hint("the native environments can; your own can with save_state and load_state"));
         }
         let mut sampled = sampler.rollout();
         if config.rollout.mode == RolloutMode::Steps {
@@ -155,7 +158,9 @@ fn append(batch: &mut Rollout, later: &Rollout) {
     batch.noise.extend_from_slice(&later.noise);
     match (&mut batch.actions, &later.actions) {
         (ActionBuffer::Discrete(to), ActionBuffer::Discrete(from)) => to.extend_from_slice(from),
-        (ActionBuffer::Box { values: to, .. }, ActionBuffer::Box { values: from, .. }) => to.extend_from_slice(from),
+        (ActionBuffer::Box { values: to, .. }, ActionBuffer::Box { values: from, .. }) => {
+            to.extend_from_slice(from)
+        }
         _ => {}
     }
     batch.rewards.extend_from_slice(&later.rewards);

@@ -132,23 +132,21 @@ pub fn at_checkpoint(dir: &Path, options: &VarianceOptions) -> Result<Dissected,
 
 fn agent(config: &Config) -> Result<Box<dyn Agent>, Error> {
     let refuse = |what: &str| {
-        Error::input(format!("{what} ties the rows of a batch to one another: its variance has no parts by state and action"))
+        Error::input(format!(
+            "{what} ties the rows of a batch to one another: its variance has no parts by state and action"
+        ))
     };
     if config.learner.normalize_advantages {
-        return Err(refuse("learner.normalize_advantages").with_hint("--set learner.normalize_advantages=false"));
+        return Err(
+            refuse("learner.normalize_advantages").with_hint("--set learner.normalize_advantages=false")
+        );
     }
     if config.agent.baseline == BaselineKind::LeaveOneOut {
         return Err(refuse("agent.baseline = \"leave-one-out\"").with_hint("--set agent.baseline=value"));
     }
     let env = make_env(&config.env, 1).map_err(|error| Error::input(error.to_string()))?;
-    make_agent(
-        &config.agent,
-        &config.learner,
-        env.observation_space(),
-        env.action_space(),
-        config.run.seed,
-    )
-    .map_err(|error| Error::input(error.to_string()))
+    make_agent(&config.agent, &config.learner, env.observation_space(), env.action_space(), config.run.seed)
+        .map_err(|error| Error::input(error.to_string()))
 }
 
 /// Dissects the variance of `agent`, which is left as it was.
@@ -170,13 +168,13 @@ fn dissect(
     for _ in 0..options.states {
         let batch = brancher.next(&policy)?;
         let mut metrics = Metrics::default();
-        agent
-            .improve_policy(batch, 0.5, &Compute::serial(), &mut metrics)
-            .map_err(|error| failed(&error))?;
+        agent.improve_policy(batch, 0.5, &Compute::serial(), &mut metrics).map_err(|error| failed(&error))?;
         if agent.last_gradient(&mut estimates).is_none() {
             let name = agent_name(config.agent.kind);
-            return Err(Error::input(format!("agent.kind = \"{name}\" has no estimator of a policy gradient to dissect"))
-                .with_hint("reinforce, a2c, relax-a2c and relax-ddpg have one"));
+            return Err(Error::input(format!(
+                "agent.kind = \"{name}\" has no estimator of a policy gradient to dissect"
+            ))
+            .with_hint("reinforce, a2c, relax-a2c and relax-ddpg have one"));
         }
         own += metrics.squared_norm;
         a2c += metrics.squared_norm_a2c;
@@ -191,9 +189,9 @@ fn dissect(
                 row
             })
             .collect();
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        let gram: Vec<f64> =
-            (0..p * p).map(|i| dot(&jacobian[i / p], &jacobian[i % p])).collect();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let gram: Vec<f64> = (0..p * p).map(|i| dot(&jacobian[i / p], &jacobian[i % p])).collect();
         let identity: Vec<f64> = (0..p * p).map(|i| f64::from(u8::from(i / p == i % p))).collect();
         by_parameters.push(nested::reduce(&first, actions, continuations, &identity, <[f64]>::to_vec));
         by_weights.push(nested::reduce(&first, actions, continuations, &gram, |mean| {

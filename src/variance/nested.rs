@@ -117,11 +117,8 @@ pub fn parts(samples: &[StateSample], actions: usize, continuations: usize) -> P
         let others = all - 2.0 * crossed[i] + squares[i];
         let states = value(n - 1.0, total - squares[i], others, between - sample.between);
         let left_out = |mean: f64, own: f64| (n * mean - own) / (n - 1.0);
-        let parts = [
-            states,
-            left_out(by_action.value, own_action(sample)),
-            left_out(rest.value, sample.within),
-        ];
+        let parts =
+            [states, left_out(by_action.value, own_action(sample)), left_out(rest.value, sample.within)];
         without.push(states);
         shares_without.iter_mut().zip(shares_of(parts)).for_each(|(all, share)| all.push(share));
     }
@@ -167,6 +164,9 @@ mod tests {
             let z = (estimate.value - truth) / estimate.error;
             assert!(z.abs() < 4.0 && estimate.error < 0.06 * truth, "{estimate:?} {truth}");
         }
-        assert!((found.signal - 1.25).abs() < 0.3 && (found.shares.iter().map(|s| s.value).sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!(
+            (found.signal - 1.25).abs() < 0.3
+                && (found.shares.iter().map(|s| s.value).sum::<f64>() - 1.0).abs() < 1e-12
+        );
     }
 }

@@ -59,12 +59,7 @@ impl AgentTarget {
     ///
     /// # Errors
     /// If the agent cannot be made or trained, or does not show its gradient.
-    pub fn new(
-        config: &AgentConfig,
-        problem: Problem,
-        seed: u64,
-        bug: AgentBug,
-    ) -> Result<Self, AgentError> {
+    pub fn new(config: &AgentConfig, problem: Problem, seed: u64, bug: AgentBug) -> Result<Self, AgentError> {
         let mut config = config.clone();
         config.hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN] };
         config.critic_hidden = Some(vec![8]);
@@ -147,7 +142,8 @@ impl AgentTarget {
             }
         };
         let net = Net::new(Task::DIM, &[HIDDEN], outputs, parameters);
-        let expected_return = if self.problem == Problem::Aim { Aim::expected_return } else { Task::expected_return };
+        let expected_return =
+            if self.problem == Problem::Aim { Aim::expected_return } else { Task::expected_return };
         finite_differences(&wide, |p| expected_return(&net, p) / steps as f64)
     }
 
@@ -220,7 +216,9 @@ fn describe(config: &AgentConfig) -> String {
         Gain::Fixed(gain) => gain.to_string(),
     };
     match config.kind {
-        AgentKind::Reinforce => format!("reinforce, baseline {}", word(&config.baseline).replace("leaveoneout", "leave-one-out")),
+        AgentKind::Reinforce => {
+            format!("reinforce, baseline {}", word(&config.baseline).replace("leaveoneout", "leave-one-out"))
+        }
         AgentKind::A2c => "a2c".into(),
         AgentKind::RelaxA2c => {
             format!("relax-a2c, {} c, {} noise, gain {gain}", word(&config.form), word(&config.noise))

@@ -109,7 +109,9 @@ impl JointMoments {
             .collect();
         let mut columns: Vec<Vec<f64>> = Vec::new();
         let mut y: Vec<f64> = Vec::new();
-        let pivot = |left: &[f64]| (0..k).max_by(|&a, &b| left[a].total_cmp(&left[b])).filter(|&i| left[i] > DEPENDENT);
+        let pivot = |left: &[f64]| {
+            (0..k).max_by(|&a, &b| left[a].total_cmp(&left[b])).filter(|&i| left[i] > DEPENDENT)
+        };
         while let Some(i) = pivot(&left) {
             let root = left[i].sqrt();
             let column: Vec<f64> = (0..k)
@@ -133,8 +135,7 @@ impl JointMoments {
         let kept = y.len();
         let (n, r) = (self.count as f64, kept as f64);
         let t_squared = n * y.iter().map(|y| y * y).sum::<f64>();
-        let p_value =
-            if kept == 0 { 1.0 } else { f_tail(t_squared * (n - r) / (r * (n - 1.0)), r, n - r) };
+        let p_value = if kept == 0 { 1.0 } else { f_tail(t_squared * (n - r) / (r * (n - 1.0)), r, n - r) };
         Ok(Joint { t_squared, rank: kept, p_value })
     }
 }

@@ -246,9 +246,8 @@ impl Scene {
                         self.score[2 * k * row + k + i] = eps[i] * eps[i] - 1.0;
                         f *= a[i];
                     }
-                    for i in 0..k {
-                        f += self.table[3 * i] * a[i] * a[i]
-                            + self.table[3 * i + 1] * (self.table[3 * i + 2] * a[i]).sin();
+                    for (a, terms) in a.iter().zip(self.table.chunks_exact(3)) {
+                        f += terms[0] * a * a + terms[1] * (terms[2] * a).sin();
                     }
                     self.f[row] = f;
                 }

@@ -11,6 +11,9 @@ use crate::compare::{Analysis, Entry, Group};
 /// Points of a learning curve, and spans over which a variance ratio is summed.
 const GRID: usize = 60;
 const SPANS: usize = 20;
+/// A number over `[task][run]`.
+type Statistic = fn(&[Vec<f64>]) -> f64;
+
 /// Levels of a performance profile.
 const LEVELS: usize = 61;
 
@@ -251,7 +254,7 @@ fn over(group: &Group) -> String {
 }
 
 fn aggregates(analysis: &Analysis, group: &Group, number: usize) -> Figure {
-    let measures: [(&str, fn(&[Vec<f64>]) -> f64); 3] =
+    let measures: [(&str, Statistic); 3] =
         [("IQM", stats::iqm), ("median", stats::median), ("mean", stats::mean)];
     let mut rows = Vec::new();
     for (measure, of) in measures {

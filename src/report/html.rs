@@ -46,10 +46,20 @@ fn fill(template: &str, parts: &[(&str, String)]) -> String {
     out
 }
 
+/// `x` in backticks, as in Markdown, becomes code.
+fn code_spans(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut html = parts.next().unwrap_or_default().to_owned();
+    while let Some(code) = parts.next() {
+        let _ = write!(html, "<code>{code}</code>{}", parts.next().unwrap_or_default());
+    }
+    html
+}
+
 fn introduction(suite: &Suite, failed: &[(String, String)]) -> String {
     let mut text = String::new();
     for paragraph in suite.notes.split("\n\n").filter(|p| !p.trim().is_empty()) {
-        let _ = write!(text, "<p>{}</p>", escape(paragraph.trim()));
+        let _ = write!(text, "<p>{}</p>", code_spans(&escape(paragraph.trim())));
     }
     for (run, error) in failed {
         let _ = write!(

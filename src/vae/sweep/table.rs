@@ -48,8 +48,11 @@ pub struct Table {
     runs: Vec<(Job, Ending)>,
 }
 
+/// What a column holds of one run, if the run has it.
+type Number = fn(&VaeSummary) -> Option<f64>;
+
 /// The columns of table.csv behind `method,learning_rate,seeds,diverged`: each is a mean and a standard deviation.
-const NUMBERS: [(&str, fn(&VaeSummary) -> Option<f64>); 8] = [
+const NUMBERS: [(&str, Number); 8] = [
     ("train", |run| run.train.map(|bound| bound.mean)),
     ("validation", |run| run.validation.map(|bound| bound.mean)),
     ("test", |run| run.test.map(|bound| bound.mean)),

@@ -110,8 +110,10 @@ def test_other_threads_run_while_training(tmp_path):
 
 def test_ctrl_c_saves_the_state(tmp_path):
     run = tmp_path / "run"
+    # A shell's background jobs are started with SIGINT ignored, and Python then leaves it so.
     code = (
-        "import relax_rl, sys\n"
+        "import relax_rl, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"try:\n    relax_rl.train({SMALL!r}, out={str(run)!r}, run__env_steps=10**12)\n"
         "except KeyboardInterrupt:\n    sys.exit(77)\n"
     )

@@ -6,6 +6,7 @@
 
 mod network;
 mod nodes;
+mod one_call;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use crate::error::Error;
 use nodes::{BUGS, ESTIMATORS, NodeTarget};
+use one_call::{CASES, OneCallTarget, RELAXED_OBJECTIVE};
 
 /// What to certify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,7 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
 /// The mistakes that can be injected: name, and what each is.
 pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of_nodes = BUGS.iter().map(|(name, meaning, _)| (*name, *meaning));
+    let of_nodes = of_nodes.chain([(RELAXED_OBJECTIVE.0, RELAXED_OBJECTIVE.1)]);
     of_nodes.chain(AGENT_BUGS.iter().map(|(name, meaning, ..)| (*name, *meaning)))
 }
 
@@ -118,12 +121,14 @@ pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
 #[derive(Clone, Copy)]
 enum Line {
     Node(nodes::Estimator),
+    OneCall(one_call::Case),
     Agent(&'static str, Problem, AgentBug),
 }
 
 /// Any target, with one kind of error.
 enum AnyTarget {
     Node(Box<NodeTarget>),
+    OneCall(Box<OneCallTarget>),
     Agent(Box<AgentTarget>),
 }
 
@@ -133,6 +138,7 @@ impl Target for AnyTarget {
     fn name(&self) -> &str {
         match self {
             Self::Node(target) => target.name(),
+            Self::OneCall(target) => target.name(),
             Self::Agent(target) => target.name(),
         }
     }
@@ -140,6 +146,7 @@ impl Target for AnyTarget {
     fn exact(&self) -> &[f64] {
         match self {
             Self::Node(target) => target.exact(),
+            Self::OneCall(target) => target.exact(),
             Self::Agent(target) => target.exact(),
         }
     }
@@ -147,6 +154,7 @@ impl Target for AnyTarget {
     fn sample(&mut self, rows: &mut Vec<f64>) -> Result<(), AgentError> {
         match self {
             Self::Node(target) => Ok(target.sample(rows)?),
+            Self::OneCall(target) => Ok(target.sample(rows)?),
             Self::Agent(target) => target.sample(rows),
         }
     }
@@ -159,6 +167,9 @@ impl Line {
         Ok(match self {
             Self::Node(estimator) => {
                 AnyTarget::Node(Box::new(NodeTarget::new(estimator, seed).map_err(|error| failed(&error))?))
+            }
+            Self::OneCall(case) => {
+                AnyTarget::OneCall(Box::new(OneCallTarget::new(case, seed).map_err(|error| failed(&error))?))
             }
             Self::Agent(text, problem, bug) => {
                 let config: AgentConfig =
@@ -189,7 +200,9 @@ pub fn certify(
                 .iter()
                 .find(|bug| bug.0 == name)
                 .map(|&(name, _, text, problem, bug)| (name, Line::Agent(text, problem, bug)));
-            let Some((name, line)) = node.or(agent) else {
+            let relaxed = (name == RELAXED_OBJECTIVE.0)
+                .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
+            let Some((name, line)) = node.or(relaxed).or(agent) else {
                 let names: Vec<&str> = bugs().map(|(name, _)| name).collect();
                 return Err(Error::input(format!("--inject {name}: there is no such mistake"))
                     .with_hint(format!("one of {}", names.join(", "))));
@@ -199,6 +212,7 @@ pub fn certify(
         }
         None => {
             let nodes = ESTIMATORS.iter().map(|e| Line::Node(*e));
+            let nodes = nodes.chain(CASES.as_flattened().iter().map(|case| Line::OneCall(*case)));
             let agents = AGENTS.iter().map(|&(text, problem)| Line::Agent(text, problem, AgentBug::None));
             match options.scope {
                 Scope::All => nodes.chain(agents).collect(),
@@ -244,7 +258,7 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
     let mut target = line.target(seed)?;
     // A batch of an agent is many episodes, and its weights are many: fewer batches make as sharp a test.
     let settings = match line {
-        Line::Node(_) => Settings { pilot: 2048, limit: 1_000_000, ..*settings },
+        Line::Node(_) | Line::OneCall(_) => Settings { pilot: 2048, limit: 1_000_000, ..*settings },
         Line::Agent(..) => Settings { pilot: 300, limit: 12_000, ..*settings },
     };
     check(&mut target, &settings)

@@ -8,6 +8,7 @@ pub mod activation;
 mod composite;
 mod init;
 pub mod kernels;
+mod mixed;
 mod mlp;
 mod ops;
 pub mod optim;

@@ -8,9 +8,9 @@
 
 use relax_envs::EnvRng; // any generator of `rand` will do
 use relax_estimators::certify::Moments;
-use relax_estimators::{BlackBox, ControlVariate, Coupling, Estimate, Estimator, Family, Tuning};
-use relax_nn::{Activation, MlpShape, Optimizer, Rule, Workspace};
-use std::convert::Infallible;
+use relax_estimators::{Coupling, Estimate, Estimator, Family, OneNode, Tuning};
+use relax_nn::{Activation, MlpShape, Optimizer, Rule};
+use relax_rl::control_variate::NetworkControlVariate;
 
 const K: usize = 12;
 const CALLS: usize = 48_000;
@@ -31,45 +31,6 @@ fn best() -> f64 {
     (0..1_u32 << K).map(|bits| f(&way(bits))).fold(f64::INFINITY, f64::min)
 }
 
-/// A network of 32 tanh units as the control variate r(z).
-struct Network {
-    shape: MlpShape,
-    parameters: Vec<f64>,
-    workspace: Workspace<f64>,
-}
-
-impl ControlVariate<f64> for Network {
-    type Error = Infallible;
-
-    fn parameters(&self) -> usize {
-        self.parameters.len()
-    }
-    fn value_and_gradient(
-        &mut self,
-        z: &[f64],
-        _: &[f64],
-        c: &mut [f64],
-        dc: &mut [f64],
-    ) -> Result<(), Infallible> {
-        self.shape.value_and_gradient(&self.parameters, z, &mut self.workspace, c, dc);
-        Ok(())
-    }
-    fn parameter_gradient(
-        &mut self,
-        z: &[f64],
-        context: &[f64],
-        alpha: &[f64],
-        beta: &[f64],
-        d: &mut [f64],
-    ) -> Result<(), Infallible> {
-        let (mut c, mut dc, mut own) = (vec![0.0; alpha.len()], vec![0.0; z.len()], vec![0.0; d.len()]);
-        self.value_and_gradient(z, context, &mut c, &mut dc)?;
-        self.shape.parameter_gradient(&self.parameters, z, &self.workspace, alpha, beta, &mut own, None);
-        d.iter_mut().zip(own).for_each(|(d, own)| *d += own);
-        Ok(())
-    }
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("the best of all {} ways: f = {}\n", 1 << K, best());
     println!(
@@ -88,8 +49,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut rng = EnvRng::from_seed(seed);
             let shape = MlpShape::new(K, &[32], 1, Activation::Tanh);
             let parameters = shape.orthogonal(&mut rng, 1.0, 0.0);
-            let network = Network { shape, parameters, workspace: Workspace::new() };
-            let mut model = BlackBox::with_control_variate(Family::Bernoulli, vec![0.0; K], f, network);
+            let network = NetworkControlVariate::new(shape, parameters);
+            let mut model = OneNode::with_control_variate(Family::Bernoulli, vec![0.0; K], f, network);
             let (tuning, mut estimate) = ([Tuning::default()], Estimate::new());
             let mut theta_adam = Optimizer::new(Rule::ADAM, K);
             let mut phi_adam = Optimizer::new(Rule::ADAM, model.d_parameters.len());

@@ -8,91 +8,32 @@
 
 use relax_envs::EnvRng; // any generator of `rand` will do
 use relax_estimators::certify::{Moments, certify};
-use relax_estimators::{Estimate, Estimator, EstimatorError, Layer, Model, Place, Tuning, exact};
-use relax_nn::{Activation, MlpShape, Optimizer, Rule, Workspace};
+use relax_estimators::{Estimate, Estimator, EstimatorError, Family, Objective, OneNode, Tuning, exact};
+use relax_nn::{Activation, MlpShape, Optimizer, Rule};
+use relax_rl::control_variate::NetworkControlVariate;
 
 const K: usize = 4;
 const B: usize = 64; // samples at a time
 const LOGITS: [f64; K] = [0.4, -0.3, 0.1, 0.8];
 const TARGET: [f64; K] = [0.22, 0.27, 0.23, 0.28];
 
-struct Choice {
-    layers: [Layer; 1],
-    /// The control variate of RELAX: a network of 16 tanh units from z to one number, its last layer 0 at the start.
-    shape: MlpShape,
-    parameters: Vec<f64>,
-    d_parameters: Vec<f64>,
-    workspace: Workspace<f64>,
-}
-
 fn f(x: &[f64]) -> f64 {
     x.iter().zip(TARGET).map(|(x, t)| (x - t).powi(2)).sum()
 }
 
-impl Model<f64> for Choice {
-    type Error = EstimatorError;
+/// f with its derivatives.
+struct Choice;
 
-    fn layers(&self) -> &[Layer] {
-        &self.layers
+impl Objective<f64> for Choice {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        f(x)
     }
-    fn logits(&mut self, _: usize, _: &[Vec<f64>], logits: &mut [f64]) -> Result<(), EstimatorError> {
-        logits.chunks_mut(K).for_each(|row| row.copy_from_slice(&LOGITS));
+    fn gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<(), EstimatorError> {
+        gradient.iter_mut().zip(x.iter().zip(TARGET)).for_each(|(g, (x, t))| *g = 2.0 * (x - t));
         Ok(())
     }
-    fn value(&mut self, samples: &[Vec<f64>], out: &mut [f64]) -> Result<(), EstimatorError> {
-        out.iter_mut().zip(samples[0].chunks(K)).for_each(|(out, b)| *out = f(b));
-        Ok(())
-    }
-    fn value_and_gradient(
-        &mut self,
-        _: Place<'_, f64>,
-        x: &[f64],
-        out: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        for ((out, g), x) in out.iter_mut().zip(gradient.chunks_mut(K)).zip(x.chunks(K)) {
-            *out = f(x);
-            g.iter_mut().zip(x.iter().zip(TARGET)).for_each(|(g, (x, t))| *g = 2.0 * (x - t));
-        }
-        Ok(())
-    }
-    fn hessian_vector(
-        &mut self,
-        _: Place<'_, f64>,
-        _: &[f64],
-        tangent: &[f64],
-        out: &mut [f64],
-    ) -> Result<(), EstimatorError> {
+    fn hessian_vector(&mut self, _: &[f64], tangent: &[f64], out: &mut [f64]) -> Result<(), EstimatorError> {
         out.iter_mut().zip(tangent).for_each(|(o, t)| *o = 2.0 * t);
-        Ok(())
-    }
-    fn control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        value: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        self.shape.value_and_gradient(&self.parameters, z, &mut self.workspace, value, gradient);
-        Ok(())
-    }
-    fn fit_control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        alpha: &[f64],
-        beta: &[f64],
-    ) -> Result<(), EstimatorError> {
-        // The workspace must be that of this z.
-        let (mut value, mut gradient) = (vec![0.0; alpha.len()], vec![0.0; z.len()]);
-        self.shape.value_and_gradient(&self.parameters, z, &mut self.workspace, &mut value, &mut gradient);
-        let mut d = vec![0.0; self.parameters.len()];
-        self.shape.parameter_gradient(&self.parameters, z, &self.workspace, alpha, beta, &mut d, None);
-        self.d_parameters.iter_mut().zip(d).for_each(|(sum, d)| *sum += d);
-        Ok(())
-    }
-    fn baseline(&mut self, _: usize, _: &[Vec<f64>], values: &mut [f64]) -> Result<(), EstimatorError> {
-        values.fill(0.0); // there is no input to depend on: NVIL's centre does the work
         Ok(())
     }
 }
@@ -110,15 +51,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut rng = EnvRng::from_seed(1);
         let shape = MlpShape::new(K, &[16], 1, Activation::Tanh);
         let parameters: Vec<f64> = shape.orthogonal(&mut rng, 1.0, 0.0);
-        let mut model = Choice {
-            layers: [Layer::categorical(K)],
-            d_parameters: vec![0.0; parameters.len()],
-            shape,
-            workspace: Workspace::new(),
-            parameters,
-        };
+        // A network of 16 tanh units from z to one number, its last layer 0 at the start.
+        let network = NetworkControlVariate::new(shape, parameters);
+        let mut model = OneNode::with_control_variate(Family::Categorical, LOGITS.to_vec(), Choice, network);
         let (mut tuning, mut estimate) = (Tuning::default(), Estimate::new());
-        let mut adam = Optimizer::new(Rule::ADAM, model.parameters.len());
+        let mut adam = Optimizer::new(Rule::ADAM, model.d_parameters.len());
         let mut numbers_adam = Optimizer::new(Rule::ADAM, 2);
 
         // 1. Learn what the estimator learns, at fixed logits.
@@ -129,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut numbers = [tuning.gain, tuning.log_temperature];
             numbers_adam.step(&mut numbers, &[slope.gain, slope.log_temperature], 0.01, 1.0);
             [tuning.gain, tuning.log_temperature] = numbers;
-            adam.step(&mut model.parameters, &model.d_parameters, 0.01, 1.0);
+            adam.step(&mut model.control_variate.parameters, &model.d_parameters, 0.01, 1.0);
             if matches!(estimator, Estimator::Baseline | Estimator::Nvil) {
                 let mean = estimate.f().iter().sum::<f64>() / B as f64;
                 tuning.baseline += 0.05 * (mean - tuning.baseline);

@@ -6,6 +6,7 @@
 //! | train from a program | [`train::train`] with a [`config::Config`] |
 //! | get the command line for an environment of your own | [`envs::register`], then [`cli::main`] |
 //! | estimate a gradient without any reinforcement learning | [`estimators`], `examples/estimate_gradient.rs` |
+//! | use RELAX on an f of your own, with a network as control variate | [`control_variate`], `examples/black_box.rs` |
 //! | write an agent | [`agents::Agent`] |
 //! | compare estimators on the toy problem | [`toy`], `relax toy` |
 //! | use the networks and optimisers | [`nn`] |
@@ -32,6 +33,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod control_variate;
 pub mod error;
 pub mod evaluate;
 pub mod files;

@@ -85,7 +85,7 @@ pub use control_variate::ControlVariate;
 pub use disarm::disarm;
 pub use error::EstimatorError;
 pub use estimator::{
-    BlackBox, Coupling, Estimate, Estimator, Family, Layer, Model, NoControlVariate, Place, Tuning,
+    Coupling, Estimate, Estimator, Family, Layer, Model, NoControlVariate, Objective, OneNode, Place, Tuning,
     TuningGradient,
 };
 pub use gain::{AdaptiveGain, combine, gain_gradient, gain_statistics};

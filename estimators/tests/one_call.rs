@@ -5,7 +5,7 @@ mod common;
 use common::{close, rng, wavy};
 use relax_estimators::certify::{Moments, certify};
 use relax_estimators::{
-    BlackBox, Coupling, Estimate, Estimator, EstimatorError, Family, Layer, LearnedBaseline, Model, Place,
+    Coupling, Estimate, Estimator, EstimatorError, Family, Layer, LearnedBaseline, Model, OneNode, Place,
     Relaxation, Tuning, categorical, exact, mean_squared_norm,
 };
 
@@ -212,7 +212,7 @@ fn leave_one_out_and_disarm_in_a_black_box_of_both_families() {
     let coins = exact::bernoulli(&CATEGORICAL, pick).unwrap().gradient;
     for (family, exact) in [(Family::Categorical, choice), (Family::Bernoulli, coins)] {
         for estimator in [Estimator::LeaveOneOut { group: GROUP }, Estimator::DisArm, Estimator::Reinforce] {
-            let mut model = BlackBox::new(family, CATEGORICAL.to_vec(), pick);
+            let mut model = OneNode::new(family, CATEGORICAL.to_vec(), pick);
             let (mut estimate, mut rng, mut moments) = (Estimate::new(), rng(9), Moments::new(3));
             for _ in 0..600 {
                 let tuning = [Tuning::default()];
@@ -309,7 +309,7 @@ fn names_are_read_back_and_what_is_missing_is_said() {
     }
     let error = "rebarr".parse::<Estimator>().unwrap_err().to_string();
     assert!(error.contains("rebarr") && error.contains("relaxed-rebar-coupled"), "{error}");
-    let mut model = BlackBox::new(Family::Bernoulli, vec![0.0_f32; 2], |b: &[f32]| b[0]);
+    let mut model = OneNode::new(Family::Bernoulli, vec![0.0_f32; 2], |b: &[f32]| b[0]);
     let mut try_it = |name: &str| {
         let estimator: Estimator = name.parse().unwrap();
         let tuning = [Tuning::default()];
@@ -318,6 +318,28 @@ fn names_are_read_back_and_what_is_missing_is_said() {
     assert_eq!(try_it("rebar"), EstimatorError::NotDifferentiable);
     assert_eq!(try_it("muprop"), EstimatorError::NotDifferentiable);
     assert_eq!(try_it("relax"), EstimatorError::NoControlVariate);
-    assert_eq!(try_it("nvil"), EstimatorError::NoBaseline);
     assert_eq!(try_it("leave-one-out"), EstimatorError::Groups { samples: 3, group: 2 });
+    // There is nothing that the baseline of one node could depend on; of another model it must be given.
+    let (tuning, mut estimate) = ([Tuning::default()], Estimate::new());
+    Estimator::Nvil.estimate(&mut model, &tuning, 3, &mut rng(1), &mut estimate).unwrap();
+    let error = Estimator::Nvil.estimate(&mut Bare, &tuning, 3, &mut rng(1), &mut estimate).unwrap_err();
+    assert_eq!(error, EstimatorError::NoBaseline);
+}
+
+/// The least that a model must say.
+struct Bare;
+
+impl Model<f32> for Bare {
+    type Error = EstimatorError;
+    fn layers(&self) -> &[Layer] {
+        const { &[Layer::bernoulli(1)] }
+    }
+    fn logits(&mut self, _: usize, _: &[Vec<f32>], logits: &mut [f32]) -> Result<(), EstimatorError> {
+        logits.fill(0.0);
+        Ok(())
+    }
+    fn value(&mut self, samples: &[Vec<f32>], f: &mut [f32]) -> Result<(), EstimatorError> {
+        f.copy_from_slice(&samples[0]);
+        Ok(())
+    }
 }

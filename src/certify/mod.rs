@@ -7,6 +7,7 @@
 mod network;
 mod nodes;
 mod one_call;
+mod scene;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

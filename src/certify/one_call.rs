@@ -4,10 +4,12 @@
 use relax_envs::EnvRng;
 use relax_estimators::certify::Target;
 use relax_estimators::{
-    Coupling, Estimate, Estimator, EstimatorError, Family, Layer, Model, Place, Tuning, exact,
+    Coupling, Estimate, Estimator, EstimatorError, Family, Objective, OneNode, Tuning, exact,
 };
+use relax_nn::{Optimizer, Rule};
 
-use super::network::Network;
+use super::network;
+use crate::control_variate::NetworkControlVariate;
 
 /// Samples of a batch.
 const BATCH: usize = 256;
@@ -52,133 +54,81 @@ pub(super) const RELAXED_OBJECTIVE: (&str, &str, Case) = (
     case(Estimator::Concrete, Family::Bernoulli, false),
 );
 
-/// f(x) = p·x + xᵀQx at one node, r a network, and a baseline.
+/// f(x) = p·x + xᵀQx.
 struct Quadratic {
-    layers: [Layer; 1],
-    logits: Vec<f64>,
     linear: Vec<f64>,
     /// Symmetric, `[K, K]`.
     quadratic: Vec<f64>,
-    r: Network,
 }
 
 impl Quadratic {
-    fn new(family: Family, rng: &mut EnvRng) -> Self {
-        let (width, layer) = match family {
-            Family::Bernoulli => (3, Layer::bernoulli(3)),
-            Family::Categorical => (4, Layer::categorical(4)),
-        };
-        let mut draw = |n: usize| (0..n).map(|_| rng.standard_normal()).collect::<Vec<f64>>();
-        let (logits, linear, half) = (draw(width), draw(width), draw(width * width));
-        let quadratic = (0..width * width).map(|i| half[i] + half[i % width * width + i / width]).collect();
-        Self { layers: [layer], logits, linear, quadratic, r: Network::new(width, rng) }
-    }
-
-    fn value_of(&self, x: &[f64]) -> f64 {
-        x.iter().zip(&self.linear).zip(self.slope_of(x)).map(|((x, p), d)| x * (p + d) / 2.0).sum()
-    }
-
     /// p + 2Qx.
-    fn slope_of<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-        let rows = self.quadratic.chunks_exact(x.len());
-        rows.zip(&self.linear).map(move |(q, p)| p + 2.0 * q.iter().zip(x).map(|(q, x)| q * x).sum::<f64>())
+    fn slope<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        self.curve(x).zip(&self.linear).map(|(curve, p)| p + curve)
     }
 
-    fn exact(&self) -> Result<Vec<f64>, EstimatorError> {
-        let k = self.logits.len();
-        Ok(match self.layers[0].family {
-            Family::Bernoulli => exact::bernoulli(&self.logits, |b| self.value_of(b))?.gradient,
-            Family::Categorical => {
-                let one_hot = |b: usize| (0..k).map(|i| f64::from(u8::from(i == b))).collect::<Vec<f64>>();
-                exact::categorical(&self.logits, |b| self.value_of(&one_hot(b))).gradient
-            }
-        })
+    /// 2Qx.
+    fn curve<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        let rows = self.quadratic.chunks_exact(x.len());
+        rows.map(move |q| 2.0 * q.iter().zip(x).map(|(q, x)| q * x).sum::<f64>())
+    }
+
+    fn at(&self, x: &[f64]) -> f64 {
+        x.iter().zip(&self.linear).zip(self.slope(x)).map(|((x, p), d)| x * (p + d) / 2.0).sum()
     }
 }
 
-impl Model<f64> for Quadratic {
-    type Error = EstimatorError;
-
-    fn layers(&self) -> &[Layer] {
-        &self.layers
+impl Objective<f64> for Quadratic {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        self.at(x)
     }
 
-    fn logits(&mut self, _: usize, _: &[Vec<f64>], logits: &mut [f64]) -> Result<(), EstimatorError> {
-        logits.chunks_exact_mut(self.logits.len()).for_each(|row| row.copy_from_slice(&self.logits));
+    fn gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<(), EstimatorError> {
+        gradient.iter_mut().zip(self.slope(x)).for_each(|(d, slope)| *d = slope);
         Ok(())
     }
 
-    fn value(&mut self, samples: &[Vec<f64>], f: &mut [f64]) -> Result<(), EstimatorError> {
-        for (f, x) in f.iter_mut().zip(samples[0].chunks_exact(self.logits.len())) {
-            *f = self.value_of(x);
+    fn hessian_vector(&mut self, _: &[f64], tangent: &[f64], out: &mut [f64]) -> Result<(), EstimatorError> {
+        out.iter_mut().zip(self.curve(tangent)).for_each(|(out, curve)| *out = curve);
+        Ok(())
+    }
+}
+
+type Problem = OneNode<f64, Quadratic, NetworkControlVariate<f64>>;
+
+fn problem(family: Family, rng: &mut EnvRng) -> Problem {
+    let width = match family {
+        Family::Bernoulli => 3,
+        Family::Categorical => 4,
+    };
+    let mut draw = |n: usize| (0..n).map(|_| rng.standard_normal()).collect::<Vec<f64>>();
+    let (logits, linear, half) = (draw(width), draw(width), draw(width * width));
+    let quadratic = (0..width * width).map(|i| half[i] + half[i % width * width + i / width]).collect();
+    OneNode::with_control_variate(
+        family,
+        logits,
+        Quadratic { linear, quadratic },
+        network::random(width, rng),
+    )
+}
+
+fn exact_gradient(Problem { logits, f, .. }: &Problem, family: Family) -> Result<Vec<f64>, EstimatorError> {
+    let k = logits.len();
+    Ok(match family {
+        Family::Bernoulli => exact::bernoulli(logits, |b| f.at(b))?.gradient,
+        Family::Categorical => {
+            let one_hot = |b: usize| (0..k).map(|i| f64::from(u8::from(i == b))).collect::<Vec<f64>>();
+            exact::categorical(logits, |b| f.at(&one_hot(b))).gradient
         }
-        Ok(())
-    }
-
-    fn value_and_gradient(
-        &mut self,
-        _: Place<'_, f64>,
-        x: &[f64],
-        f: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        let k = self.logits.len();
-        for ((f, x), d) in f.iter_mut().zip(x.chunks_exact(k)).zip(gradient.chunks_exact_mut(k)) {
-            *f = self.value_of(x);
-            d.iter_mut().zip(self.slope_of(x)).for_each(|(d, slope)| *d = slope);
-        }
-        Ok(())
-    }
-
-    fn hessian_vector(
-        &mut self,
-        _: Place<'_, f64>,
-        _: &[f64],
-        tangent: &[f64],
-        out: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        let k = self.logits.len();
-        for (t, out) in tangent.chunks_exact(k).zip(out.chunks_exact_mut(k)) {
-            let rows = self.quadratic.chunks_exact(k);
-            let products = rows.map(|q| 2.0 * q.iter().zip(t).map(|(q, t)| q * t).sum::<f64>());
-            out.iter_mut().zip(products).for_each(|(out, product)| *out = product);
-        }
-        Ok(())
-    }
-
-    fn control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        value: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        self.r.evaluate(z, value, gradient);
-        Ok(())
-    }
-
-    fn fit_control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        alpha: &[f64],
-        beta: &[f64],
-    ) -> Result<(), EstimatorError> {
-        self.r.accumulate(z, alpha, beta);
-        Ok(())
-    }
-
-    fn baseline(&mut self, _: usize, _: &[Vec<f64>], values: &mut [f64]) -> Result<(), EstimatorError> {
-        values.fill(0.4);
-        Ok(())
-    }
+    })
 }
 
 /// An estimator on a random problem.
 pub(super) struct OneCallTarget {
     name: String,
     estimator: Estimator,
-    model: Quadratic,
+    model: Problem,
+    adam: Optimizer<f64>,
     tuning: Tuning,
     estimate: Estimate<f64>,
     exact: Vec<f64>,
@@ -189,7 +139,7 @@ impl OneCallTarget {
     /// The problem is named by `seed`, and with it every random number.
     pub fn new(case: Case, seed: u64) -> Result<Self, EstimatorError> {
         let mut rng = EnvRng::from_seed_sequence(seed, &[0x1ca]);
-        let model = Quadratic::new(case.family, &mut rng);
+        let model = problem(case.family, &mut rng);
         // Any numbers must do.
         let tuning = Tuning {
             gain: 1.0 + 0.5 * rng.standard_normal(),
@@ -208,9 +158,16 @@ impl OneCallTarget {
                 (true, true) => ", trained c",
             };
         let name = format!("{}{learns} on {kind}", case.estimator.name());
-        let exact = model.exact()?;
-        let mut target =
-            Self { name, estimator: case.estimator, model, tuning, estimate: Estimate::new(), exact, rng };
+        let mut target = Self {
+            name,
+            estimator: case.estimator,
+            exact: exact_gradient(&model, case.family)?,
+            adam: Optimizer::new(Rule::ADAM, model.d_parameters.len()),
+            model,
+            tuning,
+            estimate: Estimate::new(),
+            rng,
+        };
         if case.trained {
             target.train()?;
         }
@@ -226,11 +183,12 @@ impl OneCallTarget {
     fn train(&mut self) -> Result<(), EstimatorError> {
         for _ in 0..TRAINING {
             self.draw()?;
-            let Self { estimator, model, tuning, estimate, .. } = self;
+            let Self { estimator, model, adam, tuning, estimate, .. } = self;
+            model.d_parameters.fill(0.0);
             let d = estimator.variance_gradient(model, 0, tuning, estimate)?;
             tuning.gain -= STEP * d.gain.clamp(-1.0, 1.0);
             tuning.log_temperature -= STEP * d.log_temperature.clamp(-1.0, 1.0);
-            model.r.step(STEP);
+            adam.step(&mut model.control_variate.parameters, &model.d_parameters, STEP, 1.0);
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! The toy problem's control variate, r(z) = scale·MLP(2σ_λ(z) − 1): ten tanh units, scale 0 at the start, λ learned along.
 
+use std::convert::Infallible;
+
 use relax_envs::EnvRng;
+use relax_estimators::ControlVariate;
 
 /// Hidden units.
 const UNITS: usize = 10;
@@ -61,14 +64,14 @@ impl Scaled {
     }
 
     /// r(z) and dr/dz.
-    pub(super) fn value_and_gradient(&self, z: f64) -> (f64, f64) {
+    pub(super) fn at(&self, z: f64) -> (f64, f64) {
         let Inner { m, dm, dx, .. } = self.inner(z);
         let scale = self.parameters[SCALE];
         (scale * m, scale * dm * dx)
     }
 
     /// Adds d/dφ (α·r(z) + β·dr/dz) to `d`.
-    pub(super) fn parameter_gradient(&self, z: f64, alpha: f64, beta: f64, d: &mut [f64]) {
+    fn add_parameter_gradient(&self, z: f64, alpha: f64, beta: f64, d: &mut [f64]) {
         let Inner { x, dx, ddx, m, dm, ddm } = self.inner(z);
         let p = &self.parameters;
         let scale = p[SCALE];
@@ -90,6 +93,41 @@ impl Scaled {
     }
 }
 
+impl ControlVariate<f64> for Scaled {
+    type Error = Infallible;
+
+    fn parameters(&self) -> usize {
+        PARAMETERS
+    }
+
+    fn value_and_gradient(
+        &mut self,
+        z: &[f64],
+        _: &[f64],
+        value: &mut [f64],
+        gradient: &mut [f64],
+    ) -> Result<(), Infallible> {
+        for ((v, g), &z) in value.iter_mut().zip(gradient).zip(z) {
+            (*v, *g) = self.at(z);
+        }
+        Ok(())
+    }
+
+    fn parameter_gradient(
+        &mut self,
+        z: &[f64],
+        _: &[f64],
+        alpha: &[f64],
+        beta: &[f64],
+        d: &mut [f64],
+    ) -> Result<(), Infallible> {
+        for ((&z, &alpha), &beta) in z.iter().zip(alpha).zip(beta) {
+            self.add_parameter_gradient(z, alpha, beta, d);
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,21 +135,21 @@ mod tests {
     #[test]
     fn its_derivatives_are_those_by_differences() {
         let mut r = Scaled::new(&mut EnvRng::from_seed(3));
-        assert_eq!(r.value_and_gradient(0.7), (0.0, 0.0), "scale starts at 0");
+        assert_eq!(r.at(0.7), (0.0, 0.0), "scale starts at 0");
         let mut rng = EnvRng::from_seed(4);
         r.parameters.iter_mut().for_each(|p| *p += rng.uniform(-0.5, 0.5));
         let (step, alpha, beta) = (1e-5, 0.8, -1.3);
         for z in [-3.0, -0.2, 0.0, 1.9] {
-            let (_, slope) = r.value_and_gradient(z);
-            let difference = r.value_and_gradient(z + step).0 - r.value_and_gradient(z - step).0;
+            let (_, slope) = r.at(z);
+            let difference = r.at(z + step).0 - r.at(z - step).0;
             assert!((slope - difference / (2.0 * step)).abs() < 1e-8);
             let mut d = vec![0.0; PARAMETERS];
-            r.parameter_gradient(z, alpha, beta, &mut d);
+            r.add_parameter_gradient(z, alpha, beta, &mut d);
             for (i, d) in d.iter().enumerate() {
                 let at = |by: f64| {
                     let mut moved = r.clone();
                     moved.parameters[i] += by;
-                    let (c, dc) = moved.value_and_gradient(z);
+                    let (c, dc) = moved.at(z);
                     alpha * c + beta * dc
                 };
                 let difference = (at(step) - at(-step)) / (2.0 * step);

@@ -2,7 +2,9 @@
 
 use relax_envs::EnvRng;
 use relax_estimators::certify::Moments;
-use relax_estimators::{Estimate, Estimator, EstimatorError, Layer, Model, Place, Tuning, TuningGradient};
+use relax_estimators::{
+    Estimate, Estimator, EstimatorError, Family, Objective, OneNode, Tuning, TuningGradient,
+};
 use relax_nn::{Optimizer, Rule};
 
 use super::control_variate::Scaled;
@@ -15,78 +17,23 @@ pub(super) fn loss(theta: f64, target: f64) -> f64 {
     theta * (1.0 - target).powi(2) + (1.0 - theta) * target.powi(2)
 }
 
-struct Problem {
-    layers: [Layer; 1],
-    logit: f64,
+/// f(x) = (x − t)².
+struct Distance {
     target: f64,
-    r: Scaled,
-    d_r: Vec<f64>,
 }
 
-impl Model<f64> for Problem {
-    type Error = EstimatorError;
-
-    fn layers(&self) -> &[Layer] {
-        &self.layers
+impl Objective<f64> for Distance {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        (x[0] - self.target).powi(2)
     }
 
-    fn logits(&mut self, _: usize, _: &[Vec<f64>], logits: &mut [f64]) -> Result<(), EstimatorError> {
-        logits.fill(self.logit);
+    fn gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<(), EstimatorError> {
+        gradient[0] = 2.0 * (x[0] - self.target);
         Ok(())
     }
 
-    fn value(&mut self, samples: &[Vec<f64>], f: &mut [f64]) -> Result<(), EstimatorError> {
-        f.iter_mut().zip(&samples[0]).for_each(|(f, b)| *f = (b - self.target).powi(2));
-        Ok(())
-    }
-
-    fn value_and_gradient(
-        &mut self,
-        _: Place<'_, f64>,
-        x: &[f64],
-        f: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        for ((f, g), x) in f.iter_mut().zip(gradient).zip(x) {
-            (*f, *g) = ((x - self.target).powi(2), 2.0 * (x - self.target));
-        }
-        Ok(())
-    }
-
-    fn hessian_vector(
-        &mut self,
-        _: Place<'_, f64>,
-        _: &[f64],
-        tangent: &[f64],
-        out: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        out.iter_mut().zip(tangent).for_each(|(o, t)| *o = 2.0 * t);
-        Ok(())
-    }
-
-    fn control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        value: &mut [f64],
-        gradient: &mut [f64],
-    ) -> Result<(), EstimatorError> {
-        for ((v, g), &z) in value.iter_mut().zip(gradient).zip(z) {
-            (*v, *g) = self.r.value_and_gradient(z);
-        }
-        Ok(())
-    }
-
-    fn fit_control_variate(
-        &mut self,
-        _: Place<'_, f64>,
-        z: &[f64],
-        alpha: &[f64],
-        beta: &[f64],
-    ) -> Result<(), EstimatorError> {
-        for ((&z, &alpha), &beta) in z.iter().zip(alpha).zip(beta) {
-            self.r.parameter_gradient(z, alpha, beta, &mut self.d_r);
-        }
+    fn hessian_vector(&mut self, _: &[f64], tangent: &[f64], out: &mut [f64]) -> Result<(), EstimatorError> {
+        out[0] = 2.0 * tangent[0];
         Ok(())
     }
 }
@@ -94,7 +41,7 @@ impl Model<f64> for Problem {
 /// One run: θ and whatever the estimator learns, each with an Adam of its own.
 pub(super) struct Learner {
     estimator: Estimator,
-    problem: Problem,
+    problem: OneNode<f64, Distance, Scaled>,
     tuning: Tuning,
     learning_rate: f64,
     rng: EnvRng,
@@ -114,13 +61,7 @@ impl Learner {
         let parameters = r.parameters.len();
         Self {
             estimator,
-            problem: Problem {
-                layers: [Layer::bernoulli(1)],
-                logit: 0.0,
-                target,
-                d_r: vec![0.0; parameters],
-                r,
-            },
+            problem: OneNode::with_control_variate(Family::Bernoulli, vec![0.0], Distance { target }, r),
             tuning: Tuning::default(),
             learning_rate,
             rng: stream(0),
@@ -134,7 +75,7 @@ impl Learner {
     }
 
     pub(super) fn theta(&self) -> f64 {
-        1.0 / (1.0 + (-self.problem.logit).exp())
+        1.0 / (1.0 + (-self.problem.logits[0]).exp())
     }
 
     /// Samples that one gradient takes: leave-one-out needs two.
@@ -153,13 +94,11 @@ impl Learner {
         let gradient = estimate.gradient(0).iter().sum::<f64>() / rows as f64;
         let rate = *learning_rate;
 
-        problem.d_r.fill(0.0);
+        problem.d_parameters.fill(0.0);
         // Computed at the logit of the sample, before it moves.
         let slope: TuningGradient = estimator.variance_gradient(problem, 0, tuning, estimate)?;
         if move_theta {
-            let mut logit = [problem.logit];
-            self.logit_adam.step(&mut logit, &[gradient], rate, 1.0);
-            problem.logit = logit[0];
+            self.logit_adam.step(&mut problem.logits, &[gradient], rate, 1.0);
         }
         if estimator.relaxes_f() || *estimator == Estimator::Baseline {
             let mut numbers = [tuning.gain, tuning.log_temperature, tuning.baseline];
@@ -173,7 +112,7 @@ impl Learner {
             [tuning.gain, tuning.log_temperature, tuning.baseline] = numbers;
         }
         if estimator.learns_control_variate() {
-            self.r_adam.step(&mut problem.r.parameters, &problem.d_r, rate, 1.0);
+            self.r_adam.step(&mut problem.control_variate.parameters, &problem.d_parameters, rate, 1.0);
         }
         Ok(())
     }
@@ -193,14 +132,14 @@ impl Learner {
 
     /// c(z(u)) at the present parameters.
     pub(super) fn control_variate_at(&self, u: f64) -> f64 {
-        let z = self.problem.logit + (u / (1.0 - u)).ln();
+        let z = self.problem.logits[0] + (u / (1.0 - u)).ln();
         let mut c = 0.0;
         if self.estimator.relaxes_f() {
             let x = 1.0 / (1.0 + (-z / self.tuning.log_temperature.exp()).exp());
-            c += self.tuning.gain * (x - self.problem.target).powi(2);
+            c += self.tuning.gain * (x - self.problem.f.target).powi(2);
         }
         if self.estimator.learns_control_variate() {
-            c += self.problem.r.value_and_gradient(z).0;
+            c += self.problem.control_variate.at(z).0;
         }
         c
     }

@@ -6,10 +6,12 @@
 mod buffers;
 mod learn;
 mod model;
+mod one_node;
 mod tuning;
 
 pub use buffers::Estimate;
-pub use model::{BlackBox, Family, Layer, Model, NoControlVariate, Place};
+pub use model::{Family, Layer, Model, Place};
+pub use one_node::{NoControlVariate, Objective, OneNode};
 pub use tuning::{Tuning, TuningGradient};
 
 use crate::{
@@ -34,9 +36,9 @@ pub enum Coupling {
 ///
 /// ```
 /// use rand::SeedableRng;
-/// use relax_estimators::{BlackBox, Estimate, Estimator, Family, Tuning};
+/// use relax_estimators::{OneNode, Estimate, Estimator, Family, Tuning};
 ///
-/// let mut model = BlackBox::new(Family::Categorical, vec![0.5, -0.2, 0.1], |b: &[f64]| b[0] - 2.0 * b[1] + 0.5 * b[2]);
+/// let mut model = OneNode::new(Family::Categorical, vec![0.5, -0.2, 0.1], |b: &[f64]| b[0] - 2.0 * b[1] + 0.5 * b[2]);
 /// let (mut rng, mut estimate) = (rand_pcg::Pcg64::seed_from_u64(1), Estimate::new());
 /// for estimator in ["reinforce", "leave-one-out", "disarm"] {
 ///     let estimator: Estimator = estimator.parse()?;

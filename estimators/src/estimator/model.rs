@@ -1,7 +1,6 @@
-//! What an estimator is told about a stochastic computation: [`Model`], and [`BlackBox`] for the simplest of them.
+//! What an estimator is told about a stochastic computation: [`Model`].
 
-use crate::{ControlVariate, EstimatorError, Link, Real};
-use std::convert::Infallible;
+use crate::{EstimatorError, Link, Real};
 
 /// What a node's variables are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,114 +148,5 @@ pub trait Model<F: Real> {
     fn baseline(&mut self, layer: usize, below: &[Vec<F>], values: &mut [F]) -> Result<(), Self::Error> {
         let _ = (layer, below, values);
         Err(EstimatorError::NoBaseline.into())
-    }
-}
-
-/// One node with the same logits for every sample and an f that can only be called, row by row, with a control variate or without.
-pub struct BlackBox<F, O, C = NoControlVariate> {
-    layers: [Layer; 1],
-    /// The logits, `[K]`.
-    pub logits: Vec<F>,
-    /// f(b) of one row of zeros and ones.
-    pub f: O,
-    /// r(z).
-    pub control_variate: C,
-    /// d/dφ, `[P]`: added to by [`Model::fit_control_variate`]; the caller uses and clears it.
-    pub d_parameters: Vec<F>,
-}
-
-impl<F: Real, O: FnMut(&[F]) -> F> BlackBox<F, O> {
-    /// A node of the family and logits given, without a control variate.
-    pub fn new(family: Family, logits: Vec<F>, f: O) -> Self {
-        BlackBox::with_control_variate(family, logits, f, NoControlVariate)
-    }
-}
-
-impl<F: Real, O: FnMut(&[F]) -> F, C: ControlVariate<F>> BlackBox<F, O, C> {
-    /// A node with the control variate that RELAX is to use.
-    pub fn with_control_variate(family: Family, logits: Vec<F>, f: O, control_variate: C) -> Self {
-        let layers = [Layer { family, width: logits.len() }];
-        let d_parameters = vec![F::ZERO; control_variate.parameters()];
-        Self { layers, logits, f, control_variate, d_parameters }
-    }
-}
-
-impl<F: Real, O: FnMut(&[F]) -> F, C: ControlVariate<F, Error = Infallible>> Model<F> for BlackBox<F, O, C> {
-    type Error = EstimatorError;
-
-    fn layers(&self) -> &[Layer] {
-        &self.layers
-    }
-
-    fn logits(&mut self, _: usize, _: &[Vec<F>], logits: &mut [F]) -> Result<(), EstimatorError> {
-        logits.chunks_exact_mut(self.logits.len()).for_each(|row| row.copy_from_slice(&self.logits));
-        Ok(())
-    }
-
-    fn value(&mut self, samples: &[Vec<F>], f: &mut [F]) -> Result<(), EstimatorError> {
-        for (f, row) in f.iter_mut().zip(samples[0].chunks_exact(self.logits.len())) {
-            *f = (self.f)(row);
-        }
-        Ok(())
-    }
-
-    fn control_variate(
-        &mut self,
-        _: Place<'_, F>,
-        z: &[F],
-        value: &mut [F],
-        gradient: &mut [F],
-    ) -> Result<(), EstimatorError> {
-        if self.d_parameters.is_empty() {
-            return Err(EstimatorError::NoControlVariate);
-        }
-        let Ok(()) = self.control_variate.value_and_gradient(z, &[], value, gradient);
-        Ok(())
-    }
-
-    fn fit_control_variate(
-        &mut self,
-        _: Place<'_, F>,
-        z: &[F],
-        alpha: &[F],
-        beta: &[F],
-    ) -> Result<(), EstimatorError> {
-        let Ok(()) = self.control_variate.parameter_gradient(z, &[], alpha, beta, &mut self.d_parameters);
-        Ok(())
-    }
-}
-
-/// No control variate: 0, without parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoControlVariate;
-
-impl<F: Real> ControlVariate<F> for NoControlVariate {
-    type Error = Infallible;
-
-    fn parameters(&self) -> usize {
-        0
-    }
-
-    fn value_and_gradient(
-        &mut self,
-        _: &[F],
-        _: &[F],
-        value: &mut [F],
-        gradient: &mut [F],
-    ) -> Result<(), Infallible> {
-        value.fill(F::ZERO);
-        gradient.fill(F::ZERO);
-        Ok(())
-    }
-
-    fn parameter_gradient(
-        &mut self,
-        _: &[F],
-        _: &[F],
-        _: &[F],
-        _: &[F],
-        _: &mut [F],
-    ) -> Result<(), Infallible> {
-        Ok(())
     }
 }

@@ -80,10 +80,7 @@ impl Summary {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::runtime(format!("the summary cannot be written: {error}")))?;
-        text.push('\n');
-        files::write_atomically(path, text.as_bytes()).map_err(|source| Error::io("write", path, source))
+        files::write_json(path, self)
     }
 
     /// Reads the file `path`.
@@ -91,9 +88,7 @@ impl Summary {
     /// # Errors
     /// If it is missing or not a summary.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Error::input(format!("{} is not a run's summary: {error}", path.display())))
+        files::read_json(path, "a run's summary")
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) struct VaeArgs {
     /// The run folder [default: a fresh one under runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Threads that share each iteration, to the same numbers; short for --set run.threads=N
+    /// Threads that share each iteration, to the same numbers; more than one pays for large models only. Short for --set run.threads=N
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<u16>,
     /// Show nothing but errors

@@ -39,7 +39,8 @@ fn bridge(id: &str, slots: usize, steps: usize, vectorization: Vectorization) ->
     let start = Instant::now();
     for row in actions.chunks_exact(slots) {
         active.clear();
-        active.extend((0..slots as u32).filter(|&slot| !env.waits(slot as usize)));
+        active.extend(0..slots as u32);
+        active.retain(|&slot| !env.waits(slot as usize));
         env.step(&active, Actions::Discrete(&row[..active.len()]), &mut out)?;
         taken += slots;
     }

@@ -250,6 +250,19 @@ pub(crate) fn check_length(what: &'static str, got: usize, expected: usize) -> R
     if got == expected { Ok(()) } else { Err(EnvError::buffer_length(what, expected, got)) }
 }
 
+/// Errors unless `active` lists slots of `slots`, in increasing order.
+pub(crate) fn check_active(active: &[u32], slots: usize) -> Result<(), EnvError> {
+    // Without an early exit, so that it vectorises.
+    let increasing = active.windows(2).fold(true, |ok, pair| ok & (pair[0] < pair[1]));
+    if increasing && active.last().is_none_or(|&last| (last as usize) < slots) {
+        return Ok(());
+    }
+    let wrong =
+        |index: usize| active[index] as usize >= slots || index > 0 && active[index] <= active[index - 1];
+    let index = (0..active.len()).find(|&index| wrong(index)).unwrap_or_default();
+    Err(EnvError::InvalidSlots { slots, index, slot: active[index] as usize })
+}
+
 /// A fixed-size view of an observation buffer.
 #[inline]
 pub(crate) fn observation_array<const D: usize>(observation: &mut [f32]) -> Result<&mut [f32; D], EnvError> {

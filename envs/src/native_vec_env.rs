@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::check_length;
+use crate::error::{check_active, check_length};
 use crate::{
     ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, SlotInfo, Space, StepBuffers, VecEnv,
     VecEnvState,
@@ -222,14 +222,7 @@ impl VecEnv for NativeVecEnv {
     fn step(&mut self, active: &[u32], actions: Actions<'_>, out: &mut StepBuffers) -> Result<(), EnvError> {
         let slots = self.slots();
         out.check(slots, self.dim)?;
-        let mut next = 0;
-        for (index, &slot) in active.iter().enumerate() {
-            let slot = slot as usize;
-            if slot < next || slot >= slots {
-                return Err(EnvError::InvalidSlots { slots, index, slot });
-            }
-            next = slot + 1;
-        }
+        check_active(active, slots)?;
         match actions {
             Actions::Discrete(indices) => {
                 check_length("actions", indices.len(), active.len())?;

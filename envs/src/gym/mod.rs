@@ -2,13 +2,15 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `vec_env.rs` | [`GymVecEnv`]: one Python call a vector step |
+//! | `vec_env.rs` | [`GymVecEnv`], and what Gymnasium's registry knows of an id |
+//! | `driver.rs` | the Python half's objects and arrays, as Rust reads and writes them |
 //! | `bridge.py` | the Python half: makes the environments, steps them, says what went wrong |
 //! | `single.rs` | [`GymEnv`]: one of them as an [`Env`](crate::Env), for the checker |
 //! | `interpreter.rs` | finding and starting Python |
 //! | `convert.rs` | spaces, arguments and errors between the two languages |
 
 mod convert;
+mod driver;
 mod interpreter;
 mod single;
 mod vec_env;

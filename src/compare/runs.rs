@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::{Config, agent_name};
 use crate::error::Error;
-use crate::logging::{Milestone, Summary};
+use crate::logging::{Milestone, Summary, columns};
 
 /// Episodes whose mean return is judged.
 pub const WINDOW: usize = 100;
@@ -210,32 +210,6 @@ pub fn import(path: &Path) -> Result<Vec<RunData>, Error> {
         run.episodes.push(episode);
     }
     Ok(runs.into_values().collect())
-}
-
-/// Columns of a table; rows without all of them are left out, as the last row of a killed run may be.
-fn columns<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[f64; N]>, Error> {
-    let refuse = |reason: String| Error::input(format!("{}: {reason}", path.display()));
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(path)
-        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    let heading = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
-    let mut places = [0; N];
-    for (place, name) in places.iter_mut().zip(names) {
-        *place = heading
-            .iter()
-            .position(|column| column == name)
-            .ok_or_else(|| refuse(format!("there is no column `{name}`")))?;
-    }
-    let mut rows = Vec::new();
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| refuse(error.to_string()))? {
-        let found = places.map(|place| record.get(place).and_then(|text| text.parse::<f64>().ok()));
-        if found.iter().all(|value| value.is_some_and(f64::is_finite)) {
-            rows.push(found.map(|value| value.unwrap_or(f64::NAN)));
-        }
-    }
-    Ok(rows)
 }
 
 #[cfg(test)]

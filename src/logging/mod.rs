@@ -7,7 +7,7 @@ pub mod tensorboard;
 
 pub use progress::{Progress, Shown, Status};
 pub use summary::{EvaluationSummary, Milestone, Summary};
-pub use table::{Cell, TableWriter};
+pub use table::{Cell, TableWriter, columns};
 pub use tensorboard::EventWriter;
 
 /// How far a log file had been written: what a checkpoint remembers, so that a resumed run can cut the file back to it.

@@ -178,6 +178,36 @@ fn put_cell(line: &mut String, cell: Cell) {
     };
 }
 
+/// Columns of a table, row by row. Rows without all of them are left out: the last row of a run that still writes may be cut short,
+/// and rows without a measurement are empty.
+///
+/// # Errors
+/// If the file cannot be read or has no such column.
+pub fn columns<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[f64; N]>, Error> {
+    let refuse = |reason: String| Error::input(format!("{}: {reason}", path.display()));
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let heading = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
+    let mut places = [0; N];
+    for (place, name) in places.iter_mut().zip(names) {
+        *place = heading
+            .iter()
+            .position(|column| column == name)
+            .ok_or_else(|| refuse(format!("there is no column `{name}`")))?;
+    }
+    let mut rows = Vec::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| refuse(error.to_string()))? {
+        let found = places.map(|place| record.get(place).and_then(|text| text.parse::<f64>().ok()));
+        if found.iter().all(|value| value.is_some_and(f64::is_finite)) {
+            rows.push(found.map(|value| value.unwrap_or(f64::NAN)));
+        }
+    }
+    Ok(rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, agent_name};
 use crate::error::Error;
-use crate::logging::Summary;
+use crate::logging::{Summary, columns};
 
 /// Episodes whose mean return is drawn.
 const WINDOW: usize = 100;
@@ -53,10 +53,10 @@ impl Run {
         let mut experiment = config.clone();
         experiment.run.seed = 0;
         experiment.rollout.workers = 0;
-        let episodes = columns(&folder.join("episodes.csv"), ["env_steps", "return"])?;
+        let episodes = points(&folder.join("episodes.csv"), "return")?;
         let metrics = folder.join("metrics.csv");
         let ratios = if metrics.is_file() {
-            columns(&metrics, ["env_steps", "variance_ratio"]).unwrap_or_default()
+            points(&metrics, "variance_ratio").unwrap_or_default()
         } else {
             Vec::new()
         };
@@ -81,34 +81,9 @@ fn threshold(folder: &Path, config: &Config) -> Option<f64> {
     }
 }
 
-/// Two columns of a table; rows without the second value are left out.
-fn columns(path: &Path, names: [&str; 2]) -> Result<Vec<(f64, f64)>, Error> {
-    let refuse = |reason: String| Error::input(format!("{}: {reason}", path.display()));
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(path)
-        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    let heading = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
-    let mut places = [0; 2];
-    for (place, name) in places.iter_mut().zip(names) {
-        *place = heading
-            .iter()
-            .position(|column| column == name)
-            .ok_or_else(|| refuse(format!("there is no column `{name}`")))?;
-    }
-    let mut rows = Vec::new();
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| refuse(error.to_string()))? {
-        let number = |place: usize| record.get(place).and_then(|text| text.parse::<f64>().ok());
-        // The last row of a run that still writes may be cut short; rows without a measurement are empty.
-        if let (Some(x), Some(y)) = (number(places[0]), number(places[1]))
-            && x.is_finite()
-            && y.is_finite()
-        {
-            rows.push((x, y));
-        }
-    }
-    Ok(rows)
+/// (environment steps, value) of the rows that have both.
+fn points(path: &Path, value: &str) -> Result<Vec<(f64, f64)>, Error> {
+    Ok(columns(path, ["env_steps", value])?.into_iter().map(|[x, y]| (x, y)).collect())
 }
 
 /// At each episode the mean of the last [`WINDOW`] ones, from the [`LEAST_WINDOW`]th on.

@@ -17,6 +17,7 @@ use common::{
 use relax_envs::{ActionRef, Env, EnvError, EnvRng, EnvSpec, Frame, Space, Step};
 use relax_nn::{StateDict, StateTensor};
 use relax_rl::checkpoint;
+use relax_rl::logging::Summary;
 use relax_rl::train;
 
 const RUN: &str = r#"
@@ -344,6 +345,21 @@ fn damaged_checkpoints_are_refused() {
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, &good).unwrap();
     resumed(&place.run, &[]);
+}
+
+/// Not a summary any more: whoever needs it is told what writes it again, and that does.
+#[test]
+fn a_damaged_summary_is_written_again_by_resuming() {
+    let place = trained(&config(RUN, &["run.env_steps=500"]));
+    let (path, whole) = (place.run.join("summary.json"), summary(&place.run));
+    std::fs::write(&path, "{\"env\": ").unwrap();
+    let error = Summary::load(&path).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("summary.json"), "{error}");
+    let remedy = format!("`relax resume {}`", place.run.display());
+    assert!(error.hint().is_some_and(|hint| hint.contains(&remedy)), "{:?}", error.hint());
+    resumed(&place.run, &[]);
+    assert_eq!(summary(&place.run), whole);
 }
 
 /// Sealed with a right checksum, but with other content than this run's.

@@ -343,3 +343,11 @@ impl Model<f32> for Bare {
         Ok(())
     }
 }
+
+#[test]
+#[should_panic(expected = "a layer without variables")]
+fn a_node_without_variables_is_refused() {
+    let mut model = OneNode::new(Family::Bernoulli, Vec::new(), |_: &[f64]| 0.0);
+    let (mut rng, mut estimate) = (rng(1), Estimate::new());
+    let _ = Estimator::Reinforce.estimate(&mut model, &[Tuning::default()], 2, &mut rng, &mut estimate);
+}

@@ -9,11 +9,13 @@ mod nodes;
 mod one_call;
 mod scene;
 
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use relax_agents::AgentConfig;
 use relax_agents::certify::{AgentBug, AgentTarget, Problem};
-use relax_agents::{AgentConfig, AgentError};
+use relax_estimators::EstimatorError;
 use relax_estimators::certify::{Settings, Target, Verdict, check, holm};
 use serde_json::json;
 
@@ -126,62 +128,6 @@ enum Line {
     Agent(&'static str, Problem, AgentBug),
 }
 
-/// Any target, with one kind of error.
-enum AnyTarget {
-    Node(Box<NodeTarget>),
-    OneCall(Box<OneCallTarget>),
-    Agent(Box<AgentTarget>),
-}
-
-impl Target for AnyTarget {
-    type Error = AgentError;
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Node(target) => target.name(),
-            Self::OneCall(target) => target.name(),
-            Self::Agent(target) => target.name(),
-        }
-    }
-
-    fn exact(&self) -> &[f64] {
-        match self {
-            Self::Node(target) => target.exact(),
-            Self::OneCall(target) => target.exact(),
-            Self::Agent(target) => target.exact(),
-        }
-    }
-
-    fn sample(&mut self, rows: &mut Vec<f64>) -> Result<(), AgentError> {
-        match self {
-            Self::Node(target) => Ok(target.sample(rows)?),
-            Self::OneCall(target) => Ok(target.sample(rows)?),
-            Self::Agent(target) => target.sample(rows),
-        }
-    }
-}
-
-impl Line {
-    fn target(self, seed: u64) -> Result<AnyTarget, Error> {
-        let failed =
-            |error: &dyn std::fmt::Display| Error::runtime(format!("a target cannot be made: {error}"));
-        Ok(match self {
-            Self::Node(estimator) => {
-                AnyTarget::Node(Box::new(NodeTarget::new(estimator, seed).map_err(|error| failed(&error))?))
-            }
-            Self::OneCall(case) => {
-                AnyTarget::OneCall(Box::new(OneCallTarget::new(case, seed).map_err(|error| failed(&error))?))
-            }
-            Self::Agent(text, problem, bug) => {
-                let config: AgentConfig =
-                    toml::from_str(&format!("hidden = [5]\n{text}")).map_err(|error| failed(&error))?;
-                let target = AgentTarget::new(&config, problem, seed, bug).map_err(|error| failed(&error))?;
-                AnyTarget::Agent(Box::new(target))
-            }
-        })
-    }
-}
-
 /// Certifies everything in the scope; or, with `inject`, one mistake alone.
 ///
 /// `done` is told of every verdict as it comes.
@@ -256,13 +202,26 @@ pub fn certify(
 }
 
 fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
-    let mut target = line.target(seed)?;
     // A batch of an agent is many episodes, and its weights are many: fewer batches make as sharp a test.
-    let settings = match line {
-        Line::Node(_) | Line::OneCall(_) => Settings { pilot: 2048, limit: 1_000_000, ..*settings },
-        Line::Agent(..) => Settings { pilot: 300, limit: 12_000, ..*settings },
-    };
-    check(&mut target, &settings)
+    let of_nodes = Settings { pilot: 2048, limit: 1_000_000, ..*settings };
+    let of_agents = Settings { pilot: 300, limit: 12_000, ..*settings };
+    match line {
+        Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
+        Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
+        Line::Agent(text, problem, bug) => {
+            let config: AgentConfig = toml::from_str(&format!("hidden = [5]\n{text}"))
+                .map_err(|error| Error::runtime(format!("`{text}` is no agent: {error}")))?;
+            checked(AgentTarget::new(&config, problem, seed, bug), &of_agents)
+        }
+    }
+}
+
+fn checked<T: Target>(target: Result<T, T::Error>, settings: &Settings) -> Result<Verdict, Error>
+where
+    T::Error: From<EstimatorError> + Display,
+{
+    let mut target = target.map_err(|error| Error::runtime(format!("a target cannot be made: {error}")))?;
+    check(&mut target, settings)
         .map_err(|error| Error::runtime(format!("{} cannot be certified: {error}", target.name())))
 }
 

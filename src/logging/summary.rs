@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -88,8 +89,16 @@ impl Summary {
     /// # Errors
     /// If it is missing or not a summary.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        files::read_json(path, "a run's summary")
+        read(path, "a run's summary")
     }
+}
+
+/// Reads the summary `path` of a run folder; `what` says what it must be.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    files::read_json(path, what).map_err(|error| {
+        error.with_hint(format!("`relax resume {}` writes it again from the checkpoint", folder.display()))
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluate::Bound;
 use crate::error::Error;
-use crate::files;
+use crate::{files, logging};
 
 /// What a run came to. The order of the fields is that of the file. Bounds are null in an interrupted run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,6 @@ impl VaeSummary {
     /// # Errors
     /// If it is missing or not a summary.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        files::read_json(path, "the summary of a relax vae run")
+        logging::summary::read(path, "the summary of a relax vae run")
     }
 }

@@ -150,7 +150,7 @@ impl Estimator {
     /// # Errors
     /// If the model fails, or lacks what this estimator needs.
     /// # Panics
-    /// If there is not one tuning per layer.
+    /// If there is not one tuning per layer, or a layer has no variables.
     pub fn estimate<F: Real, M: Model<F>>(
         self,
         model: &mut M,
@@ -161,6 +161,7 @@ impl Estimator {
     ) -> Result<(), M::Error> {
         let layers = model.layers().len();
         assert!(tuning.len() == layers, "{} tunings for {layers} layers", tuning.len());
+        assert!(model.layers().iter().all(|layer| layer.width > 0), "a layer without variables");
         estimate.resize(model.layers(), rows);
         for l in 0..layers {
             let layer = model.layers()[l];

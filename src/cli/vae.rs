@@ -126,8 +126,8 @@ fn report(outcome: &VaeOutcome, quiet: bool) -> Result<ExitCode, Error> {
 
 fn lines(summary: &VaeSummary) -> String {
     let mut text = format!(
-        "trained      {} iterations in {:.2} s ({:.0} iterations/s)\n",
-        summary.iterations, summary.wall_seconds, summary.iterations_per_second
+        "trained      {} iterations at {:.0} iterations/s; {:.2} s in all, with evaluations\n",
+        summary.iterations, summary.iterations_per_second, summary.wall_seconds
     );
     let mut line = |name: &str, bound: &Option<Bound>, what: &str| {
         if let Some(bound) = bound {

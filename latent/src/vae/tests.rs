@@ -385,6 +385,25 @@ fn a_restored_trainer_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn a_warm_up_trains_the_control_variate_alone() {
+    let x: Vec<f32> = IMAGES.iter().map(|&x| x as f32).collect();
+    let settings = Settings { warm_up: 3, ..settings(Method::RelaxedRebar, Coupling::Coupled) };
+    let mut trainer = Trainer::new(architectures()[1].clone(), settings, &MEAN, 5).unwrap();
+    let parts = |trainer: &Trainer| {
+        let state = trainer.state();
+        ["model.parameters", "control_variate.parameters"].map(|name| state.get(name).unwrap().clone())
+    };
+    let mut before = parts(&trainer);
+    for iteration in 0..5 {
+        trainer.step(&x);
+        let after = parts(&trainer);
+        assert_eq!(after[0] != before[0], iteration >= 3, "the model at iteration {iteration}");
+        assert_ne!(after[1], before[1], "the control variate at iteration {iteration}");
+        before = after;
+    }
+}
+
+#[test]
 fn wrong_requests_are_errors_that_say_what() {
     let architecture = architectures()[0].clone();
     let fails = |settings: Settings, mean: &[f32]| {

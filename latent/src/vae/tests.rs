@@ -212,7 +212,7 @@ fn control_variates_descend_the_squared_norm() {
             let mut d = vec![0.0; control.parameters.len()];
             run(&control, Some(&mut d));
             if method.has_baseline() {
-                continue; // fitted by least squares instead: below
+                continue; // fitted by least squares instead: the next test
             }
             for (i, &found) in d.iter().enumerate() {
                 let (value, step) = (control.parameters[i], 1e-5);
@@ -223,6 +223,71 @@ fn control_variates_descend_the_squared_norm() {
                 control.parameters[i] = value;
                 let name = format!("{method} {coupling:?} {:?} φ[{i}]", architecture.latent);
                 close(&name, found, (up - down) / (2.0 * step), 1e-5);
+            }
+        }
+    }
+}
+
+/// NVIL and MuProp by their definitions, and their baselines' gradient against differences of ½ mean (signal − centre − V)².
+#[test]
+fn baselines_descend_the_squared_error() {
+    for architecture in architectures() {
+        let weights = weights(&architecture, 13);
+        for method in [Method::Nvil, Method::MuProp] {
+            let settings = settings(method, Coupling::Independent);
+            let control = control(&architecture, &settings);
+            let centre = Centre::from_state([0.3, 0.1]);
+            let centres = vec![centre; architecture.layers()];
+            let (mut estimate, mut d) = (Estimate::default(), vec![0.0; control.parameters.len()]);
+            let mut rng = stream(14, 106, 0);
+            estimate.run(&weights, &control, &centres, &settings, &IMAGES, &mut rng, Some(&mut d));
+            let path = &estimate.path;
+            for (layer, &k) in architecture.latent.iter().enumerate() {
+                let (here, name) =
+                    (&path.layers[layer], format!("{method} {:?} {layer}", architecture.latent));
+                let (mut signal, mut slope) = (path.f.clone(), vec![0.0; here.logits.len()]);
+                if method == Method::MuProp {
+                    let mut mean_field = Relaxed::default();
+                    mean_field.evaluate(&weights, path, &IMAGES, layer, 1.0, Above::Mean, &here.logits);
+                    slope.copy_from_slice(mean_field.soft_gradient());
+                    for (row, signal) in signal.iter_mut().enumerate() {
+                        let at = row * k..(row + 1) * k;
+                        let first_order: f64 =
+                            slope[at.clone()].iter().zip(&here.minus_score[at]).map(|(d, s)| -d * s).sum();
+                        *signal -= mean_field.value[row] + first_order;
+                    }
+                }
+                let mut context = Vec::new();
+                for row in 0..path.f.len() {
+                    context.extend_from_slice(&estimate.centred[row * PIXELS..(row + 1) * PIXELS]);
+                    for (below, &k) in path.layers[..layer].iter().zip(&architecture.latent) {
+                        context.extend_from_slice(&below.signs[row * k..(row + 1) * k]);
+                    }
+                }
+                let (shape, at) = control.layers[layer].baseline.clone().unwrap();
+                let residuals = |parameters: &[f64]| {
+                    let mut v = vec![0.0; path.f.len()];
+                    shape.forward(parameters, &context, &mut relax_nn::Workspace::new(), &mut v);
+                    signal.iter().zip(v).map(|(f, v)| f - centre.value() - v).collect::<Vec<f64>>()
+                };
+                let mut parameters = control.parameters[at.clone()].to_vec();
+                let residual = residuals(&parameters);
+                for (i, &found) in estimate.gradients[layer].iter().enumerate() {
+                    let theta = here.logits[i].sigmoid();
+                    let expected = -here.minus_score[i] * residual[i / k] + theta * (1.0 - theta) * slope[i];
+                    close(&format!("{name} ĝ[{i}]"), found, expected, 1e-12);
+                }
+                let mut error = |i: usize, step: f64| {
+                    let value =
+                        std::mem::replace(&mut parameters[i], control.parameters[at.start + i] + step);
+                    let squares = residuals(&parameters).iter().map(|r| r * r).sum::<f64>();
+                    parameters[i] = value;
+                    squares / (2.0 * path.f.len() as f64)
+                };
+                for (i, &found) in d[at.clone()].iter().enumerate() {
+                    let difference = (error(i, 1e-5) - error(i, -1e-5)) / 2e-5;
+                    close(&format!("{name} φ[{i}]"), found, difference, 1e-6);
+                }
             }
         }
     }

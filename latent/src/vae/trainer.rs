@@ -296,3 +296,44 @@ impl Trainer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::vae::Method;
+
+    #[test]
+    fn log_variance_is_that_of_gradients_drawn_one_by_one() {
+        let architecture = Architecture { pixels: 3, latent: vec![2, 3], hidden: Vec::new() };
+        let batches =
+            vec![vec![1.0, 0.0, 1.0, 0.0, 1.0, 1.0], vec![0.0, 0.0, 1.0, 1.0, 1.0, 0.0], vec![1.0; 6]];
+        for method in [Method::Nvil, Method::LeaveOneOut] {
+            let mut trainer =
+                Trainer::new(architecture.clone(), Settings::new(method), &[0.3, 0.6, 0.5], 3).unwrap();
+            let rows = 2.0 * method.samples() as f64;
+            let drawn: Vec<Vec<f64>> = (0_u64..)
+                .zip(&batches)
+                .map(|(i, x)| {
+                    let mut fresh = trainer.clone();
+                    fresh.estimate_with(x, role::VARIANCE_NOISE, (7 << 32) | i);
+                    fresh.encoder_gradient_into();
+                    fresh.gradient.iter().map(|&g| f64::from(g) / rows).collect()
+                })
+                .collect();
+            let variance = |weight: usize| {
+                let mean = drawn.iter().map(|g| g[weight]).sum::<f64>() / 3.0;
+                drawn.iter().map(|g| (g[weight] - mean).powi(2)).sum::<f64>() / 2.0
+            };
+            let log_mean = |at: std::ops::Range<usize>| {
+                let len = at.len() as f64;
+                (at.map(variance).sum::<f64>() / len).ln()
+            };
+            // Weights and biases: 3 pixels to 2 units, then 2 units to 3.
+            let expected = [log_mean(0..8), log_mean(8..17)];
+            for (found, expected) in trainer.log_variance(&batches, 7).iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-6, "{method}: {found} instead of {expected}");
+            }
+        }
+    }
+}

@@ -60,19 +60,19 @@ impl QCritic {
         targets.resize(rows, 0.0);
         values.resize(rows, 0.0);
         join(&batch.next_observations, next_actions, rows, input);
-        net.shape.forward(&net.target, input, workspace, targets);
+        net.shape.forward(&net.target, &*input, workspace, targets);
         for ((y, r), going_on) in targets.iter_mut().zip(&batch.rewards).zip(&batch.going_on) {
             *y = r + gamma * going_on * *y;
         }
         join(&batch.observations, &batch.actions, rows, input);
-        net.shape.forward(&net.parameters, input, workspace, values);
+        net.shape.forward(&net.parameters, &*input, workspace, values);
         let mut total = 0.0;
         for (q, y) in values.iter_mut().zip(targets.iter()) {
             let error = *q - y;
             total += f64::from(error) * f64::from(error);
             *q = weight * error / rows as f32;
         }
-        net.shape.reverse(&net.parameters, input, workspace, values, &mut net.gradient, None);
+        net.shape.reverse(&net.parameters, &*input, workspace, values, &mut net.gradient, None);
         0.5 * total / rows as f64
     }
 

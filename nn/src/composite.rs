@@ -19,7 +19,7 @@ impl MlpShape {
         d_output: &[F],
         d_input: &mut [F],
     ) {
-        let rows = self.rows(parameters, d_input);
+        let rows = self.rows(parameters, &*d_input);
         assert_eq!(d_output.len(), rows * self.output(), "length of the output's gradient");
         fit(&mut workspace.slopes, self, rows);
         let Workspace { hidden, slopes } = workspace;

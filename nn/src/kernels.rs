@@ -26,6 +26,7 @@
 //! The last is a mixed second derivative in one tangent pass and one reverse pass (Pearlmutter 1994, "Fast exact
 //! multiplication by the Hessian"): β·∇c is the derivative of c along β, so its gradient is the reverse of a tangent.
 
+use crate::input::{Gradient, Input};
 use crate::shape::{Layer, MlpShape};
 use crate::{Real, product, thin};
 
@@ -100,11 +101,14 @@ pub(crate) fn affine_output<F: Real>(
     } else {
         product::product(out, x, weight, layer.input, n);
         if bias {
-            let bias = &parameters[layer.bias.clone()];
-            for row in out.chunks_exact_mut(n) {
-                row.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
-            }
+            add_bias(out, &parameters[layer.bias.clone()]);
         }
+    }
+}
+
+fn add_bias<F: Real>(out: &mut [F], bias: &[F]) {
+    for row in out.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
     }
 }
 
@@ -125,20 +129,6 @@ pub(crate) fn back<F: Real>(
     }
 }
 
-/// How a layer's weight gradient reaches the vector of all: `set_weight_gradient` or `add_weight_gradient`.
-type WeightGradient<F> = fn(&mut [F], &Layer, &[F], &[F], &mut Vec<F>);
-
-/// The weight's share of `d_parameters` = hᵀ · d of a layer.
-fn set_weight_gradient<F: Real>(d_parameters: &mut [F], layer: &Layer, h: &[F], d: &[F], sums: &mut Vec<F>) {
-    let d_weight = &mut d_parameters[layer.weight.clone()];
-    if layer.output <= thin::WIDEST {
-        d_weight.fill(F::ZERO);
-        thin::add_outer(d_weight, h, d, layer.output, sums);
-    } else {
-        product::outer(d_weight, h, d, layer.input, layer.output);
-    }
-}
-
 /// The weight's share of `d_parameters` += hᵀ · d of a layer.
 pub(crate) fn add_weight_gradient<F: Real>(
     d_parameters: &mut [F],
@@ -147,34 +137,23 @@ pub(crate) fn add_weight_gradient<F: Real>(
     d: &[F],
     sums: &mut Vec<F>,
 ) {
-    let d_weight = &mut d_parameters[layer.weight.clone()];
-    if layer.output <= thin::WIDEST {
-        thin::add_outer(d_weight, h, d, layer.output, sums);
-    } else {
-        product::add_outer(d_weight, h, d, layer.input, layer.output);
-    }
+    Input::Dense(h).weight_gradient(Gradient::Add, &mut d_parameters[layer.weight.clone()], layer, d, sums);
 }
 
 impl MlpShape {
-    pub(crate) fn rows<F>(&self, parameters: &[F], input: &[F]) -> usize {
+    pub(crate) fn rows<'a, F: Real>(&self, parameters: &[F], input: impl Into<Input<'a, F>>) -> usize {
         assert_eq!(parameters.len(), self.parameter_count(), "length of the parameter vector");
-        assert_eq!(
-            input.len() % self.input(),
-            0,
-            "the input's length must be a multiple of {}",
-            self.input()
-        );
-        input.len() / self.input()
+        input.into().count(self.input())
     }
 
     /// output `[B, out]` ← the network's value at input `[B, in]`. Leaves the hidden activations in `workspace`.
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn forward<F: Real>(
+    pub fn forward<'a, F: Real>(
         &self,
         parameters: &[F],
-        input: &[F],
+        input: impl Into<Input<'a, F>>,
         workspace: &mut Workspace<F>,
         output: &mut [F],
     ) {
@@ -187,14 +166,15 @@ impl MlpShape {
     ///
     /// # Panics
     /// If a length does not fit, or an offset is given to a network without hidden layers.
-    pub fn forward_with_offset<F: Real>(
+    pub fn forward_with_offset<'a, F: Real>(
         &self,
         parameters: &[F],
-        input: &[F],
+        input: impl Into<Input<'a, F>>,
         offset: Option<&[F]>,
         workspace: &mut Workspace<F>,
         output: &mut [F],
     ) {
+        let input = input.into();
         let rows = self.rows(parameters, input);
         assert_eq!(output.len(), rows * self.output(), "length of the output");
         assert!(offset.is_none() || !self.hidden().is_empty(), "an offset needs a hidden layer");
@@ -202,21 +182,20 @@ impl MlpShape {
         let (last, below) = self.split();
         for (l, layer) in below.iter().enumerate() {
             let (done, rest) = workspace.hidden.split_at_mut(l);
-            let x = done.last().map_or(input, Vec::as_slice);
+            let x = done.last().map_or(input, Input::from);
             let weight = &parameters[layer.weight.clone()];
-            match offset {
-                Some(offset) if l == 0 => {
-                    rest[0].copy_from_slice(offset);
-                    product::add_product(&mut rest[0], x, weight, layer.input, layer.output);
-                }
-                _ => product::product(&mut rest[0], x, weight, layer.input, layer.output),
-            }
+            x.product(&mut rest[0], weight, layer, offset.filter(|_| l == 0));
             self.activation().add_bias_and_activate(&mut rest[0], &parameters[layer.bias.clone()]);
         }
-        let x = workspace.hidden.last().map_or(input, Vec::as_slice);
-        F::with_scratch(|Scratch { transposed, sums, .. }| {
-            affine_output(parameters, last, x, output, true, transposed, sums);
-        });
+        match workspace.hidden.last().map_or(input, Input::from) {
+            Input::Dense(x) => F::with_scratch(|Scratch { transposed, sums, .. }| {
+                affine_output(parameters, last, x, output, true, transposed, sums);
+            }),
+            Input::Rows(rows) => {
+                rows.product(output, &parameters[last.weight.clone()], last.output);
+                add_bias(output, &parameters[last.bias.clone()]);
+            }
+        }
     }
 
     /// Sends `d_output` `[B, out]` back through the network: adds its gradient to `d_parameters` and writes its
@@ -224,16 +203,17 @@ impl MlpShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse<F: Real>(
+    pub fn reverse<'a, F: Real>(
         &self,
         parameters: &[F],
-        input: &[F],
+        input: impl Into<Input<'a, F>>,
         workspace: &Workspace<F>,
         d_output: &[F],
         d_parameters: &mut [F],
         d_input: Option<&mut [F]>,
     ) {
-        self.reverse_with(add_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+        let input = input.into();
+        self.reverse_with(Gradient::Add, parameters, input, workspace, d_output, d_parameters, d_input);
     }
 
     /// [`reverse`](Self::reverse) that writes the network's gradient to `d_parameters` in place of what was there: large
@@ -241,10 +221,10 @@ impl MlpShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse_replacing<F: Real>(
+    pub fn reverse_replacing<'a, F: Real>(
         &self,
         parameters: &[F],
-        input: &[F],
+        input: impl Into<Input<'a, F>>,
         workspace: &Workspace<F>,
         d_output: &[F],
         d_parameters: &mut [F],
@@ -253,15 +233,16 @@ impl MlpShape {
         for layer in self.layers() {
             d_parameters[layer.bias.clone()].fill(F::ZERO);
         }
-        self.reverse_with(set_weight_gradient, parameters, input, workspace, d_output, d_parameters, d_input);
+        let input = input.into();
+        self.reverse_with(Gradient::Replace, parameters, input, workspace, d_output, d_parameters, d_input);
     }
 
     #[allow(clippy::too_many_arguments)]
     fn reverse_with<F: Real>(
         &self,
-        weight_gradient: WeightGradient<F>,
+        how: Gradient,
         parameters: &[F],
-        input: &[F],
+        input: Input<'_, F>,
         workspace: &Workspace<F>,
         d_output: &[F],
         d_parameters: &mut [F],
@@ -275,18 +256,18 @@ impl MlpShape {
             let [current, next] = down;
             for (l, layer) in self.layers().iter().enumerate().rev() {
                 let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
-                let x = if l == 0 { input } else { &hidden[l - 1] };
-                weight_gradient(d_parameters, layer, x, d, sums);
+                let x = if l == 0 { input } else { Input::from(&hidden[l - 1]) };
+                x.weight_gradient(how, &mut d_parameters[layer.weight.clone()], layer, d, sums);
                 product::add_rows(&mut d_parameters[layer.bias.clone()], d);
                 if l > 0 {
                     next.resize(rows * layer.input, F::ZERO);
                     back(parameters, layer, d, next, transposed);
-                    self.activation().multiply_by_slope(next, x);
+                    self.activation().multiply_by_slope(next, &hidden[l - 1]);
                     std::mem::swap(current, next);
                 }
             }
             if let Some(d_input) = d_input {
-                assert_eq!(d_input.len(), input.len(), "length of the input's gradient");
+                assert_eq!(d_input.len(), rows * self.input(), "length of the input's gradient");
                 let first = &self.layers()[0];
                 let d: &[F] = if self.layers().len() == 1 { d_output } else { current };
                 back(parameters, first, d, d_input, transposed);

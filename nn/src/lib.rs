@@ -7,6 +7,7 @@
 pub mod activation;
 mod composite;
 mod init;
+mod input;
 pub mod kernels;
 mod mixed;
 mod mlp;
@@ -20,9 +21,10 @@ mod team;
 mod thin;
 
 pub use activation::Activation;
+pub use input::{Input, Rows};
 pub use kernels::Workspace;
 pub use mlp::Mlp;
-pub use optim::{Optimizer, Rule, clip_scale, global_norm};
+pub use optim::{Optimizer, OptimizerStep, Rule, clip_scale, global_norm};
 pub use real::Real;
 pub use shape::{MlpShape, NamedSlice};
 pub use state::{StateDict, StateError, StateTensor};

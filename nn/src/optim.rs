@@ -77,11 +77,28 @@ impl<F: Real> Optimizer<F> {
     pub fn step(&mut self, parameters: &mut [F], gradient: &[F], learning_rate: f64, scale: f64) {
         assert_eq!(parameters.len(), self.second.len(), "length of the parameter vector");
         assert_eq!(gradient.len(), self.second.len(), "length of the gradient");
+        self.begin(learning_rate, scale).apply(0, parameters, gradient);
+    }
+
+    /// Begins a step that is then applied to one piece of the vector after the other. The numbers are those of
+    /// [`step`](Self::step); a large network's step is faster where each piece's gradient is still in the cache.
+    ///
+    /// ```
+    /// use relax_nn::{Optimizer, Rule};
+    /// let (mut x, mut adam) = ([1.0, 2.0, 3.0], Optimizer::new(Rule::ADAM, 3));
+    /// let mut step = adam.begin(0.1, 1.0);
+    /// step.apply(0, &mut x[..2], &[0.5, -0.5]);
+    /// step.apply(2, &mut x[2..], &[2.0]);
+    /// let mut y = [1.0, 2.0, 3.0];
+    /// Optimizer::new(Rule::ADAM, 3).step(&mut y, &[0.5, -0.5, 2.0], 0.1, 1.0);
+    /// assert_eq!(x, y);
+    /// ```
+    pub fn begin(&mut self, learning_rate: f64, scale: f64) -> OptimizerStep<'_, F> {
         self.steps += 1;
-        match self.rule {
+        let constants = match self.rule {
             Rule::Adam { beta1, beta2, epsilon } => {
                 let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-                let constants = AdamConstants {
+                Constants::Adam(AdamConstants {
                     beta1: F::of(beta1),
                     rest1: F::of((1.0 - beta1) * scale),
                     beta2: F::of(beta2),
@@ -89,22 +106,20 @@ impl<F: Real> Optimizer<F> {
                     step: F::of(learning_rate / correction(beta1)),
                     inverse_root: F::of(1.0 / correction(beta2).sqrt()),
                     epsilon: F::of(epsilon),
-                };
-                let parts = team::parts(parameters.len(), team::STEP);
-                adam_in(parts, parameters, gradient, &mut self.first, &mut self.second, &constants);
+                })
             }
             Rule::RmsProp { alpha, epsilon } | Rule::RmsPropTensorFlow { alpha, epsilon } => {
                 let inside = matches!(self.rule, Rule::RmsPropTensorFlow { .. });
-                let constants = RmsConstants {
+                Constants::RmsProp(RmsConstants {
                     alpha: F::of(alpha),
                     rest: F::of((1.0 - alpha) * scale * scale),
                     step: F::of(learning_rate * scale),
                     inside: F::of(if inside { epsilon } else { 0.0 }),
                     outside: F::of(if inside { 0.0 } else { epsilon }),
-                };
-                rms_prop(parameters, gradient, &mut self.second, &constants);
+                })
             }
-        }
+        };
+        OptimizerStep { first: &mut self.first, second: &mut self.second, constants }
     }
 
     /// Steps taken so far.
@@ -140,6 +155,40 @@ impl Optimizer<f32> {
     }
 }
 
+/// One step of an [`Optimizer`] on its way through the parameter vector; see [`Optimizer::begin`].
+#[derive(Debug)]
+pub struct OptimizerStep<'a, F> {
+    first: &'a mut [F],
+    second: &'a mut [F],
+    constants: Constants<F>,
+}
+
+impl<F: Real> OptimizerStep<'_, F> {
+    /// Moves the piece of the parameter vector that starts at `at`. Each parameter must be moved once.
+    ///
+    /// # Panics
+    /// If the piece does not lie in the vector, or its gradient is of another length.
+    pub fn apply(&mut self, at: usize, parameters: &mut [F], gradient: &[F]) {
+        assert_eq!(gradient.len(), parameters.len(), "length of the gradient");
+        let piece = at..at + parameters.len();
+        let second = &mut self.second[piece.clone()];
+        match &self.constants {
+            Constants::Adam(constants) => {
+                let parts = team::parts(parameters.len(), team::STEP);
+                adam_in(parts, parameters, gradient, &mut self.first[piece], second, constants);
+            }
+            Constants::RmsProp(constants) => rms_prop(parameters, gradient, second, constants),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Constants<F> {
+    Adam(AdamConstants<F>),
+    RmsProp(RmsConstants<F>),
+}
+
+#[derive(Debug)]
 struct AdamConstants<F> {
     beta1: F,
     rest1: F,
@@ -178,6 +227,7 @@ fn adam<F: Real>(x: &mut [F], g: &[F], first: &mut [F], second: &mut [F], k: &Ad
     }
 }
 
+#[derive(Debug)]
 struct RmsConstants<F> {
     alpha: F,
     rest: F,

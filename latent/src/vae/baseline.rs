@@ -5,9 +5,10 @@
 //! that Adam takes out again, and would make variances incomparable.
 
 use crate::vae::number::{Number, fit};
+use crate::vae::pixels::Context;
 use crate::vae::weights::glorot;
 use rand::Rng;
-use relax_nn::{Activation, MlpShape, Workspace};
+use relax_nn::{Activation, Input, MlpShape, Rows, Workspace};
 
 /// Units of the baseline's one tanh layer, as published.
 const HIDDEN: usize = 100;
@@ -36,9 +37,9 @@ pub(crate) struct Baseline<F> {
 
 impl<F: Number> Baseline<F> {
     /// V of each row of `context`.
-    pub fn evaluate(&mut self, shape: &MlpShape, parameters: &[F], context: &[F]) {
-        fit(&mut self.value, context.len() / shape.input());
-        shape.forward(parameters, context, &mut self.workspace, &mut self.value);
+    pub fn evaluate(&mut self, shape: &MlpShape, parameters: &[F], context: &Context<'_, F>) {
+        fit(&mut self.value, context.count());
+        shape.forward(parameters, Input::Rows(context), &mut self.workspace, &mut self.value);
     }
 
     /// Adds the gradient of ½ mean (V − target)² to `gradient`. Must follow [`evaluate`](Self::evaluate).
@@ -46,14 +47,14 @@ impl<F: Number> Baseline<F> {
         &mut self,
         shape: &MlpShape,
         parameters: &[F],
-        context: &[F],
+        context: &Context<'_, F>,
         targets: impl Iterator<Item = F>,
         gradient: &mut [F],
     ) {
         let scale = <F as relax_nn::Real>::of(1.0 / self.value.len() as f64);
         self.residual.clear();
         self.residual.extend(self.value.iter().zip(targets).map(|(&v, target)| (v - target) * scale));
-        shape.reverse(parameters, context, &self.workspace, &self.residual, gradient, None);
+        shape.reverse(parameters, Input::Rows(context), &self.workspace, &self.residual, gradient, None);
     }
 }
 

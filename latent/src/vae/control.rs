@@ -18,8 +18,6 @@ pub(crate) struct LayerControl {
     pub free_form: Option<(FreeFormShape, Range<usize>)>,
     /// NVIL's baseline.
     pub baseline: Option<(MlpShape, Range<usize>)>,
-    /// Width of the context: the pixels and the signs of all lower layers.
-    pub context: usize,
 }
 
 /// φ and its layout.
@@ -39,6 +37,7 @@ impl<F: Number> Control<F> {
             parameters.extend(values);
             start..parameters.len()
         };
+        // Width of the context: the pixels and the signs of all lower layers.
         let mut context = architecture.pixels;
         let mut layers = Vec::new();
         for &latent in &architecture.latent {
@@ -54,7 +53,7 @@ impl<F: Number> Control<F> {
                 let at = append(baseline::initial(&shape, rng));
                 (shape, at)
             });
-            layers.push(LayerControl { relaxation, free_form, baseline, context });
+            layers.push(LayerControl { relaxation, free_form, baseline });
             context += latent;
         }
         Self { layers, parameters }

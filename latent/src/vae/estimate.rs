@@ -10,6 +10,7 @@ use crate::vae::elementwise::dot;
 use crate::vae::free_form::FreeForm;
 use crate::vae::number::{Number, add, clear, fit, one, zero};
 use crate::vae::path::Path;
+use crate::vae::pixels::{Context, Pixels};
 use crate::vae::relaxed::{Above, Relaxed};
 use crate::vae::settings::{Coupling, Method, Settings};
 use crate::vae::weights::Weights;
@@ -24,8 +25,8 @@ use relax_estimators::{
 pub(crate) struct Estimate<F> {
     /// The pass with hard samples; R = samples·B rows, all first samples before all second ones.
     pub path: Path<F>,
-    /// x − x̄, `[R, pixels]`.
-    pub centred: Vec<F>,
+    /// x − x̄.
+    pub pixels: Pixels<F>,
     /// ĝ of each layer, `[R, K]`: the gradient of the mean of f over rows is their mean.
     pub gradients: Vec<Vec<F>>,
     /// Mean over rows of what the running means follow, for each layer.
@@ -37,7 +38,8 @@ pub(crate) struct Estimate<F> {
     relaxed: Relaxed<F>,
     free_form: FreeForm<F>,
     baseline: Baseline<F>,
-    context: Vec<F>,
+    /// 2b − 1 of all layers below one, `[R, width]`.
+    signs_below: Vec<F>,
     z: Vec<F>,
     w: Vec<F>,
     score: Vec<F>,
@@ -71,7 +73,7 @@ impl<F: Number> Estimate<F> {
         let rows = batch * method.samples();
         self.x.clear();
         (0..method.samples()).for_each(|_| self.x.extend_from_slice(x));
-        weights.centre(&self.x, &mut self.centred);
+        self.pixels.read(&self.x, &weights.pixel_mean);
         for noise_of in [&mut self.u, &mut self.v] {
             noise_of.resize_with(layers, Vec::new);
             for (noise, &width) in noise_of.iter_mut().zip(&architecture.latent) {
@@ -83,7 +85,7 @@ impl<F: Number> Estimate<F> {
             let (first, second) = self.u[0].split_at_mut(batch * architecture.latent[0]);
             reflect(first, second);
         }
-        self.path.run(weights, &self.x, &self.centred, 0, &self.u);
+        self.path.run(weights, &self.x, &self.pixels, 0, &self.u);
         self.gradients.resize_with(layers, Vec::new);
         clear_signals(&mut self.signals, layers);
         for (layer, centre) in centres.iter().enumerate() {
@@ -146,13 +148,14 @@ impl<F: Number> Estimate<F> {
         self.known.clear();
         self.known.resize(self.path.f.len(), centre);
         if let Some((shape, at)) = &control.layers[layer].baseline {
-            self.take_context(layer, control.layers[layer].context);
+            self.take_signs_below(layer);
+            let context = Context { pixels: &self.pixels, beside: &self.signs_below };
             let parameters = &control.parameters[at.clone()];
-            self.baseline.evaluate(shape, parameters, &self.context);
+            self.baseline.evaluate(shape, parameters, &context);
             if let Some(d_control) = d_control {
                 let targets = self.signal.iter().copied();
                 let d = &mut d_control[at.clone()];
-                self.baseline.gradient(shape, parameters, &self.context, targets, d);
+                self.baseline.gradient(shape, parameters, &context, targets, d);
             }
             add(&mut self.known, &self.baseline.value);
         }
@@ -215,8 +218,9 @@ impl<F: Number> Estimate<F> {
             add_scaled(&mut self.c_gradient, gain, self.relaxed.gradient());
         }
         if let Some((shape, at)) = &shapes.free_form {
-            self.take_context(layer, shapes.context);
-            self.free_form.evaluate(shape, &control.parameters[at.clone()], &self.z, &self.context);
+            self.take_signs_below(layer);
+            let context = Context { pixels: &self.pixels, beside: &self.signs_below };
+            self.free_form.evaluate(shape, &control.parameters[at.clone()], &self.z, &context);
             add_scaled(&mut self.c, one(), &self.free_form.value);
             add_scaled(&mut self.c_gradient, one(), &self.free_form.gradient);
         }
@@ -259,7 +263,7 @@ impl<F: Number> Estimate<F> {
                 shape,
                 &control.parameters[at.clone()],
                 &self.z,
-                &self.context,
+                &Context { pixels: &self.pixels, beside: &self.signs_below },
                 &self.alpha,
                 &self.beta,
                 &mut d_control[at.clone()],
@@ -283,27 +287,19 @@ impl<F: Number> Estimate<F> {
         } else {
             reflect(&self.u[layer], &mut self.v[layer]);
             self.antithetic.copy_below(&self.path, layer);
-            self.antithetic.run(weights, &self.x, &self.centred, layer, &self.v);
+            self.antithetic.run(weights, &self.x, &self.pixels, layer, &self.v);
             let partner = &self.antithetic;
             let this = layer_of(&self.path, layer);
             disarm(this.logits, this.b, &partner.layers[layer].b, &self.path.f, &partner.f, gradient);
         }
     }
 
-    /// context ← \[x − x̄, 2b − 1 of the lower layers\], `[R, width]`.
-    fn take_context(&mut self, layer: usize, width: usize) {
-        let pixels = width
-            - self.path.layers[..layer].iter().map(|l| l.signs.len() / self.path.f.len()).sum::<usize>();
-        if layer == 0 {
-            self.context.clone_from(&self.centred);
-            return;
-        }
-        self.context.clear();
+    fn take_signs_below(&mut self, layer: usize) {
+        self.signs_below.clear();
         for row in 0..self.path.f.len() {
-            self.context.extend_from_slice(&self.centred[row * pixels..(row + 1) * pixels]);
             for below in &self.path.layers[..layer] {
                 let k = below.signs.len() / self.path.f.len();
-                self.context.extend_from_slice(&below.signs[row * k..(row + 1) * k]);
+                self.signs_below.extend_from_slice(&below.signs[row * k..(row + 1) * k]);
             }
         }
     }

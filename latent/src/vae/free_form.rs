@@ -2,9 +2,10 @@
 //! layers' hard samples beside z. Their part of the first layer is computed once for all z.
 
 use crate::vae::number::{Number, add, clear, fit};
+use crate::vae::pixels::Context;
 use crate::vae::weights::glorot;
 use rand::Rng;
-use relax_nn::{Activation, MlpShape, Workspace, product};
+use relax_nn::{Activation, MlpShape, Rows, Workspace};
 
 /// Shape of r_φ: parameters are those of the network from z on, then the context's weights `[context, first hidden]`.
 #[derive(Debug, Clone)]
@@ -58,15 +59,14 @@ pub(crate) struct FreeForm<F> {
 }
 
 impl<F: Number> FreeForm<F> {
-    /// r and ∇r at `z` `[P, K]`; `context` is `[B, context]` and serves every B-th point.
-    pub fn evaluate(&mut self, shape: &FreeFormShape, parameters: &[F], z: &[F], context: &[F]) {
+    /// r and ∇r at `z` `[P, K]`; `context` has B rows and serves every B-th point.
+    pub fn evaluate(&mut self, shape: &FreeFormShape, parameters: &[F], z: &[F], context: &Context<'_, F>) {
         let (net, from_context) = parameters.split_at(shape.net.parameter_count());
         let first = shape.net.hidden()[0];
         let points = z.len() / shape.net.input();
-        let rows = context.len() / shape.context;
         fit(&mut self.offset, points * first);
-        let (own, copies) = self.offset.split_at_mut(rows * first);
-        product::product(own, context, from_context, shape.context, first);
+        let (own, copies) = self.offset.split_at_mut(context.count() * first);
+        context.product(own, from_context, first);
         copies.chunks_exact_mut(own.len()).for_each(|copy| copy.copy_from_slice(own));
         fit(&mut self.value, points);
         fit(&mut self.gradient, z.len());
@@ -87,7 +87,7 @@ impl<F: Number> FreeForm<F> {
         shape: &FreeFormShape,
         parameters: &[F],
         z: &[F],
-        context: &[F],
+        context: &Context<'_, F>,
         alpha: &[F],
         beta: &[F],
         gradient: &mut [F],
@@ -106,8 +106,8 @@ impl<F: Number> FreeForm<F> {
             Some(&mut self.d_offset),
         );
         let first = shape.net.hidden()[0];
-        let (own, copies) = self.d_offset.split_at_mut(context.len() / shape.context * first);
+        let (own, copies) = self.d_offset.split_at_mut(context.count() * first);
         copies.chunks_exact(own.len()).for_each(|copy| add(own, copy));
-        product::add_outer(d_context, context, own, shape.context, first);
+        context.add_outer(d_context, own, first);
     }
 }

@@ -13,6 +13,7 @@ mod free_form;
 mod model;
 mod number;
 mod path;
+mod pixels;
 mod relaxed;
 mod settings;
 #[cfg(test)]

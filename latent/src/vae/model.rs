@@ -3,6 +3,7 @@
 use crate::stream::{role, stream};
 use crate::vae::architecture::Architecture;
 use crate::vae::path::Path;
+use crate::vae::pixels::Pixels;
 use crate::vae::weights::Weights;
 use rand::Rng;
 use relax_estimators::{Real as _, noise};
@@ -38,12 +39,12 @@ impl Model {
     pub fn bound(&self, x: &[f32], samples: usize, stream_seed: u64) -> Vec<f64> {
         let pixels = self.architecture().pixels;
         let mut path = Path::default();
-        let (mut centred, mut u) = (Vec::new(), Vec::new());
+        let (mut centred, mut u) = (Pixels::default(), Vec::new());
         let mut bounds = Vec::with_capacity(x.len() / pixels);
         for (i, images) in x.chunks(CHUNK * pixels).enumerate() {
             let rows = images.len() / pixels;
             let mut rng = stream(stream_seed, role::EVALUATION, i as u64);
-            self.weights.centre(images, &mut centred);
+            centred.read(images, &self.weights.pixel_mean);
             let mut weights = vec![Vec::with_capacity(samples); rows];
             for _ in 0..samples {
                 self.draw(rows, &mut rng, &mut u);
@@ -82,8 +83,8 @@ impl Model {
     pub fn reconstruct(&self, x: &[f32], stream_seed: u64) -> Vec<f32> {
         let pixels = self.architecture().pixels;
         let mut rng = stream(stream_seed, role::SAMPLES, 1);
-        let (mut path, mut centred, mut u) = (Path::default(), Vec::new(), Vec::new());
-        self.weights.centre(x, &mut centred);
+        let (mut path, mut centred, mut u) = (Path::default(), Pixels::default(), Vec::new());
+        centred.read(x, &self.weights.pixel_mean);
         self.draw(x.len() / pixels, &mut rng, &mut u);
         path.run(&self.weights, x, &centred, 0, &u);
         path.layers[0].output_slope.iter().zip(x).map(|(d, t)| d + t).collect()

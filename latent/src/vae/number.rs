@@ -28,6 +28,7 @@ pub(crate) fn fit<F: Number>(array: &mut Vec<F>, len: usize) {
 }
 
 /// to[i] += from[i].
+#[inline(always)]
 pub(crate) fn add<F: Number>(to: &mut [F], from: &[F]) {
     to.iter_mut().zip(from).for_each(|(t, &f)| *t += f);
 }

@@ -4,9 +4,10 @@
 use crate::vae::architecture::Layout;
 use crate::vae::elementwise::{cross_entropy, to_signs};
 use crate::vae::number::{Number, clear, fit, one};
+use crate::vae::pixels::Pixels;
 use crate::vae::weights::Weights;
 use relax_estimators::bernoulli;
-use relax_nn::Workspace;
+use relax_nn::{Input, Workspace};
 
 /// What one layer of latent variables leaves on the way, `[R, K]` unless said otherwise.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +47,15 @@ pub(crate) struct Path<F> {
 impl<F: Number> Path<F> {
     /// Samples layers `from`… given the ones below it, and evaluates everything that depends on them.
     ///
-    /// `x` and `centred` = x − x̄ are `[R, pixels]`, `uniforms[l]` the noise u of layer l, `[R, K_l]`.
-    pub fn run(&mut self, weights: &Weights<F>, x: &[F], centred: &[F], from: usize, uniforms: &[Vec<F>]) {
+    /// `x` is `[R, pixels]`, `pixels` the same about its mean, `uniforms[l]` the noise u of layer l, `[R, K_l]`.
+    pub fn run(
+        &mut self,
+        weights: &Weights<F>,
+        x: &[F],
+        pixels: &Pixels<F>,
+        from: usize,
+        uniforms: &[Vec<F>],
+    ) {
         let Layout { encoders, decoders, prior } = &weights.layout;
         let theta = &weights.parameters;
         let rows = x.len() / weights.architecture.pixels;
@@ -62,8 +70,8 @@ impl<F: Number> Path<F> {
                 fit(array, rows * width);
             }
             let (input, target) = match below.last() {
-                None => (centred, x),
-                Some(below) => (below.signs.as_slice(), below.b.as_slice()),
+                None => (Input::Rows(pixels), x),
+                Some(below) => (Input::from(&below.signs), below.b.as_slice()),
             };
             encoders[l].shape.forward(encoders[l].of(theta), input, &mut layer.encoder, &mut layer.logits);
             bernoulli::relaxed_sample(&layer.logits, &uniforms[l], &mut layer.z);
@@ -136,19 +144,21 @@ impl<F: Number> Path<F> {
         }
     }
 
-    /// The share of the decoders and the prior in `gradient` ← Σ over rows of ∂f/∂θ.
-    pub fn decoder_gradient(&self, weights: &Weights<F>, gradient: &mut [F]) {
-        let theta = &weights.parameters;
-        for (part, layer) in weights.layout.decoders.iter().zip(&self.layers) {
-            part.shape.reverse_replacing(
-                part.of(theta),
-                &layer.signs,
-                &layer.decoder,
-                &layer.output_slope,
-                part.of_mut(gradient),
-                None,
-            );
-        }
+    /// The share of decoder `layer` in `gradient` ← Σ over rows of ∂f/∂θ.
+    pub fn decoder_gradient(&self, weights: &Weights<F>, layer: usize, gradient: &mut [F]) {
+        let (part, layer) = (&weights.layout.decoders[layer], &self.layers[layer]);
+        part.shape.reverse_replacing(
+            part.of(&weights.parameters),
+            &layer.signs,
+            &layer.decoder,
+            &layer.output_slope,
+            part.of_mut(gradient),
+            None,
+        );
+    }
+
+    /// The share of the prior in `gradient` ← Σ over rows of ∂f/∂θ.
+    pub fn prior_gradient(&self, weights: &Weights<F>, gradient: &mut [F]) {
         let prior = &mut gradient[weights.layout.prior.clone()];
         prior.fill(relax_nn::Real::of(0.0));
         relax_nn::product::add_rows(prior, &self.prior_slope);
@@ -159,12 +169,12 @@ impl<F: Number> Path<F> {
         &self,
         weights: &Weights<F>,
         layer: usize,
-        centred: &[F],
+        pixels: &Pixels<F>,
         logit_gradient: &[F],
         gradient: &mut [F],
     ) {
         let part = &weights.layout.encoders[layer];
-        let input = if layer == 0 { centred } else { &self.layers[layer - 1].signs };
+        let input = if layer == 0 { Input::Rows(pixels) } else { Input::from(&self.layers[layer - 1].signs) };
         part.shape.reverse_replacing(
             part.of(&weights.parameters),
             input,

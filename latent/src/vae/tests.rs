@@ -5,6 +5,7 @@ use crate::vae::baseline::Centre;
 use crate::vae::control::Control;
 use crate::vae::estimate::Estimate;
 use crate::vae::path::Path;
+use crate::vae::pixels::Pixels;
 use crate::vae::relaxed::{Above, Relaxed};
 use crate::vae::weights::Weights;
 use crate::vae::{Architecture, Coupling, Method, Settings, Trainer};
@@ -45,8 +46,8 @@ fn noise(architecture: &Architecture, rows: usize, seed: u64) -> Vec<Vec<f64>> {
 }
 
 fn path(weights: &Weights<f64>, x: &[f64], u: &[Vec<f64>]) -> Path<f64> {
-    let mut centred = Vec::new();
-    weights.centre(x, &mut centred);
+    let mut centred = Pixels::default();
+    centred.read(x, &weights.pixel_mean);
     let mut path = Path::default();
     path.run(weights, x, &centred, 0, u);
     path
@@ -105,7 +106,9 @@ fn decoder_gradient_is_the_derivative_of_f() {
         let mut weights = weights(&architecture, 3);
         let u = noise(&architecture, 2, 4);
         let mut gradient = vec![0.0; weights.parameters.len()];
-        path(&weights, &IMAGES, &u).decoder_gradient(&weights, &mut gradient);
+        let path_here = path(&weights, &IMAGES, &u);
+        (0..architecture.layers()).for_each(|l| path_here.decoder_gradient(&weights, l, &mut gradient));
+        path_here.prior_gradient(&weights, &mut gradient);
         let start = weights.layout.decoders[0].at.start;
         for (i, &found) in gradient.iter().enumerate().skip(start) {
             let (value, step) = (weights.parameters[i], 1e-6);
@@ -259,7 +262,8 @@ fn baselines_descend_the_squared_error() {
                 }
                 let mut context = Vec::new();
                 for row in 0..path.f.len() {
-                    context.extend_from_slice(&estimate.centred[row * PIXELS..(row + 1) * PIXELS]);
+                    let image = &IMAGES[row * PIXELS..(row + 1) * PIXELS];
+                    context.extend(image.iter().zip(&weights.pixel_mean).map(|(x, mean)| x - mean));
                     for (below, &k) in path.layers[..layer].iter().zip(&architecture.latent) {
                         context.extend_from_slice(&below.signs[row * k..(row + 1) * k]);
                     }
@@ -353,7 +357,7 @@ fn every_estimator_is_unbiased_but_concrete() {
                 estimate.run(&weights, &control, &centres, &settings, &IMAGES, &mut rng, None);
                 let mut gradient = vec![0.0; weights.parameters.len()];
                 for (layer, g) in estimate.gradients.iter().enumerate() {
-                    estimate.path.encoder_gradient(&weights, layer, &estimate.centred, g, &mut gradient);
+                    estimate.path.encoder_gradient(&weights, layer, &estimate.pixels, g, &mut gradient);
                 }
                 let scale = 1.0 / method.samples() as f64;
                 gradient.iter_mut().for_each(|g| *g *= scale);

@@ -11,6 +11,7 @@ use crate::vae::settings::Settings;
 use crate::vae::weights::Weights;
 use rayon::ThreadPool;
 use relax_nn::{Optimizer, Rule, StateDict, StateTensor, global_norm};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What one step tells.
@@ -120,19 +121,35 @@ impl Trainer {
 
     fn step_here(&mut self, x: &[f32]) -> StepReport {
         self.estimate_with(x, role::STEP, self.iterations);
-        self.encoder_gradient_into();
-        self.estimate.path.decoder_gradient(&self.model.weights, &mut self.gradient);
         let rows = self.estimate.path.f.len() as f64;
         let report =
             StepReport { bound: -self.estimate.path.f.iter().map(|&f| f64::from(f)).sum::<f64>() / rows };
-        if self.iterations >= self.settings.warm_up {
-            let rate = self.settings.learning_rate;
-            let weights = &mut self.model.weights;
-            self.model_optimizer.step(&mut weights.parameters, &self.gradient, rate, 1.0 / rows);
-        }
+        self.step_model(1.0 / rows);
         self.step_control();
         self.iterations += 1;
         report
+    }
+
+    /// Network by network, each moved while its gradient is still in the cache; `scale` turns sums over rows into means.
+    fn step_model(&mut self, scale: f64) {
+        let trains = self.iterations >= self.settings.warm_up;
+        let Self { estimate, model, gradient, model_optimizer, settings, .. } = self;
+        let Estimate { path, pixels, gradients, .. } = estimate;
+        let weights = &mut model.weights;
+        let mut step = trains.then(|| model_optimizer.begin(settings.learning_rate, scale));
+        let mut move_along = |weights: &mut Weights<f32>, gradient: &[f32], at: Range<usize>| {
+            if let Some(step) = &mut step {
+                step.apply(at.start, &mut weights.parameters[at.clone()], &gradient[at]);
+            }
+        };
+        for (layer, logit_gradient) in gradients.iter().enumerate() {
+            path.encoder_gradient(weights, layer, pixels, logit_gradient, gradient);
+            move_along(weights, gradient, weights.layout.encoders[layer].at.clone());
+            path.decoder_gradient(weights, layer, gradient);
+            move_along(weights, gradient, weights.layout.decoders[layer].at.clone());
+        }
+        path.prior_gradient(weights, gradient);
+        move_along(weights, gradient, weights.layout.prior.clone());
     }
 
     /// One step of the control variate alone, the model held fixed. Counts as an iteration.
@@ -161,8 +178,8 @@ impl Trainer {
     fn encoder_gradient_into(&mut self) {
         let Self { estimate, model, gradient, .. } = self;
         for (layer, logit_gradient) in estimate.gradients.iter().enumerate() {
-            let (path, centred) = (&estimate.path, &estimate.centred);
-            path.encoder_gradient(&model.weights, layer, centred, logit_gradient, gradient);
+            let (path, pixels) = (&estimate.path, &estimate.pixels);
+            path.encoder_gradient(&model.weights, layer, pixels, logit_gradient, gradient);
         }
     }
 

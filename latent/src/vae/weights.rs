@@ -52,14 +52,6 @@ impl<F: Number> Weights<F> {
         out.clear();
         (0..rows).for_each(|_| out.extend_from_slice(prior));
     }
-
-    /// `centred` ← x − x̄, `[R, pixels]`.
-    pub fn centre(&self, x: &[F], centred: &mut Vec<F>) {
-        centred.clear();
-        for row in x.chunks_exact(self.pixel_mean.len()) {
-            centred.extend(row.iter().zip(&self.pixel_mean).map(|(&x, &m)| x - m));
-        }
-    }
 }
 
 /// Uniform weights of variance 2 / (input + output) (Glorot & Bengio 2010).

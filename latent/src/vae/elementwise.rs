@@ -46,8 +46,10 @@ pub(crate) fn cross_entropy<F: Number>(
                 products[lane] *= factor;
                 *d = slope;
             }
-            let logarithms = products.map(relax_estimators::Real::ln);
-            total += sums.into_iter().sum::<F>() + logarithms.into_iter().sum::<F>();
+            for lane in 0..LANES {
+                sums[lane] += relax_estimators::Real::ln(products[lane]);
+            }
+            total += sums.into_iter().sum::<F>();
         }
         *loss += sign * total;
     }

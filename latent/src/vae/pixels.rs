@@ -84,6 +84,17 @@ impl<F: Number> Rows<F> for Pixels<F> {
     }
 
     fn add_outer(&self, d_weight: &mut [F], d: &[F], n: usize) {
+        self.outer_onto(false, d_weight, d, n);
+    }
+
+    fn outer(&self, d_weight: &mut [F], d: &[F], n: usize) {
+        self.outer_onto(true, d_weight, d, n);
+    }
+}
+
+impl<F: Number> Pixels<F> {
+    /// d_weight += (x − x̄)ᵀ · d, or `replace` it by that.
+    fn outer_onto(&self, replace: bool, d_weight: &mut [F], d: &[F], n: usize) {
         for start in (0..n).step_by(COLUMNS) {
             let columns = start..n.min(start + COLUMNS);
             let mut sum = [zero(); COLUMNS];
@@ -91,7 +102,7 @@ impl<F: Number> Rows<F> for Pixels<F> {
             d.chunks_exact(n).for_each(|row| add(sum, &row[columns.clone()]));
             for (first, words) in self.groups() {
                 let mean = if first == 0 { self.mean.as_slice() } else { &[] };
-                add_gradients(d_weight, &d[first * n..], words, mean, sum, (n, columns.clone()));
+                add_gradients(replace, d_weight, &d[first * n..], words, mean, sum, (n, columns.clone()));
             }
         }
     }
@@ -122,10 +133,11 @@ fn add_weights<F: Number>(
     }
 }
 
-/// The transpose of [`add_weights`]: in the columns named, row i of d_weight += Σ of the rows of d whose images have ink at
-/// pixel i, − mean · sum.
+/// The transpose of [`add_weights`]: in the columns named, row i of d_weight gains −mean · sum, or is replaced by it, where there
+/// is a mean; and then the rows of d whose images have ink at pixel i.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn add_gradients<F: Number>(
+    replace: bool,
     d_weight: &mut [F],
     d: &[F],
     words: &[u32],
@@ -135,8 +147,13 @@ fn add_gradients<F: Number>(
 ) {
     for (i, (d_weight, &word)) in d_weight.chunks_exact_mut(n).zip(words).enumerate() {
         let d_weight = &mut d_weight[columns.clone()];
-        if let Some(&mean) = mean.get(i).filter(|&&mean| mean != zero()) {
-            d_weight.iter_mut().zip(sum).for_each(|(w, &d)| *w = relax_nn::Real::fma(-mean, d, *w));
+        if let Some(&mean) = mean.get(i) {
+            let rows = d_weight.iter_mut().zip(sum);
+            if replace {
+                rows.for_each(|(w, &d)| *w = -mean * d);
+            } else {
+                rows.for_each(|(w, &d)| *w = relax_nn::Real::fma(-mean, d, *w));
+            }
         }
         for r in bits(word) {
             add(d_weight, &d[r * n..(r + 1) * n][columns.clone()]);
@@ -235,6 +252,9 @@ mod tests {
         context.outer(&mut found, &d, n);
         product::outer(&mut expected, &dense, &d, width, n);
         close(&found, &expected);
+        found.fill(f64::NAN);
+        images.outer(&mut found[..pixels * n], &d, n);
+        close(&found[..pixels * n], &expected[..pixels * n]);
     }
 
     #[test]

@@ -149,13 +149,9 @@ impl Sweep {
             board.running.remove(&job.name());
             let noted = ended.and_then(|result| match result {
                 Some(result) => {
-                    self.say(&format!(
-                        "[{}/{}] {}",
-                        board.results.len() + 1,
-                        self.total(),
-                        outcome(&job, &result)
-                    ));
+                    let line = outcome(&job, &result);
                     board.put(&job, result);
+                    self.say(&format!("[{}/{}] {line}", board.results.len(), self.total()));
                     self.write_tables(&board.results).map(drop)
                 }
                 None => Ok(()),

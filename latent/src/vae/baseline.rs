@@ -42,7 +42,7 @@ impl<F: Number> Baseline<F> {
         shape.forward(parameters, Input::Rows(context), &mut self.workspace, &mut self.value);
     }
 
-    /// Adds the gradient of ½ mean (V − target)² to `gradient`. Must follow [`evaluate`](Self::evaluate).
+    /// `gradient` ← that of ½ mean (V − target)². Must follow [`evaluate`](Self::evaluate).
     pub fn gradient(
         &mut self,
         shape: &MlpShape,
@@ -54,7 +54,8 @@ impl<F: Number> Baseline<F> {
         let scale = <F as relax_nn::Real>::of(1.0 / self.value.len() as f64);
         self.residual.clear();
         self.residual.extend(self.value.iter().zip(targets).map(|(&v, target)| (v - target) * scale));
-        shape.reverse(parameters, Input::Rows(context), &self.workspace, &self.residual, gradient, None);
+        let input = Input::Rows(context);
+        shape.reverse_replacing(parameters, input, &self.workspace, &self.residual, gradient, None);
     }
 }
 

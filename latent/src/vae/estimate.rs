@@ -54,8 +54,8 @@ pub(crate) struct Estimate<F> {
 }
 
 impl<F: Number> Estimate<F> {
-    /// Draws noise from `rng` and fills `path`, `gradients` and `signals` for the images `x` `[B, pixels]`; adds the gradient
-    /// of the control variates' objectives to `d_control` if one is given.
+    /// Draws noise from `rng` and fills `path`, `gradients` and `signals` for the images `x` `[B, pixels]`; writes the gradient
+    /// of the control variates' objectives to `d_control` if it is given.
     #[allow(clippy::too_many_arguments)]
     pub fn run(
         &mut self,
@@ -255,8 +255,8 @@ impl<F: Number> Estimate<F> {
             let by_gain = dot(&self.alpha, &self.relaxed.value) + dot(&self.beta, self.relaxed.gradient());
             let by_log_temperature =
                 gain.wide() * self.relaxed.temperature_gradient(weights, &self.alpha, &self.beta);
-            d_control[at.start] += F::of(by_gain);
-            d_control[at.start + 1] += F::of(by_log_temperature);
+            d_control[at.start] = F::of(by_gain);
+            d_control[at.start + 1] = F::of(by_log_temperature);
         }
         if let Some((shape, at)) = &shapes.free_form {
             self.free_form.parameter_gradient(

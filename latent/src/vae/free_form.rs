@@ -1,7 +1,7 @@
 //! r_φ(z; context): the free-form part of a control variate, a network of ReLU units that sees the pixels and the lower
 //! layers' hard samples beside z. Their part of the first layer is computed once for all z.
 
-use crate::vae::number::{Number, add, clear, fit};
+use crate::vae::number::{Number, add, fit};
 use crate::vae::pixels::Context;
 use crate::vae::weights::glorot;
 use rand::Rng;
@@ -80,7 +80,7 @@ impl<F: Number> FreeForm<F> {
         );
     }
 
-    /// Adds ∂/∂φ Σ α·r(z) + β·∇r(z) to `gradient`. Must follow [`evaluate`](Self::evaluate) on the same arguments.
+    /// `gradient` ← ∂/∂φ Σ α·r(z) + β·∇r(z). Must follow [`evaluate`](Self::evaluate) on the same arguments.
     #[allow(clippy::too_many_arguments)]
     pub fn parameter_gradient(
         &mut self,
@@ -94,7 +94,8 @@ impl<F: Number> FreeForm<F> {
     ) {
         let split = shape.net.parameter_count();
         let (d_net, d_context) = gradient.split_at_mut(split);
-        clear(&mut self.d_offset, self.offset.len());
+        d_net.fill(relax_nn::Real::of(0.0));
+        fit(&mut self.d_offset, self.offset.len());
         shape.net.parameter_gradient_with_offset(
             &parameters[..split],
             z,
@@ -108,6 +109,6 @@ impl<F: Number> FreeForm<F> {
         let first = shape.net.hidden()[0];
         let (own, copies) = self.d_offset.split_at_mut(context.count() * first);
         copies.chunks_exact(own.len()).for_each(|copy| add(own, copy));
-        context.add_outer(d_context, own, first);
+        context.outer(d_context, own, first);
     }
 }

@@ -212,7 +212,7 @@ fn control_variates_descend_the_squared_norm() {
                 estimate.run(&weights, control, &centres, &settings, &IMAGES, &mut rng, d);
                 estimate.gradients.iter().flatten().map(|g| g * g).sum::<f64>() / 2.0
             };
-            let mut d = vec![0.0; control.parameters.len()];
+            let mut d = vec![f64::NAN; control.parameters.len()];
             run(&control, Some(&mut d));
             if method.has_baseline() {
                 continue; // fitted by least squares instead: the next test
@@ -241,7 +241,7 @@ fn baselines_descend_the_squared_error() {
             let control = control(&architecture, &settings);
             let centre = Centre::from_state([0.3, 0.1]);
             let centres = vec![centre; architecture.layers()];
-            let (mut estimate, mut d) = (Estimate::default(), vec![0.0; control.parameters.len()]);
+            let (mut estimate, mut d) = (Estimate::default(), vec![f64::NAN; control.parameters.len()]);
             let mut rng = stream(14, 106, 0);
             estimate.run(&weights, &control, &centres, &settings, &IMAGES, &mut rng, Some(&mut d));
             let path = &estimate.path;

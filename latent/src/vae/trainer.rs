@@ -1,4 +1,4 @@
-//! The training loop's one step: ĝ with the old control variate, a step of the model, a step of the control variate.
+//! The training loop's one step: ĝ and the control variate's gradient, both with the old weights; then a step of both.
 
 use crate::stream::{role, stream};
 use crate::vae::VaeError;
@@ -124,8 +124,9 @@ impl Trainer {
         let rows = self.estimate.path.f.len() as f64;
         let report =
             StepReport { bound: -self.estimate.path.f.iter().map(|&f| f64::from(f)).sum::<f64>() / rows };
-        self.step_model(1.0 / rows);
+        // Both gradients are there; the control variate's may still be in the cache.
         self.step_control();
+        self.step_model(1.0 / rows);
         self.iterations += 1;
         report
     }
@@ -163,7 +164,6 @@ impl Trainer {
         let pixels = self.model.architecture().pixels;
         assert!(!x.is_empty() && x.len().is_multiple_of(pixels), "x must be whole images of {pixels} pixels");
         let fits = purpose == role::STEP;
-        self.control_gradient.fill(0.0);
         self.estimate.run(
             &self.model.weights,
             &self.control,

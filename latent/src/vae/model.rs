@@ -35,6 +35,9 @@ impl Model {
     /// log of their mean p(x, b)/q(b|x). One sample gives the evidence lower bound (Burda et al. 2016).
     ///
     /// The noise comes from the stream named `stream_seed`: the same arguments give the same numbers.
+    ///
+    /// # Panics
+    /// If a pixel is neither 0 nor 1.
     #[must_use]
     pub fn bound(&self, x: &[f32], samples: usize, stream_seed: u64) -> Vec<f64> {
         let pixels = self.architecture().pixels;
@@ -79,6 +82,9 @@ impl Model {
     }
 
     /// Pixel means `[N, pixels]` after each image of `x` `[N, pixels]` was encoded in one hard sample and decoded.
+    ///
+    /// # Panics
+    /// If a pixel is neither 0 nor 1.
     #[must_use]
     pub fn reconstruct(&self, x: &[f32], stream_seed: u64) -> Vec<f32> {
         let pixels = self.architecture().pixels;

@@ -108,7 +108,7 @@ impl Trainer {
     /// One iteration on the images `x` `[B, pixels]` of noughts and ones. Its noise is the stream (seed, iteration).
     ///
     /// # Panics
-    /// If `x` is no whole number of images.
+    /// If `x` is no whole number of images, or a pixel is neither 0 nor 1.
     pub fn step(&mut self, x: &[f32]) -> StepReport {
         match self.pool.clone() {
             Some(pool) => {
@@ -154,6 +154,9 @@ impl Trainer {
     }
 
     /// One step of the control variate alone, the model held fixed. Counts as an iteration.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
     pub fn fit_control_variate(&mut self, x: &[f32]) {
         self.estimate_with(x, role::STEP, self.iterations);
         self.step_control();
@@ -197,7 +200,7 @@ impl Trainer {
     /// of images and fresh noise (the stream `draw`); nothing is trained.
     ///
     /// # Panics
-    /// If there are fewer than two batches.
+    /// If there are fewer than two batches, or a pixel is neither 0 nor 1.
     pub fn log_variance(&mut self, batches: &[Vec<f32>], draw: u64) -> Vec<f64> {
         assert!(batches.len() >= 2, "a variance needs at least two batches");
         let encoders: Vec<_> =

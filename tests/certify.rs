@@ -1,12 +1,8 @@
 //! `relax certify` and `relax variance`: nothing is biased, every known mistake is found out, and the parts add up.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::relax;
+use crate::common::relax;
 use relax_rl::certify::{CertifyOptions, bugs, certify};
 
 /// Coarser than the default, so that the suite stays quick.

@@ -1,14 +1,10 @@
 //! `relax compare` as a user meets it: it continues what was killed, comes to the same numbers in any order, takes other
 //! libraries' runs, and refuses what is wrong before it starts.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::Path;
 use std::process::Output;
 
-use common::relax;
+use crate::common::relax;
 
 fn compare(out: &Path, arguments: &[&str]) -> Output {
     let config = format!("{}/configs/cartpole-a2c.toml", env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,4 @@
 //! Whole runs with continuous actions: the same numbers with every number of workers, and after every interruption.
-#![allow(clippy::unwrap_used)]
-
 use relax_nn::StateDict;
 use relax_rl::config::Config;
 use relax_rl::train::{TrainOptions, latest_checkpoint, resume, train};

@@ -1,10 +1,6 @@
 //! Same configuration and seed, same numbers: bit for bit, whatever the number of workers.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{assert_same_run, columns, config, place, relax, trained, weights};
+use crate::common::{assert_same_run, columns, config, place, relax, trained, weights};
 
 /// Batches of 8 × 80 = 640 steps, more than one shard of the learner's; ragged at the end.
 const STEPS: &str = r#"

@@ -1,13 +1,9 @@
 //! An environment that fails stops the run with a message that says which, where and how to go on; nothing is left
 //! hanging, and nothing on the disk is lost.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{config, latest, options, place, test_env};
+use crate::common::{config, latest, options, place, test_env};
 use relax_agents::role;
 use relax_envs::{EnvError, EnvRng, Space, Step};
 use relax_rl::error::Error;
@@ -91,7 +87,7 @@ fn stops(id: &str, workers: usize, slot: usize, episode: usize, reason: &str) ->
     let (_, state) = checkpoint::load(&latest(&place.run)).unwrap();
     let [updates, steps] = state.u64_array("counters").unwrap();
     assert_eq!((updates, steps), (updates, 40 * updates), "{what}");
-    let rows = common::numbers(&place.run.join("metrics.csv"), "update").len() as u64;
+    let rows = crate::common::numbers(&place.run.join("metrics.csv"), "update").len() as u64;
     assert!(rows >= updates, "{what}: {rows} rows and {updates} updates");
     let stop = std::sync::atomic::AtomicBool::new(true);
     assert!(train::resume(&place.run, &[], true, &stop).unwrap().interrupted, "{what}");
@@ -218,6 +214,6 @@ fn divergence() {
         let message = error.to_string();
         assert!(message.contains("is not finite") && message.contains("learning rate"), "{message}");
         assert!(error.hint().unwrap().contains("latest.safetensors"));
-        assert!(common::weights(&place.run, "agent.policy.parameters").iter().all(|x| x.is_finite()));
+        assert!(crate::common::weights(&place.run, "agent.policy.parameters").iter().all(|x| x.is_finite()));
     }
 }

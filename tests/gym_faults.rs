@@ -1,9 +1,6 @@
 //! A Python environment that raises, answers nonsense, hangs or dies stops the run with an error that says which, where
 //! and how to go on; the state after the last update is saved, and no process is left behind.
 
-#[path = "common/python.rs"]
-mod python;
-
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -47,10 +44,10 @@ impl Case {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relax"));
         command
-            .current_dir(python::modules())
+            .current_dir(crate::python::modules())
             .env("RELAX_TEST_MARK", &self.mark)
             .arg("--python")
-            .arg(python::python());
+            .arg(crate::python::python());
         command
     }
 

@@ -1,9 +1,6 @@
 //! The bridge steps exactly as a plain Python loop does, and native environments exactly as Gymnasium's: observations,
 //! rewards, flags and resets, bit for bit, over 20 seeds × 200 random steps.
 
-#[path = "common/python.rs"]
-mod python;
-
 use std::process::Command;
 
 use relax_envs::gym::{GymVecEnv, use_python};
@@ -26,8 +23,8 @@ struct Reference {
 /// Runs the plain loop in a Python of its own.
 fn reference(id: &str, discrete: bool, extra: &[&str]) -> Reference {
     let folder = tempfile::tempdir().expect("a folder");
-    let status = Command::new(python::python())
-        .arg(python::modules().join("reference.py"))
+    let status = Command::new(crate::python::python())
+        .arg(crate::python::modules().join("reference.py"))
         .args([id, &SEEDS.to_string(), &STEPS.to_string()])
         .arg(folder.path())
         .args(extra)
@@ -105,7 +102,7 @@ fn options(vectorization: Vectorization) -> MakeOptions {
 }
 
 fn check(id: &str, discrete: bool, native: bool, least_ends: usize) {
-    use_python(python::python());
+    use_python(crate::python::python());
     let expected = reference(id, discrete, &[]);
     let mut bridged =
         GymVecEnv::make(&format!("gym:{id}"), SEEDS, &options(Vectorization::Sync)).expect("makes");
@@ -159,7 +156,7 @@ fn lunar_lander() {
 
 #[test]
 fn subprocesses_step_as_a_plain_loop_does() {
-    use_python(python::python());
+    use_python(crate::python::python());
     let expected = reference("LunarLander-v3", true, &[]);
     let mut env =
         GymVecEnv::make("gym:LunarLander-v3", SEEDS, &options(Vectorization::Async)).expect("makes");
@@ -169,7 +166,7 @@ fn subprocesses_step_as_a_plain_loop_does() {
 
 #[test]
 fn a_vector_entry_point_steps_as_its_own_loop_does() {
-    use_python(python::python());
+    use_python(crate::python::python());
     let expected = reference("CartPole-v1", true, &["vector"]);
     let mut env = GymVecEnv::make("gym:CartPole-v1", SEEDS, &options(Vectorization::Vector)).expect("makes");
     assert!(replay(&mut env, &expected) >= 100);
@@ -177,7 +174,7 @@ fn a_vector_entry_point_steps_as_its_own_loop_does() {
 
 #[test]
 fn the_comparison_can_fail() {
-    use_python(python::python());
+    use_python(crate::python::python());
     let mut expected = reference("CartPole-v1", true, &[]);
     let last = expected.after.len() - 1;
     expected.after[last] = f32::from_bits(expected.after[last].to_bits() ^ 1);

@@ -1,13 +1,9 @@
 //! What must be learnt: tasks with a known best policy, values with a known answer, and CartPole.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use common::{choice, config, numbers, place, test_env, train_in, weights};
+use crate::common::{choice, config, numbers, place, test_env, train_in, weights};
 use relax_envs::{ActionRef, Space, Step};
 use relax_nn::{Activation, MlpShape, Workspace};
 use relax_rl::config::Config;
@@ -155,18 +151,19 @@ fn values(run: &Path, config: &Config, observations: &[f32], dim: usize) -> Vec<
 #[test]
 fn values_know_termination_from_truncation() {
     // Eleven moments: the last observation, at 10, is seen only by the return computation.
-    let reset = |state: &mut common::TestState, _: &mut relax_envs::EnvRng| {
+    let reset = |state: &mut crate::common::TestState, _: &mut relax_envs::EnvRng| {
         state.observation.fill(0.0);
         state.observation[0] = 1.0;
     };
-    let terminating: common::Behaviour = |state, _, _| {
+    let terminating: crate::common::Behaviour = |state, _, _| {
         state.observation.fill(0.0);
         state.observation[state.t as usize + 1] = 1.0;
         Ok(Step { reward: 1.0, terminated: state.t == 9, truncated: false })
     };
     relax_envs::register(test_env("Terminated-v0", 11, Space::discrete(2), reset, terminating)).unwrap();
     // The same without the clock, and without an end of its own; the registry's time limit truncates it.
-    let unending: common::Behaviour = |_, _, _| Ok(Step { reward: 1.0, terminated: false, truncated: false });
+    let unending: crate::common::Behaviour =
+        |_, _, _| Ok(Step { reward: 1.0, terminated: false, truncated: false });
     relax_envs::register(
         test_env("Truncated-v0", 11, Space::discrete(2), reset, unending).max_episode_steps(10),
     )

@@ -3,14 +3,10 @@
 //! Needs Chromium or a relative of it: `RELAX_BROWSER`, or one of the usual names on the path. Without one the test says so
 //! and passes; with `RELAX_BROWSER` set it must run.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::relax;
+use crate::common::relax;
 use serde_json::Value;
 
 const BROWSERS: [&str; 6] =

@@ -1,16 +1,12 @@
 //! Interrupted and resumed is uninterrupted, bit for bit; and what cannot be resumed is refused and left as it is.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     Place, assert_same_run, assert_same_tensors, columns, config, latest, options, place, relax, resumed,
     summary, trained,
 };

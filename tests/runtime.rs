@@ -1,13 +1,9 @@
 //! What a run does to the letter: its budget, its logs, its end; and the identities between agents over whole runs.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{choice, columns, config, latest, numbers, place, test_env, train_in, trained, weights};
+use crate::common::{choice, columns, config, latest, numbers, place, test_env, train_in, trained, weights};
 use relax_envs::{Space, Step};
 use relax_nn::StateTensor;
 use relax_rl::checkpoint;

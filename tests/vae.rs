@@ -1,15 +1,11 @@
 //! `relax vae` and its kin as whole programs: resuming, refusing, sweeping, measuring.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Place, assert_same_tensors, columns, latest, place, relax};
+use crate::common::{Place, assert_same_tensors, columns, latest, place, relax};
 use relax_envs::EnvRng;
 use relax_rl::vae::{VaeConfig, VaeSummary};
 
@@ -208,7 +204,7 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn training_raises_the_bound_and_another_seed_is_another_run() {
     // The training bound is the objective; 75 images are soon learned by heart, so the validation bound falls again.
-    let bounds = common::numbers(&WHOLE.run.join("metrics.csv"), "train_bound");
+    let bounds = crate::common::numbers(&WHOLE.run.join("metrics.csv"), "train_bound");
     assert!(bounds[bounds.len() - 1] > bounds[0] + 1.0, "{bounds:?}");
     let summary = VaeSummary::load(&WHOLE.run.join("summary.json")).unwrap();
     let (plain, weighted) = (summary.test.unwrap(), summary.test_importance.unwrap());

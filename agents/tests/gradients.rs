@@ -1,11 +1,7 @@
 //! The gradients that the agents' optimisers are given, against an oracle in double precision: a network, an estimator
 //! and objectives written down the obvious way, differentiated by finite differences.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{
+use crate::common::{
     Aim, Net, Task, agent, agent_config, array, choices, finite_differences, fit, gradient, improve,
     learner_config, log_probs, numbers, relative_error, rewound, with,
 };

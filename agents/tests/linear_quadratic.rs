@@ -2,8 +2,6 @@
 //!
 //! γ = λ = 1, so the policy gradient theorem holds exactly: any bias is the estimator's. V, r and Q are networks with random
 //! weights, as wrong as can be; an unbiased estimator does not care.
-#![allow(clippy::unwrap_used)]
-
 use relax_agents::certify::LinearQuadratic;
 use relax_agents::config::{AgentConfig, AgentKind, Gain, LearnerConfig};
 use relax_agents::{Agent, Compute, Metrics, make_agent};

@@ -1,10 +1,6 @@
 //! Rollouts merge to what one worker would have made, and work may be shared out in any way.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{Task, agent, agent_config, learner_config};
+use crate::common::{Task, agent, agent_config, learner_config};
 use relax_agents::{ActionBuffer, Compute, Episode, Metrics, Rollout};
 use relax_envs::{EnvRng, Space};
 

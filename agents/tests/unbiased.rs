@@ -1,11 +1,7 @@
 //! The whole weight gradient of an agent is unbiased: its mean over many batches against the exact gradient of the
 //! expected return, by enumeration, with a z-score for every weight. And what would be a bias is found out.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{
+use crate::common::{
     Aim, Net, Task, agent, agent_config, array, finite_differences, fit, gradient, improve, learner_config,
     rewound, with,
 };

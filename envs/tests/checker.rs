@@ -1,6 +1,4 @@
 //! The environment checker passes the built-in environments and catches each fault of a deliberately broken one.
-#![allow(clippy::unwrap_used)]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use relax_envs::check::{CheckOptions, Outcome, check_constructor, check_env};

@@ -1,8 +1,6 @@
 //! Replays Gymnasium's recorded trajectories bit for bit: states, observations, rewards, ends, generator states.
 //!
 //! `GOLDEN_GYMNASIUM=DIR` replays other recordings made by `tests/golden/gymnasium/generate.py`, for instance longer ones.
-#![allow(clippy::unwrap_used)]
-
 use std::io::Read;
 
 use flate2::read::GzDecoder;

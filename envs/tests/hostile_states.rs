@@ -1,6 +1,4 @@
 //! `load_state` never panics or hangs, whatever numbers it is given, and neither does what runs on afterwards.
-#![allow(clippy::unwrap_used)]
-
 use relax_envs::{Env, EnvError, EnvRng, make};
 
 const NASTY: [f64; 14] = [

@@ -1,6 +1,4 @@
 //! Registry: ids, arguments, time limits, messages that say what would be right.
-#![allow(clippy::unwrap_used)]
-
 use relax_envs::classic::CartPole;
 use relax_envs::{
     ActionRef, EnvError, EnvRng, EnvSpec, Kwarg, Kwargs, MakeOptions, WrapperConfig, ids, make, make_with,

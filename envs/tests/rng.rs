@@ -1,6 +1,4 @@
 //! `EnvRng` against NumPy 2.4.6: seeds, spawn keys, integers, floats, normals, state.
-#![allow(clippy::unwrap_used)]
-
 use rand::{Rng, SeedableRng};
 use relax_envs::EnvRng;
 

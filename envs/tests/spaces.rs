@@ -1,6 +1,4 @@
 //! Spaces: Gymnasium's printed form, membership, sampling, validation.
-#![allow(clippy::unwrap_used)]
-
 use relax_envs::{Action, ActionRef, EnvRng, Space, make};
 
 #[test]

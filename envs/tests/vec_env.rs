@@ -1,6 +1,4 @@
 //! `NativeVecEnv`: autoreset with the final observation kept, active slots, errors that name the episode, save and load.
-#![allow(clippy::unwrap_used)]
-
 use relax_envs::wrappers::TimeLimit;
 use relax_envs::{
     ActionRef, Actions, Env, EnvError, EnvRng, MakeOptions, NativeVecEnv, Space, Step, StepBuffers, VecEnv,

@@ -1,6 +1,4 @@
 //! Wrappers against Gymnasium 1.4.0 and against direct computation.
-#![allow(clippy::unwrap_used)]
-
 use relax_envs::classic::{CartPole, Pendulum};
 use relax_envs::wrappers::{
     ClipAction, FrameStack, NormalizeObservation, NormalizeReward, ObservationScale, OrderEnforcing,

@@ -1,6 +1,4 @@
 //! Every field of the reference cases (gradients by automatic differentiation in float64), through the networks of `relax-nn`.
-#![allow(clippy::unwrap_used)]
-
 #[path = "common/network.rs"]
 mod network;
 use network::{Network, Scalar, flatten};

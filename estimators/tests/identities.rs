@@ -1,8 +1,5 @@
 //! The identities of the estimators, exactly: by enumeration and quadrature, not by sampling.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-use common::{close, nodes, normal_expectation, rng, wavy};
+use crate::common::{close, nodes, normal_expectation, rng, wavy};
 use relax_estimators::{
     Baseline, GaussianNode, Link, Node, Real, Relaxation, bernoulli, categorical, combine, correction,
     correction_coupled, exact, gain_gradient, lax, lax_adjoint, lax_correction, log_temperature_gradient,

@@ -1,8 +1,5 @@
 //! The one call of all estimators: unbiased on layered models of both families, and the gradients that its learned numbers get.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-use common::{close, rng, wavy};
+use crate::common::{close, rng, wavy};
 use relax_estimators::certify::{Moments, certify};
 use relax_estimators::{
     Coupling, Estimate, Estimator, EstimatorError, Family, Layer, LearnedBaseline, Model, OneNode, Place,

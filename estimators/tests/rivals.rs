@@ -1,8 +1,5 @@
 //! MuProp, DisARM and leave-one-out, exactly: by enumeration of all outcomes, not by sampling.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-use common::{close, nodes, rng};
+use crate::common::{close, nodes, rng};
 use relax_estimators::{
     Baseline, Projection, Real, bernoulli, categorical, combine, disarm, exact, muprop, muprop_correction,
     noise, reinforce,

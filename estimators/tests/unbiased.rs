@@ -1,8 +1,5 @@
 //! Unbiasedness by enumeration: a z-score per coordinate, and the classic mistakes, each of which must be caught.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-use common::{close, rng, wavy};
+use crate::common::{close, rng, wavy};
 use relax_estimators::certify::{Certificate, Moments, certify};
 use relax_estimators::{
     AdaptiveGain, Baseline, BaselineObjective, GaussianNode, LearnedBaseline, Node, Real, bernoulli,

@@ -1,9 +1,5 @@
 //! The passes of a network inside a larger function, offsets, and threads.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{ROWS, assert_close, cases, dot, normals, value_and_gradient};
+use crate::common::{ROWS, assert_close, cases, dot, normals, value_and_gradient};
 use rand_pcg::Pcg64;
 use relax_nn::{Activation, MlpShape, Optimizer, Rule, Workspace};
 

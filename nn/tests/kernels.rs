@@ -1,11 +1,9 @@
 //! Every pass of the network, in f64, against finite differences and against the same net composed of candle's own
 //! operations; and in f32 against f64.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common::{
+    Case, ROWS, assert_close, cases, differences, dot, forward, normals, value_and_gradient,
+};
 use candle_core::{DType, Device, Tensor, Var};
-use common::{Case, ROWS, assert_close, cases, differences, dot, forward, normals, value_and_gradient};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use relax_nn::{Activation, Mlp, MlpShape, Workspace};

@@ -1,0 +1,9 @@
+//! The agents' tests, one binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod gradients;
+mod linear_quadratic;
+mod rollouts;
+mod unbiased;

@@ -1,0 +1,12 @@
+//! The environments' tests, one binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod checker;
+mod golden;
+mod hostile_states;
+mod registry;
+mod rng;
+mod spaces;
+mod vec_env;
+mod wrappers;

@@ -1,0 +1,7 @@
+//! The networks' tests, one binary; `allocation.rs` is another, since it counts what the whole process allocates.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod composite;
+mod kernels;

@@ -1,0 +1,18 @@
+//! Whole-program tests: one binary, since linking is most of what a test binary costs. Those with Python are in `gym.rs`.
+
+#![allow(clippy::unwrap_used)]
+
+mod certify;
+mod cli;
+mod common;
+mod compare;
+mod continuous;
+mod determinism;
+mod faults;
+mod learning;
+mod report;
+mod resume;
+mod runtime;
+mod statistics;
+mod toy;
+mod vae;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | write an environment | [`Env`] |
 //! | make one by id, or register one | [`make`], [`make_with`], [`register`] |
+//! | make many by a prefix, such as `gym:` | [`Provider`], [`register_provider`] |
 //! | step many at once | [`VecEnv`], [`NativeVecEnv`], [`make_vec`] |
 //! | check one | [`check`] |
 //! | draw random numbers as NumPy does | [`EnvRng`] |
@@ -31,6 +32,8 @@ mod frame;
 pub mod gym;
 mod kwargs;
 mod native_vec_env;
+mod provider;
+mod python_provider;
 mod registry;
 mod rng;
 mod space;
@@ -45,6 +48,7 @@ pub use error::EnvError;
 pub use frame::Frame;
 pub use kwargs::{Kwarg, KwargReader, Kwargs};
 pub use native_vec_env::NativeVecEnv;
+pub use provider::{Provider, is_python, provider, providers, register_provider};
 pub use registry::{Constructor, EnvSpec, MakeOptions, ids, make, make_vec, make_with, register, spec};
 pub use rng::EnvRng;
 pub use space::Space;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
-use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, classic};
+use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, classic, provider};
 
 /// Builds an environment from its keyword arguments.
 pub type Constructor = Arc<dyn Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
@@ -131,14 +131,16 @@ static REGISTRY: LazyLock<RwLock<BTreeMap<String, EnvSpec>>> =
 ///
 /// # Errors
 ///
-/// [`EnvError::Registration`] if the id is empty, taken, or begins with `gym:`.
+/// [`EnvError::Registration`] if the id is empty, taken, or begins with a provider's prefix (`gym:`).
 pub fn register(spec: EnvSpec) -> Result<(), EnvError> {
     let refuse = |id: String, reason: &str| Err(EnvError::Registration { id, reason: reason.to_owned() });
     if spec.id.is_empty() {
         return refuse(spec.id, "the id is empty");
     }
-    if spec.id.starts_with("gym:") {
-        return refuse(spec.id, "ids that begin with `gym:` are kept for Python's Gymnasium");
+    if let Some(provider) = provider(&spec.id) {
+        let reason =
+            format!("ids that begin with `{}:` are kept for {}", provider.prefix(), provider.summary());
+        return refuse(spec.id, &reason);
     }
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     if registry.contains_key(&spec.id) {
@@ -157,13 +159,10 @@ pub fn ids() -> Vec<String> {
 ///
 /// # Errors
 ///
-/// [`EnvError::UnknownEnv`] names the nearest id and lists all; [`EnvError::PythonUnsupported`] for `gym:…`.
+/// [`EnvError::UnknownEnv`] names the nearest id and lists all; those of a [`Provider`](crate::Provider) for its ids.
 pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
-    if id.starts_with("gym:") {
-        #[cfg(feature = "gym")]
-        return crate::gym::spec(id);
-        #[cfg(not(feature = "gym"))]
-        return Err(EnvError::PythonUnsupported { id: id.to_owned() });
+    if let Some(provider) = provider(id) {
+        return provider.spec(id);
     }
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(spec) = registry.get(id) {
@@ -201,7 +200,7 @@ pub fn make_with(id: &str, options: &MakeOptions) -> Result<Box<dyn Env>, EnvErr
     spec(id)?.make(options)
 }
 
-/// Builds `slots` environments that are stepped together: native ones, or Gymnasium's for `gym:…`.
+/// Builds `slots` environments that are stepped together: native ones, or those of the id's provider.
 ///
 /// ```
 /// use relax_envs::{MakeOptions, make_vec};
@@ -214,9 +213,8 @@ pub fn make_with(id: &str, options: &MakeOptions) -> Result<Box<dyn Env>, EnvErr
 ///
 /// Those of [`make_with`], and no slots.
 pub fn make_vec(id: &str, slots: usize, options: &MakeOptions) -> Result<Box<dyn VecEnv>, EnvError> {
-    #[cfg(feature = "gym")]
-    if id.starts_with(crate::gym::PREFIX) {
-        return Ok(Box::new(crate::gym::GymVecEnv::make(id, slots, options)?));
+    if let Some(provider) = provider(id) {
+        return provider.make_vec(id, slots, options);
     }
     Ok(Box::new(NativeVecEnv::make(id, slots, options)?))
 }

@@ -1,8 +1,8 @@
 //! Registry: ids, arguments, time limits, messages that say what would be right.
 use relax_envs::classic::CartPole;
 use relax_envs::{
-    ActionRef, EnvError, EnvRng, EnvSpec, Kwarg, Kwargs, MakeOptions, WrapperConfig, ids, make, make_with,
-    register, spec,
+    ActionRef, EnvError, EnvRng, EnvSpec, Kwarg, Kwargs, MakeOptions, Provider, WrapperConfig, ids,
+    is_python, make, make_vec, make_with, provider, providers, register, register_provider, spec,
 };
 
 fn kwargs(key: &str, value: Kwarg) -> Kwargs {
@@ -111,4 +111,54 @@ fn own_environments_can_be_registered_once() {
     for id in ["", "gym:Own-v3", "CartPole-v1"] {
         assert!(register(EnvSpec { id: id.into(), ..own() }).is_err(), "{id:?}");
     }
+}
+
+/// `steps:N` is CartPole for N steps.
+struct Steps(&'static str);
+
+impl Provider for Steps {
+    fn prefix(&self) -> &str {
+        self.0
+    }
+    fn summary(&self) -> &str {
+        "CartPole, cut short"
+    }
+    fn spec(&self, id: &str) -> Result<EnvSpec, EnvError> {
+        let (_, steps) = id.split_once(':').unwrap_or_default();
+        let steps = steps
+            .parse()
+            .map_err(|_| EnvError::Registration { id: id.into(), reason: "no number of steps".into() })?;
+        let own = EnvSpec::new(id, "CartPole, cut short", |_| Ok(Box::new(CartPole::new(false))));
+        Ok(own.max_episode_steps(steps))
+    }
+}
+
+#[test]
+fn a_provider_makes_what_begins_with_its_prefix() {
+    assert!(make("steps:3", &Kwargs::new()).is_err(), "it is not registered yet");
+    register_provider(Steps("steps")).unwrap();
+    assert_eq!(spec("steps:3").unwrap().max_episode_steps, Some(3));
+    assert!(message(make("steps:many", &Kwargs::new())).contains("no number of steps"));
+    let mut envs = make_vec("steps:3", 2, &MakeOptions::default()).unwrap();
+    let mut out = relax_envs::StepBuffers::new(2, 4);
+    envs.reset(&[0, 1], &mut out.observations).unwrap();
+    for t in 1..=3 {
+        envs.step(&[0, 1], relax_envs::Actions::Discrete(&[t % 2, 1]), &mut out).unwrap();
+        assert_eq!(out.truncated, [t == 3; 2]);
+    }
+
+    assert!(!ids().contains(&"steps:3".to_owned()));
+    assert!(providers().iter().any(|provider| provider.prefix() == "steps"));
+    assert_eq!(provider("steps:9").map(|provider| provider.is_python()), Some(false));
+    assert!(is_python("gym:Own-v3") && !is_python("steps:3") && !is_python("CartPole-v1"));
+
+    let own = || EnvSpec::new("steps:x", "a test", |_| Ok(Box::new(CartPole::new(false))));
+    assert!(message(register(own())).contains("kept for CartPole, cut short"));
+    assert!(message(register_provider(Steps("steps"))).contains("taken"));
+    assert!(message(register_provider(Steps("gym"))).contains("taken"));
+    for prefix in ["", "a:b"] {
+        assert!(message(register_provider(Steps(prefix))).contains("without a colon"), "{prefix:?}");
+    }
+    register(EnvSpec { id: "early:x".into(), ..own() }).unwrap();
+    assert!(message(register_provider(Steps("early"))).contains("begins with it"));
 }

@@ -20,4 +20,4 @@ pub use single::GymEnv;
 pub use vec_env::{GymVecEnv, spec};
 
 /// What ids of Gymnasium's environments begin with.
-pub(crate) const PREFIX: &str = "gym:";
+const PREFIX: &str = "gym:";

@@ -95,6 +95,14 @@ pub trait Agent: Send {
         None
     }
 
+    /// R̂_t − V(s_t) `[rows]` of the batch that [`improve_policy`](Self::improve_policy) last saw: what the state baseline in
+    /// its ĝ left of the returns. A dissection of the variance finds the baseline's error in it.
+    ///
+    /// `None`, as by default, if no state baseline is part of ĝ.
+    fn last_advantages(&self) -> Option<&[f32]> {
+        None
+    }
+
     /// Everything that must survive a checkpoint.
     fn state(&self) -> StateDict;
 

@@ -255,6 +255,31 @@ impl Samples {
         }
     }
 
+    /// The Fisher information E\[s sᵀ\] `[P, P]` at the first row.
+    #[must_use]
+    pub fn information(&self, node: Node) -> Vec<f64> {
+        let (k, p) = (node.width(), node.parameters());
+        let mut information = vec![0.0; p * p];
+        match node {
+            Node::Categorical { .. } => {
+                let probs: Vec<f64> = self.probs[..k].iter().map(|&x| f64::from(x)).collect();
+                for i in 0..k {
+                    for j in 0..k {
+                        information[i * p + j] = probs[i] * (f64::from(u8::from(i == j)) - probs[j]);
+                    }
+                }
+            }
+            Node::Gaussian { .. } => {
+                for i in 0..k {
+                    information[i * p + i] = f64::from(self.std[i]).powi(-2);
+                    information[(k + i) * p + k + i] = 2.0;
+                }
+            }
+            Node::Deterministic { .. } => unreachable!("a deterministic node has no score"),
+        }
+        information
+    }
+
     /// Σ log π(a)·advantage.
     #[must_use]
     pub fn weighted_log_prob(&self, advantages: &[f32]) -> f64 {

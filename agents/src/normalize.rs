@@ -251,6 +251,10 @@ impl Agent for Normalized {
         self.inner.last_gradient(estimates)
     }
 
+    fn last_advantages(&self) -> Option<&[f32]> {
+        self.inner.last_advantages()
+    }
+
     fn state(&self) -> StateDict {
         let mut state = self.inner.state();
         if let Some(moments) = &self.observations {

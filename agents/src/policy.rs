@@ -102,6 +102,24 @@ impl ActingPolicy {
         gradient[self.shape.tail()].iter_mut().zip(to_tail).for_each(|(d, g)| *d += g);
     }
 
+    /// The scores ∂log π(a|s)/∂l `[A, P]` of continuous or discrete actions `rows` of `actions`, A of them, all taken at the one
+    /// `observation` `[D]`, and the Fisher information E\[s sᵀ\] `[P, P]` there.
+    #[must_use]
+    pub fn scores(
+        &self,
+        observation: &[f32],
+        actions: &ActionBuffer,
+        rows: Range<usize>,
+        scratch: &mut ActingScratch,
+    ) -> (Vec<f32>, Vec<f64>) {
+        self.forward(observation, scratch, 1);
+        let output = scratch.output.repeat(rows.len());
+        let mut samples = Samples::default();
+        samples.prepare(self.node, &output, &self.parameters[self.shape.tail()], actions, rows);
+        let information = samples.information(self.node);
+        (samples.score, information)
+    }
+
     /// Number of the policy's weights.
     #[must_use]
     pub fn weights(&self) -> usize {

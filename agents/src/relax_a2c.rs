@@ -179,6 +179,10 @@ impl Agent for RelaxA2c {
         Some(self.policy.last_gradient(estimates))
     }
 
+    fn last_advantages(&self) -> Option<&[f32]> {
+        (self.agent.form == ControlVariateForm::Residual).then(|| self.critic.advantages())
+    }
+
     fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_all("policy", self.policy.state());

@@ -236,6 +236,10 @@ impl Agent for RelaxDdpg {
         Some(self.policy.last_gradient(estimates))
     }
 
+    fn last_advantages(&self) -> Option<&[f32]> {
+        Some(self.critic.advantages())
+    }
+
     fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_all("policy", self.policy.state());

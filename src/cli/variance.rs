@@ -84,16 +84,19 @@ fn text(dissected: &Dissected) -> String {
     let mut text = format!("{} on {}\n\n", dissected.agent, dissected.env);
     let _ = writeln!(
         text,
-        "{:>10}  {:<10} {:>12} {:>16} {:>16} {:>16} {:>12}",
-        "env steps", "space", "variance", "states", "actions", "rest", "E‖ĝ‖² : A2C"
+        "{:>10}  {:<10} {:>12} {:>16} {:>16} {:>16} {:>16} {:>12}",
+        "env steps", "space", "variance", "states", "V's error", "own action", "what follows", "E‖ĝ‖² : A2C"
     );
     for point in &dissected.points {
         for (space, parts) in [("parameters", &point.parameters), ("weights", &point.weights)] {
-            let [states, actions, rest] = percentages(parts);
+            let [states, mut value_error, action, rest] = percentages(parts);
+            if parts.value_error.value.is_nan() {
+                value_error = "–".into();
+            }
             let ratio = if point.ratio.is_finite() { format!("{:.3}", point.ratio) } else { "–".into() };
             let _ = writeln!(
                 text,
-                "{:>10}  {space:<10} {:>12.4e} {states:>16} {actions:>16} {rest:>16} {ratio:>12}",
+                "{:>10}  {space:<10} {:>12.4e} {states:>16} {value_error:>16} {action:>16} {rest:>16} {ratio:>12}",
                 point.env_steps,
                 parts.total()
             );
@@ -106,6 +109,6 @@ fn text(dissected: &Dissected) -> String {
 }
 
 /// Shares with their standard errors, in per cent.
-fn percentages(parts: &Parts) -> [String; 3] {
+fn percentages(parts: &Parts) -> [String; 4] {
     parts.shares.map(|share| format!("{:.1} ± {:.1} %", 100.0 * share.value, 100.0 * share.error))
 }

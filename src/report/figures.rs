@@ -344,31 +344,37 @@ impl Figure {
     #[must_use]
     pub fn shares(dissected: &crate::variance::Dissected) -> Self {
         let mut csv =
-            "env_steps,space,states,states_error,actions,actions_error,rest,rest_error,signal,ratio\n"
+            "env_steps,space,states,states_error,value_error,value_error_error,own_action,own_action_error,rest,rest_error,best_baseline,\
+             best_baseline_error,signal,ratio\n"
                 .to_owned();
         for point in &dissected.points {
             for (space, p) in [("parameters", &point.parameters), ("weights", &point.weights)] {
                 let _ = writeln!(
                     csv,
-                    "{},{space},{},{},{},{},{},{},{},{}",
+                    "{},{space},{},{},{},{},{},{},{},{},{},{},{},{}",
                     point.env_steps,
                     p.states.value,
                     p.states.error,
-                    p.actions.value,
-                    p.actions.error,
+                    p.value_error.value,
+                    p.value_error.error,
+                    p.own_action.value,
+                    p.own_action.error,
                     p.rest.value,
                     p.rest.error,
+                    p.best_baseline.value,
+                    p.best_baseline.error,
                     p.signal,
                     point.ratio
                 );
             }
         }
         let x: Vec<f64> = dissected.points.iter().map(|point| point.env_steps as f64).collect();
-        let shares: Vec<[f64; 3]> =
+        let shares: Vec<[f64; 4]> =
             dissected.points.iter().map(|point| point.parameters.shares.map(|share| share.value)).collect();
         let layer =
             |name: &str, i: usize| (name.to_owned(), shares.iter().map(|s| s[i]).collect::<Vec<f64>>());
-        let layers = vec![layer("actions", 1), layer("states", 0), layer("rest of the trajectory", 2)];
+        let layers =
+            vec![layer("V's error", 1), layer("own action", 2), layer("what follows", 3), layer("states", 0)];
         Self {
             id: format!("{}-{}-shares", slug(&dissected.env), dissected.agent),
             env: Some(dissected.env.clone()),

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::train::actor::{Actor, Plan, Streams, make_env};
 use crate::train::latest_checkpoint;
 use branch::Brancher;
+use nested::Baseline;
 pub use nested::{Estimate, Parts};
 
 /// How to dissect.
@@ -193,14 +194,22 @@ fn dissect(
             |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         let gram: Vec<f64> = (0..p * p).map(|i| dot(&jacobian[i / p], &jacobian[i % p])).collect();
         let identity: Vec<f64> = (0..p * p).map(|i| f64::from(u8::from(i / p == i % p))).collect();
-        by_parameters.push(nested::reduce(&first, actions, continuations, &identity, <[f64]>::to_vec));
-        by_weights.push(nested::reduce(&first, actions, continuations, &gram, |mean| {
+        let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let (scores, information) = policy.scores(observation, &batch.actions, 0..rows, &mut scratch);
+        // One row of each action: its continuations share it.
+        let scores: Vec<f64> = scores.chunks_exact(p).step_by(continuations).flat_map(wide).collect();
+        let advantages = agent.last_advantages().map_or(Vec::new(), |all| wide(&all[..rows]));
+        let baseline = Baseline { scores: &scores, information: &information, advantages: &advantages };
+        let here = nested::reduce(&first, actions, continuations, &identity, <[f64]>::to_vec);
+        by_parameters.push(here.with_baseline(&first, &identity, baseline));
+        let here = nested::reduce(&first, actions, continuations, &gram, |mean| {
             let mut lifted = vec![0.0; policy.weights()];
             for (row, m) in jacobian.iter().zip(mean) {
                 lifted.iter_mut().zip(row).for_each(|(x, j)| *x += m * f64::from(*j));
             }
             lifted
-        }));
+        });
+        by_weights.push(here.with_baseline(&first, &gram, baseline));
         agent.restore(&kept).map_err(|error| failed(&error))?;
     }
     Ok(Dissection {
@@ -220,18 +229,26 @@ impl Dissection {
     /// What the numbers say, in words.
     #[must_use]
     pub fn words(&self, agent: &str) -> String {
-        let [states, actions, rest] = self.parameters.shares.map(|share| 100.0 * share.value);
-        let error = 100.0 * self.parameters.shares[1].error;
-        let mut text = format!(
-            "After {} steps {states:.0} % of the variance at the distribution's parameters comes from the states, \
-             {actions:.1} ± {error:.1} % from the actions and {rest:.0} % from the rest of the trajectory. ",
-            self.env_steps
-        );
-        let own = match agent {
-            "relax-a2c" | "relax-ddpg" => "is left to gain for an action-dependent control variate",
-            _ => "is the most that an action-dependent control variate could gain here",
-        };
-        text.push_str(&format!("The actions' share {own}."));
+        let of = |share: Estimate| format!("{:.1} ± {:.1} %", 100.0 * share.value, 100.0 * share.error);
+        let parts = &self.parameters;
+        let [states, value_error, action, rest] = parts.shares.map(of);
+        let mut text =
+            format!("After {} steps, of the variance at the distribution's parameters: ", self.env_steps);
+        if parts.value_error.value.is_nan() {
+            text.push_str(&format!(
+                "{action} is the own action's, whatever a better state baseline could take of it; "
+            ));
+        } else {
+            text.push_str(&format!(
+                "{value_error} is the state baseline's error, which a perfect V would take; \
+                 {action} the own action's, for an action-dependent control variate; "
+            ));
+        }
+        text.push_str(&format!(
+            "{rest} is of what follows, for a trajectory-wise one as far as the actions cause it; {states} the states'. \
+             The best of all state baselines would take {:.1} %.",
+            100.0 * parts.best_baseline.value / parts.total()
+        ));
         if self.ratio.is_finite() && agent.starts_with("relax") {
             text.push_str(&format!(
                 " This agent's own makes E‖ĝ‖² {:.3} times A2C's: it removes {:.1} %.",

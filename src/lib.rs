@@ -25,25 +25,22 @@
 pub use relax_agents as agents;
 pub use relax_envs as envs;
 pub use relax_estimators as estimators;
+pub use relax_lab::{certify, control_variate, plot, report, toy, vae, variance};
 pub use relax_latent as latent;
 pub use relax_nn as nn;
+pub use relax_runtime::{Error, checkpoint, error, files};
+pub use relax_training::{config, evaluate, gif, train};
 
-pub mod certify;
-pub mod checkpoint;
 pub mod cli;
-pub mod compare;
-pub mod config;
-pub mod control_variate;
-pub mod error;
-pub mod evaluate;
-pub mod files;
-pub mod gif;
-pub mod logging;
-pub mod plot;
-pub mod report;
-pub mod toy;
-pub mod train;
-pub mod vae;
-pub mod variance;
 
-pub use error::Error;
+/// Comparing agents: [`relax_lab::compare`] and [`relax_lab::study`].
+pub mod compare {
+    pub use relax_lab::compare::*;
+    pub use relax_lab::study::*;
+}
+
+/// What a run writes down: [`relax_runtime::logging`] and the summaries of [`relax_training`].
+pub mod logging {
+    pub use relax_runtime::logging::*;
+    pub use relax_training::{EvaluationSummary, Milestone, Status, Summary};
+}

@@ -49,6 +49,8 @@ pub use relax_a2c::RelaxA2c;
 pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
 
+pub use relax_rng::role;
+
 use relax_envs::Space;
 use relax_nn::{StateDict, StateError};
 
@@ -144,26 +146,6 @@ pub fn make_agent(
         AgentKind::RelaxDdpg => Box::new(RelaxDdpg::new(dim, node, agent, learner, seed)?),
     };
     Ok(Normalized::around(made, dim, learner))
-}
-
-/// First words of the spawn keys that name random streams: (seed, role, index).
-pub mod role {
-    /// Initial weights of the networks.
-    pub const WEIGHTS: u32 = 0;
-    /// The noise behind the actions of a slot.
-    pub const ACTIONS: u32 = 1;
-    /// The seeds of the environments' slots.
-    pub const ENVIRONMENTS: u32 = 2;
-    /// The noise of z̃ in RELAX.
-    pub const CONDITIONAL: u32 = 3;
-    /// Evaluation: environments.
-    pub const EVALUATION_ENVIRONMENTS: u32 = 4;
-    /// Evaluation: actions.
-    pub const EVALUATION_ACTIONS: u32 = 5;
-    /// Which stored transitions are learned from.
-    pub const REPLAY: u32 = 6;
-    /// The actions that a stochastic policy would take after stored transitions.
-    pub const NEXT_ACTIONS: u32 = 7;
 }
 
 /// Why an agent could not be made or could not go on.

@@ -137,11 +137,8 @@ pub enum EnvError {
         reason: String,
     },
     /// Six words that are no state of the generator.
-    #[error("invalid generator state: {reason}")]
-    InvalidRngState {
-        /// What is wrong with them.
-        reason: &'static str,
-    },
+    #[error(transparent)]
+    InvalidRngState(#[from] relax_rng::InvalidRngState),
     /// A frame could not be encoded.
     #[error("cannot encode the frame: {reason}")]
     Render {

@@ -6,7 +6,6 @@ mod checker;
 mod golden;
 mod hostile_states;
 mod registry;
-mod rng;
 mod spaces;
 mod vec_env;
 mod wrappers;

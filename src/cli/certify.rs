@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum, value_parser};
 
 use super::output;
-use crate::certify::{self, Certificate, CertifyOptions, Scope};
-use crate::error::Error;
-use crate::files;
+use relax_lab::certify::{self, Certificate, CertifyOptions, Scope};
+use relax_runtime::{Error, files};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
@@ -57,7 +56,7 @@ pub(super) struct CertifyArgs {
     json: Option<PathBuf>,
 }
 
-pub(super) fn certify(args: &CertifyArgs) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &CertifyArgs) -> Result<ExitCode, Error> {
     if args.list_bugs {
         let text: String = certify::bugs().map(|(name, meaning)| format!("{name:<16} {meaning}\n")).collect();
         output::print(&text)?;

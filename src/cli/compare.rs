@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, value_parser};
 
 use super::output;
-use super::training::{INTERRUPTED, stop_on_signals};
-use crate::compare::{self, Analysis, CompareOptions, Request};
-use crate::error::Error;
+use relax_lab::compare::{Analysis, Request};
+use relax_lab::study::{self, CompareOptions};
+use relax_runtime::Error;
+use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -56,7 +57,7 @@ pub(super) struct CompareArgs {
     quiet: bool,
 }
 
-pub(super) fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Error> {
     let request = Request {
         configs: args.configs.clone(),
         agents: args.agents.clone(),
@@ -72,8 +73,9 @@ pub(super) fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
         quiet: args.quiet,
         stop: stop_on_signals()?,
         command: output::command_line(),
+        commit: env!("RELAX_COMMIT"),
     };
-    let compared = compare::compare(&request, &options)?;
+    let compared = study::compare(&request, &options)?;
     let Some(analysis) = &compared.analysis else {
         output::note("interrupted; what was finished is kept\n  hint: the same command continues");
         return Ok(ExitCode::from(INTERRUPTED));

@@ -2,14 +2,47 @@
 
 use std::process::ExitCode;
 
+use clap::{Args, Subcommand, value_parser};
 use relax_envs::check::{CheckOptions, check_env};
 use relax_envs::{EnvError, EnvSpec, Kwarg, Kwargs, MakeOptions};
+use relax_runtime::Error;
 
-use super::args::CheckArgs;
 use super::output;
-use crate::error::Error;
 
-pub(super) fn list() -> Result<ExitCode, Error> {
+#[derive(Debug, Subcommand)]
+pub(super) enum EnvsCommand {
+    /// List all environments
+    List,
+    /// Show an environment's spaces, limits and arguments
+    Show {
+        /// Its id, such as CartPole-v1
+        id: String,
+    },
+    /// Check that an environment keeps the promises agents rely on
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Its id, such as CartPole-v1
+    id: String,
+    /// Seed of the episodes and the random actions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Steps of the random walk that the checks watch
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=100_000_000))]
+    steps: u32,
+}
+
+pub(super) fn run(command: &EnvsCommand) -> Result<ExitCode, Error> {
+    match command {
+        EnvsCommand::List => list(),
+        EnvsCommand::Show { id } => show(id),
+        EnvsCommand::Check(args) => check(args),
+    }
+}
+
+fn list() -> Result<ExitCode, Error> {
     let specs: Vec<EnvSpec> = relax_envs::ids().iter().filter_map(|id| relax_envs::spec(id).ok()).collect();
     let width = specs.iter().map(|spec| spec.id.len()).max().unwrap_or(0);
     let text: String =
@@ -18,7 +51,7 @@ pub(super) fn list() -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn show(id: &str) -> Result<ExitCode, Error> {
+fn show(id: &str) -> Result<ExitCode, Error> {
     let spec = find(id)?;
     let env = spec.make(&MakeOptions::default()).map_err(|error| Error::runtime(error.to_string()))?;
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
@@ -39,7 +72,7 @@ pub(super) fn show(id: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
+fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     find(&args.id)?;
     let options = CheckOptions { seed: args.seed, steps: args.steps as usize };
     let report = check_env(&args.id, &MakeOptions::default(), &options);

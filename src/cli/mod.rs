@@ -10,23 +10,95 @@
 mod args;
 mod certify;
 mod compare;
+mod completions;
+mod config;
+mod ending;
 mod envs;
+mod eval;
 mod out_folder;
 mod output;
-mod tools;
+mod plot;
+mod python;
+mod resume;
 mod toy;
-mod training;
+mod train;
 mod vae;
+mod vae_sweep;
+mod vae_variance;
 mod variance;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use relax_runtime::Error;
 
-use crate::error::Error;
-use args::{Cli, Command, ConfigCommand, EnvsCommand};
+/// Train reinforcement-learning agents with learned control variates.
+#[derive(Debug, Parser)]
+#[command(name = "relax", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The Python of `gym:` environments [default: RELAX_PYTHON, VIRTUAL_ENV, python3]
+    #[arg(long, global = true, value_name = "PATH")]
+    python: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  relax train configs/cartpole-relax.toml
+  relax train configs/cartpole-relax.toml --seed 3 --set learner.learning_rate=5e-4
+  relax eval runs/cartpole-relax-s0-1 --deterministic --render cartpole.gif
+  relax resume runs/cartpole-relax-s0-1
+  relax plot runs --out curves.svg
+
+Exit codes: 0 done, 1 failed while running, 2 bad input, 130 interrupted after saving the state.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train an agent as a configuration file says
+    Train(train::TrainArgs),
+    /// Continue an interrupted run, or train a finished one for longer
+    Resume(resume::ResumeArgs),
+    /// Let a trained agent play, and report its returns
+    Eval(eval::EvalArgs),
+    /// Train a binary latent-variable model as a configuration file says
+    Vae(vae::VaeArgs),
+    /// Compare estimators on a latent-variable model, over learning rates and seeds
+    VaeSweep(vae_sweep::VaeSweepArgs),
+    /// Measure the variance of estimators' gradients at the weights of a `relax vae` run
+    VaeVariance(vae_variance::VaeVarianceArgs),
+    /// List, show or check environments
+    Envs {
+        #[command(subcommand)]
+        command: envs::EnvsCommand,
+    },
+    /// Show a configuration with all its defaults, or the schema of all keys
+    Config {
+        #[command(subcommand)]
+        command: config::ConfigCommand,
+    },
+    /// Draw learning curves of run folders as SVG or PNG
+    Plot(plot::PlotArgs),
+    /// Compare gradient estimators on one Bernoulli variable
+    Toy(toy::ToyArgs),
+    /// Run configurations with several seeds and write a report with intervals, curves and tests
+    Compare(compare::CompareArgs),
+    /// Test that every estimator and agent is unbiased, or that a known mistake is found out
+    Certify(certify::CertifyArgs),
+    /// Split a policy gradient's variance by states, actions and the rest of the trajectory
+    Variance(variance::VarianceArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  relax completions bash > ~/.local/share/bash-completion/completions/relax"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
 
 /// Runs the program's arguments and returns its exit code: 0 done, 1 failed while running, 2 bad input, 130 interrupted.
 #[must_use]
@@ -45,7 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let outcome = use_python(cli.python.as_deref()).and_then(|()| dispatch(&cli.command));
+    let outcome = python::use_python(cli.python.as_deref()).and_then(|()| dispatch(&cli.command));
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -55,46 +127,31 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Takes up `--python`.
-fn use_python(path: Option<&Path>) -> Result<(), Error> {
-    let Some(path) = path else { return Ok(()) };
-    #[cfg(feature = "gym")]
-    relax_envs::gym::use_python(path);
-    #[cfg(feature = "gym")]
-    return Ok(());
-    #[cfg(not(feature = "gym"))]
-    Err(Error::input(format!("--python {}: this program was built without Python", path.display()))
-        .with_hint("build it with `cargo build --release --features gym` (docs/gymnasium.md)"))
-}
-
-/// Says which Python runs, once one does.
-fn name_python(quiet: bool) {
-    #[cfg(feature = "gym")]
-    if let (false, Some(python)) = (quiet, relax_envs::gym::python_in_use()) {
-        output::note(&format!("python: {python}"));
-    }
-    #[cfg(not(feature = "gym"))]
-    let _ = quiet;
-}
-
 fn dispatch(command: &Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Train(args) => training::train(args),
-        Command::Resume(args) => training::resume(args),
-        Command::Vae(args) => vae::train(args),
-        Command::VaeSweep(args) => vae::sweep(args),
-        Command::VaeVariance(args) => vae::variance(args),
-        Command::Eval(args) => training::eval(args),
-        Command::Envs { command: EnvsCommand::List } => envs::list(),
-        Command::Envs { command: EnvsCommand::Show { id } } => envs::show(id),
-        Command::Envs { command: EnvsCommand::Check(args) } => envs::check(args),
-        Command::Config { command: ConfigCommand::Show(args) } => tools::config_show(args),
-        Command::Config { command: ConfigCommand::Schema { vae } } => tools::config_schema(*vae),
-        Command::Plot(args) => tools::plot(args),
-        Command::Toy(args) => toy::toy(args),
-        Command::Certify(args) => certify::certify(args),
-        Command::Variance(args) => variance::variance(args),
-        Command::Compare(args) => compare::compare(args),
-        Command::Completions { shell } => tools::completions(*shell),
+        Command::Train(args) => train::run(args),
+        Command::Resume(args) => resume::run(args),
+        Command::Vae(args) => vae::run(args),
+        Command::VaeSweep(args) => vae_sweep::run(args),
+        Command::VaeVariance(args) => vae_variance::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Envs { command } => envs::run(command),
+        Command::Config { command } => config::run(command),
+        Command::Plot(args) => plot::run(args),
+        Command::Toy(args) => toy::run(args),
+        Command::Certify(args) => certify::run(args),
+        Command::Variance(args) => variance::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Completions { shell } => completions::run(*shell, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
     }
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, agent_name};
-use crate::error::Error;
-use crate::train::latest_checkpoint;
+use relax_runtime::Error;
+use relax_runtime::run::latest_checkpoint;
+use relax_training::config::{Config, agent_name};
 
 /// The folder that runs go to when none is named.
 const RUNS: &str = "runs";
@@ -77,6 +77,27 @@ pub(super) fn stem(config_path: &Path, config: &Config) -> String {
         _ => format!("-{}", agent_name(config.agent.kind)),
     };
     format!("{name}{agent}-s{}", config.run.seed)
+}
+
+/// Refuses what is certainly no run folder, with a hint at what was probably meant.
+pub(super) fn require_run(dir: &Path) -> Result<(), Error> {
+    if dir.join("config.toml").is_file() {
+        return Ok(());
+    }
+    let shown = dir.display();
+    let (problem, hint) = if dir.is_file() {
+        let hint = if dir.extension().is_some_and(|extension| extension == "toml") {
+            format!("`relax train {shown}` starts a run from a configuration")
+        } else {
+            "give the folder of the run, not one of its files".to_owned()
+        };
+        ("is a file, not a run folder", hint)
+    } else if dir.is_dir() {
+        ("is not a run folder: it has no config.toml", "give a folder made by `relax train`".to_owned())
+    } else {
+        ("does not exist", "give a folder made by `relax train`; `ls runs` shows those made here".to_owned())
+    };
+    Err(Error::input(format!("{shown} {problem}")).with_hint(hint))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::error::Error;
+use relax_runtime::Error;
 
 /// Prints `text` on standard output. A reader that has gone away (`relax … | head`) is not an error.
 pub(super) fn print(text: &str) -> Result<(), Error> {

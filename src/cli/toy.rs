@@ -1,16 +1,50 @@
 //! `relax toy`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::ToyArgs;
-use super::{out_folder, output};
-use crate::error::Error;
-use crate::files;
-use crate::plot::png;
-use crate::toy::{self, ToyConfig};
+use clap::{Args, value_parser};
+use relax_lab::plot::png;
+use relax_lab::toy::{self, ToyConfig};
+use relax_runtime::{Error, files};
 
-pub(super) fn toy(args: &ToyArgs) -> Result<ExitCode, Error> {
+use super::args::MAX_SEED;
+use super::{out_folder, output};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relax toy
+  relax toy --estimator relax,rebar --target 0.45 --steps 5000 --out toy45
+
+Minimises E[(b - t)^2] over b ~ Bernoulli(theta), one sample a step. Writes toy.csv (theta, loss and
+log-variance of every run), relaxation.csv (the learned control variates at theta = 1/2), toy.svg and
+toy.png, and prints a table. Learning rates and networks are those of docs/estimators.md.")]
+pub(super) struct ToyArgs {
+    /// Which estimators, separated by commas; may be repeated [default: all but the coupled ones]
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+    estimator: Vec<relax_estimators::Estimator>,
+    /// t, between 0 and 1
+    #[arg(long, value_name = "T", default_value_t = 0.499)]
+    target: f64,
+    /// Steps of each run
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=100_000_000))]
+    steps: u64,
+    /// Runs of each estimator
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=100_000))]
+    seeds: u64,
+    /// Seed of the first run; the others follow it
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_SEED - 100_000))]
+    first_seed: u64,
+    /// Step size of Adam, for theta and for what an estimator learns
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    learning_rate: f64,
+    /// The folder to write to [default: a fresh one under runs/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &ToyArgs) -> Result<ExitCode, Error> {
     let defaults = ToyConfig::default();
     let config = ToyConfig {
         estimators: if args.estimator.is_empty() { defaults.estimators } else { unique(&args.estimator) },

@@ -1,19 +1,53 @@
-//! `relax vae`, and resuming its runs.
+//! `relax vae`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::{ResumeArgs, VaeArgs, VaeSweepArgs, VaeVarianceArgs};
-use super::training::{INTERRUPTED, require_run_folder, stop_on_signals};
-use super::{out_folder, output};
-use crate::error::Error;
-use crate::files;
-use crate::train::TrainOptions;
-use crate::vae::{
-    self, Bound, SweepOptions, VaeConfig, VaeOutcome, VaeSummary, VarianceOptions, VarianceRow,
-};
+use clap::{Args, value_parser};
+use relax_lab::vae::{self, Bound, VaeConfig, VaeOutcome, VaeSummary};
+use relax_runtime::Error;
+use relax_runtime::run::TrainOptions;
+use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
-pub(super) fn train(args: &VaeArgs) -> Result<ExitCode, Error> {
+use super::args::{MAX_SEED, SetArgs};
+use super::{out_folder, output};
+
+#[derive(Debug, Args)]
+#[command(after_help = VAE_EXAMPLES)]
+pub(super) struct VaeArgs {
+    /// The configuration, a TOML file (see `configs/vae/`)
+    config: PathBuf,
+    #[command(flatten)]
+    set: SetArgs,
+    /// The run's seed; short for --set run.seed=N
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    seed: Option<u64>,
+    /// The folder with the images; short for --set data.folder=DIR [default: data/mnist or data/omniglot]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The run folder [default: a fresh one under runs/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Threads that share each iteration, to the same numbers; more than one pays for large models only. Short for --set run.threads=N
+    #[arg(long, value_name = "N")]
+    threads: Option<u16>,
+    /// Show nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const VAE_EXAMPLES: &str = "\
+Examples:
+  relax vae configs/vae/mnist-linear1.toml
+  relax vae configs/vae/mnist-linear2.toml --set estimator.method=rebar --set run.iterations=1e5
+  relax vae configs/vae/omniglot-linear1.toml --data ~/omniglot
+
+The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
+curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
+`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
+every key.";
+
+pub(super) fn run(args: &VaeArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
     overrides.extend(args.seed.map(|seed| format!("run.seed={seed}")));
     overrides.extend(args.threads.map(|threads| format!("run.threads={threads}")));
@@ -24,73 +58,8 @@ pub(super) fn train(args: &VaeArgs) -> Result<ExitCode, Error> {
     report(&outcome, args.quiet)
 }
 
-pub(super) fn resume(args: &ResumeArgs) -> Result<ExitCode, Error> {
-    if args.workers.is_some() {
-        return Err(Error::input("--workers: a run of `relax vae` gathers no experience")
-            .with_hint("leave it out; it trains on one thread"));
-    }
-    vae::check_vae_resume_overrides(&args.set.set)?;
-    let stop = stop_on_signals()?;
-    report(&vae::resume(&args.dir, &args.set.set, args.quiet, &stop)?, args.quiet)
-}
-
-pub(super) fn sweep(args: &VaeSweepArgs) -> Result<ExitCode, Error> {
-    let config = with_data(VaeConfig::load(&args.config, &args.set.set)?, args.data.as_deref());
-    let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
-    // Not a fresh folder each time, so that the same command goes on with the sweep.
-    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{name}-sweep")));
-    let stop = stop_on_signals()?;
-    let options = SweepOptions { out: out.clone(), jobs: args.jobs.into(), quiet: args.quiet, stop };
-    let outcome = vae::sweep(&config, &options)?;
-    if outcome.interrupted {
-        output::note(
-            "interrupted; every run's state is saved\n  hint: the same command goes on with the sweep",
-        );
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    output::print(&format!("{}\nsweep folder  {}\n", outcome.table.markdown(), out.display()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) fn variance(args: &VaeVarianceArgs) -> Result<ExitCode, Error> {
-    require_run_folder(&args.dir)?;
-    if !vae::is_vae_run(&args.dir) {
-        let message = format!("{} is not a run of `relax vae`", args.dir.display());
-        return Err(Error::input(message).with_hint("give a folder made by `relax vae`"));
-    }
-    let mut overrides = args.set.set.clone();
-    // As a TOML string, whatever the path holds.
-    overrides.extend(
-        args.data.as_ref().map(|dir| format!("data.folder={}", toml::Value::from(dir.display().to_string()))),
-    );
-    let options = VarianceOptions {
-        methods: args.methods.clone(),
-        fit: args.fit,
-        draws: args.draws as usize,
-        repetitions: args.repetitions.into(),
-        overrides,
-        jobs: args.jobs.into(),
-    };
-    let found = |row: &VarianceRow| {
-        if !args.quiet {
-            let layers: Vec<String> = row.fresh.iter().map(|layer| format!("{:.2}", layer.mean)).collect();
-            output::note(&format!("{}: {}", row.method, layers.join(", ")));
-        }
-    };
-    let stop = stop_on_signals()?;
-    let Some(rows) = vae::variance(&args.dir, &options, &stop, &found)? else {
-        output::note("interrupted; nothing was written");
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
-    let out = args.out.clone().unwrap_or_else(|| args.dir.join("variance.csv"));
-    files::write_atomically(&out, vae::variance_csv(&rows).as_bytes())
-        .map_err(|source| Error::io("write", &out, source))?;
-    output::print(&format!("{}\n{}\n", vae::variance_markdown(&rows), out.display()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// The configuration with `--data`, if that was given.
-fn with_data(mut config: VaeConfig, folder: Option<&Path>) -> VaeConfig {
+pub(super) fn with_data(mut config: VaeConfig, folder: Option<&Path>) -> VaeConfig {
     if let Some(folder) = folder {
         config.data.folder = Some(folder.to_owned());
     }
@@ -109,7 +78,7 @@ fn stem(path: &Path, config: &VaeConfig) -> String {
 }
 
 /// Says how the run ended.
-fn report(outcome: &VaeOutcome, quiet: bool) -> Result<ExitCode, Error> {
+pub(super) fn report(outcome: &VaeOutcome, quiet: bool) -> Result<ExitCode, Error> {
     let dir = outcome.dir.display();
     if outcome.interrupted {
         output::note(&format!(

@@ -8,11 +8,10 @@ use clap::{Args, value_parser};
 
 use super::args::SetArgs;
 use super::output;
-use crate::config::Config;
-use crate::error::Error;
-use crate::files;
-use crate::report::{self, Figure};
-use crate::variance::{self, Dissected, Parts, VarianceOptions};
+use relax_lab::report::{self, Figure};
+use relax_lab::variance::{self, Dissected, Parts, VarianceOptions};
+use relax_runtime::{Error, files};
+use relax_training::Config;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -50,7 +49,7 @@ pub(super) struct VarianceArgs {
     out: Option<PathBuf>,
 }
 
-pub(super) fn variance(args: &VarianceArgs) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &VarianceArgs) -> Result<ExitCode, Error> {
     let options = VarianceOptions {
         states: args.states as usize,
         actions: args.actions as usize,

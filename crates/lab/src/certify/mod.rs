@@ -1,0 +1,256 @@
+//! `relax certify`: is every estimator, and the whole policy gradient of every agent, unbiased? And would this find out if
+//! not: known mistakes can be injected.
+//!
+//! The check itself is [`relax_estimators::certify`]; this is its table of targets. A user's own estimator or agent is
+//! certified by implementing [`relax_estimators::certify::Target`], or with [`relax_agents::certify::AgentTarget`].
+
+mod network;
+mod nodes;
+mod one_call;
+mod scene;
+
+use std::fmt::Display;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use relax_agents::AgentConfig;
+use relax_agents::certify::{AgentBug, AgentTarget, Problem};
+use relax_estimators::EstimatorError;
+use relax_estimators::certify::{Settings, Target, Verdict, check, holm};
+use serde_json::json;
+
+use nodes::{BUGS, ESTIMATORS, NodeTarget};
+use one_call::{CASES, OneCallTarget, RELAXED_OBJECTIVE};
+use relax_runtime::Error;
+
+/// What to certify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Estimators and agents.
+    All,
+    /// Estimators at one node.
+    Estimators,
+    /// Whole policy gradients.
+    Agents,
+}
+
+/// How to certify.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CertifyOptions {
+    /// Estimators, agents or both.
+    pub scope: Scope,
+    /// Probability that anything is called biased though nothing is.
+    pub significance: f64,
+    /// The bias to be found, as a share of the gradient.
+    pub detectable: f64,
+    /// Names the random problems and all noise.
+    pub seed: u64,
+    /// Targets checked at a time.
+    pub jobs: usize,
+}
+
+impl Default for CertifyOptions {
+    fn default() -> Self {
+        Self { scope: Scope::All, significance: 1e-3, detectable: 0.05, seed: 0, jobs: 1 }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Every target, in the order of the table.
+    pub verdicts: Vec<Verdict>,
+    /// Which of them are biased (Holm's procedure over all).
+    pub biased: Vec<bool>,
+    /// Probability of calling any of them biased though none is.
+    pub significance: f64,
+    /// The mistake that was made on purpose.
+    pub injected: Option<&'static str>,
+}
+
+/// The agents that are certified: configuration and problem. A new one is one line.
+const AGENTS: &[(&str, Problem)] = &[
+    ("kind = 'reinforce'\nbaseline = 'none'", Problem::Enumerable),
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::Enumerable),
+    ("kind = 'reinforce'\nbaseline = 'leave-one-out'", Problem::Enumerable),
+    ("kind = 'a2c'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1\nform = 'pure'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 'adaptive'", Problem::Enumerable),
+    ("kind = 'a2c'", Problem::Aim),
+    ("kind = 'relax-a2c'\ngain = 1", Problem::Aim),
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::LinearQuadratic),
+    ("kind = 'a2c'", Problem::LinearQuadratic),
+    ("kind = 'relax-a2c'\ngain = 1", Problem::LinearQuadratic),
+    ("kind = 'relax-a2c'\ngain = 'adaptive'", Problem::LinearQuadratic),
+    ("kind = 'relax-ddpg'\ngain = 1", Problem::LinearQuadratic),
+    ("kind = 'relax-ddpg'\ngain = 'adaptive'", Problem::LinearQuadratic),
+];
+
+/// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.
+const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
+    (
+        "fitted-first",
+        "the control variate is fitted to a batch before that batch is used",
+        "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
+        Problem::Enumerable,
+        AgentBug::FittedFirst,
+    ),
+    (
+        "other-noise",
+        "the control variate is evaluated at the noise of other actions",
+        "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
+        Problem::Enumerable,
+        AgentBug::OtherNoise,
+    ),
+    (
+        "no-correction",
+        "the critic's gradient alone, without the term that removes its bias",
+        "kind = 'relax-ddpg'\ngain = 1\ncorrection = false",
+        Problem::LinearQuadratic,
+        AgentBug::None,
+    ),
+];
+
+/// The mistakes that can be injected: name, and what each is.
+pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_nodes = BUGS.iter().map(|(name, meaning, _)| (*name, *meaning));
+    let of_nodes = of_nodes.chain([(RELAXED_OBJECTIVE.0, RELAXED_OBJECTIVE.1)]);
+    of_nodes.chain(AGENT_BUGS.iter().map(|(name, meaning, ..)| (*name, *meaning)))
+}
+
+/// One line of work: makes its target when its turn comes.
+#[derive(Clone, Copy)]
+enum Line {
+    Node(nodes::Estimator),
+    OneCall(one_call::Case),
+    Agent(&'static str, Problem, AgentBug),
+}
+
+/// Certifies everything in the scope; or, with `inject`, one mistake alone.
+///
+/// `done` is told of every verdict as it comes.
+///
+/// # Errors
+/// If the mistake's name is unknown, or a target cannot be made or sampled.
+pub fn certify(
+    options: &CertifyOptions,
+    inject: Option<&str>,
+    done: impl Fn(&Verdict) + Sync,
+) -> Result<Certificate, Error> {
+    let mut injected = None;
+    let lines: Vec<Line> = match inject {
+        Some(name) => {
+            let node = BUGS.iter().find(|bug| bug.0 == name).map(|(name, _, e)| (*name, Line::Node(*e)));
+            let agent = AGENT_BUGS
+                .iter()
+                .find(|bug| bug.0 == name)
+                .map(|&(name, _, text, problem, bug)| (name, Line::Agent(text, problem, bug)));
+            let relaxed = (name == RELAXED_OBJECTIVE.0)
+                .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
+            let Some((name, line)) = node.or(relaxed).or(agent) else {
+                let names: Vec<&str> = bugs().map(|(name, _)| name).collect();
+                return Err(Error::input(format!("--inject {name}: there is no such mistake"))
+                    .with_hint(format!("one of {}", names.join(", "))));
+            };
+            injected = Some(name);
+            vec![line]
+        }
+        None => {
+            let nodes = ESTIMATORS.iter().map(|e| Line::Node(*e));
+            let nodes = nodes.chain(CASES.as_flattened().iter().map(|case| Line::OneCall(*case)));
+            let agents = AGENTS.iter().map(|&(text, problem)| Line::Agent(text, problem, AgentBug::None));
+            match options.scope {
+                Scope::All => nodes.chain(agents).collect(),
+                Scope::Estimators => nodes.collect(),
+                Scope::Agents => agents.collect(),
+            }
+        }
+    };
+    let settings = Settings {
+        significance: options.significance,
+        targets: lines.len(),
+        detectable: options.detectable,
+        ..Settings::default()
+    };
+    let next = AtomicUsize::new(0);
+    let found: Mutex<Vec<(usize, Result<Verdict, Error>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.clamp(1, lines.len()) {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(line) = lines.get(i) else { return };
+                    // Every target has noise of its own, whatever else is certified beside it.
+                    let seed = options.seed.wrapping_mul(1000).wrapping_add(i as u64);
+                    let verdict = one(*line, seed, &settings);
+                    if let Ok(verdict) = &verdict {
+                        done(verdict);
+                    }
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, verdict));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    found.sort_by_key(|(i, _)| *i);
+    let verdicts = found.into_iter().map(|(_, verdict)| verdict).collect::<Result<Vec<_>, _>>()?;
+    let p_values: Vec<f64> = verdicts.iter().map(|v| v.p_value).collect();
+    let biased = holm(&p_values, options.significance);
+    Ok(Certificate { verdicts, biased, significance: options.significance, injected })
+}
+
+fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
+    // A batch of an agent is many episodes, and its weights are many: fewer batches make as sharp a test.
+    let of_nodes = Settings { pilot: 2048, limit: 1_000_000, ..*settings };
+    let of_agents = Settings { pilot: 300, limit: 12_000, ..*settings };
+    match line {
+        Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
+        Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
+        Line::Agent(text, problem, bug) => {
+            let config: AgentConfig = toml::from_str(&format!("hidden = [5]\n{text}"))
+                .map_err(|error| Error::runtime(format!("`{text}` is no agent: {error}")))?;
+            checked(AgentTarget::new(&config, problem, seed, bug), &of_agents)
+        }
+    }
+}
+
+fn checked<T: Target>(target: Result<T, T::Error>, settings: &Settings) -> Result<Verdict, Error>
+where
+    T::Error: From<EstimatorError> + Display,
+{
+    let mut target = target.map_err(|error| Error::runtime(format!("a target cannot be made: {error}")))?;
+    check(&mut target, settings)
+        .map_err(|error| Error::runtime(format!("{} cannot be certified: {error}", target.name())))
+}
+
+impl Certificate {
+    /// Whether nothing is biased.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        !self.biased.contains(&true)
+    }
+
+    /// Everything as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let targets: Vec<serde_json::Value> = self
+            .verdicts
+            .iter()
+            .zip(&self.biased)
+            .map(|(v, biased)| {
+                json!({
+                    "name": v.name, "biased": biased, "samples": v.samples, "coordinates": v.exact.len(),
+                    "worst_z": v.worst(), "t_squared": v.joint.t_squared, "rank": v.joint.rank,
+                    "joint_p_value": v.joint.p_value, "p_value": v.p_value,
+                    "relative_deviation": v.relative_deviation(), "detectable_bias": v.detectable,
+                    "exact": v.exact, "mean": v.mean, "standard_error": v.standard_error, "z_scores": v.z_scores,
+                })
+            })
+            .collect();
+        json!({
+            "passes": self.passes(), "significance": self.significance, "injected": self.injected, "targets": targets,
+        })
+    }
+}

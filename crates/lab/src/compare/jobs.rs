@@ -1,0 +1,142 @@
+//! Makes the runs of a comparison: several at once, each begun, continued or found finished.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::plan::Job;
+use relax_runtime::Error;
+use relax_runtime::run::{TrainOptions, latest_checkpoint};
+use relax_training::Summary;
+use relax_training::train;
+
+/// How making the runs ended.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// Runs that stopped with an error, with what it said.
+    pub failed: Vec<(String, String)>,
+    /// Whether a signal ended it before all runs were made.
+    pub interrupted: bool,
+}
+
+/// What there is of a run already.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Begun,
+    Finished,
+}
+
+/// Makes `jobs` under `folder`, `threads` at a time, in their order. What is finished stays as it is; what was interrupted
+/// or killed continues from its newest checkpoint, and comes to the same numbers.
+///
+/// # Errors
+/// If a folder holds a run with other settings. Runs that fail are in the result instead: the others go on.
+pub fn make(
+    jobs: &[Job],
+    folder: &Path,
+    threads: usize,
+    quiet: bool,
+    stop: &Arc<AtomicBool>,
+) -> Result<Made, Error> {
+    fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    let mut open: Vec<(&Job, PathBuf, Found)> = Vec::new();
+    for job in jobs {
+        let dir = folder.join(&job.folder);
+        let found = find(job, &dir)?;
+        if found != Found::Finished {
+            open.push((job, dir, found));
+        }
+    }
+    if !quiet {
+        let (all, done) = (jobs.len(), jobs.len() - open.len());
+        say(&format!("{all} runs, {done} of them finished; {threads} at a time"));
+    }
+    let (next, count, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, open.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((job, dir, found)) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let outcome = run(job, dir, found, stop);
+                    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+                    let text = match outcome {
+                        Ok(summary) => line(&summary),
+                        Err(error) => {
+                            let text = format!("failed: {error}");
+                            failed
+                                .lock()
+                                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                                .push((job.folder.clone(), error.to_string()));
+                            text
+                        }
+                    };
+                    if !quiet {
+                        say(&format!("[{number:>3}/{}] {:<32} {text}", open.len(), job.folder));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let unfinished = count.into_inner() < open.len();
+    Ok(Made { failed, interrupted: unfinished || stop.load(Ordering::Relaxed) })
+}
+
+fn run(job: &Job, dir: &Path, found: &Found, stop: &Arc<AtomicBool>) -> Result<Summary, Error> {
+    let outcome = match found {
+        Found::Begun => train::resume(dir, &[], true, stop)?,
+        _ => {
+            let options = TrainOptions { out: dir.to_owned(), quiet: true, stop: stop.clone() };
+            train::train(&job.config, &options)?
+        }
+    };
+    Ok(outcome.summary)
+}
+
+fn find(job: &Job, dir: &Path) -> Result<Found, Error> {
+    let path = dir.join("config.toml");
+    if !path.is_file() {
+        return Ok(Found::Nothing);
+    }
+    let text = fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
+    if text != job.config.to_toml() {
+        let message = format!("{} holds a run with other settings than this comparison's", dir.display());
+        return Err(Error::input(message)
+            .with_hint("name another folder with --out, or remove that run to have it made anew"));
+    }
+    if finished(job, dir) {
+        return Ok(Found::Finished);
+    }
+    if latest_checkpoint(dir).is_file() {
+        return Ok(Found::Begun);
+    }
+    // Killed within its first moments: nothing to continue from, and nothing lost.
+    fs::remove_dir_all(dir).map_err(|source| Error::io("remove", dir, source))?;
+    Ok(Found::Nothing)
+}
+
+/// Whether the run came to its end; an interrupted one has a summary too.
+fn finished(job: &Job, dir: &Path) -> bool {
+    Summary::load(&dir.join("summary.json")).is_ok_and(|summary| {
+        summary.env_steps >= job.config.run.env_steps
+            || job.config.run.stop_when_solved && summary.solved.is_some()
+    })
+}
+
+fn line(summary: &Summary) -> String {
+    let score = summary.evaluation.map(|e| e.mean).or(summary.mean_return_100);
+    let score = score.map_or_else(|| "–".into(), |score| format!("{score:.1}"));
+    format!("{score:>8}  {:.1} s", summary.wall_seconds)
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // A terminal's line may hold the remains of another program's.
+    let clear = if out.is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = writeln!(out, "{clear}{text}");
+}

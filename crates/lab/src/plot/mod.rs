@@ -1,0 +1,220 @@
+//! Learning curves of run folders as one self-contained SVG, or a PNG of it.
+//!
+//! The upper panel shows the return (mean of the last 100 episodes) against environment steps, the lower one, where a run
+//! measured it, the variance of the agent's gradient as a multiple of A2C's on the same batches. Runs that differ in nothing
+//! but their seed (and number of workers) form one curve: the mean over runs, with a band from the lowest to the highest. A
+//! run that ended earlier than the others of its curve stays at its last value.
+
+pub(crate) mod draw;
+pub mod png;
+mod runs;
+
+use std::path::{Path, PathBuf};
+
+use relax_runtime::Error;
+use runs::Run;
+
+/// Points along the x-axis.
+const GRID: usize = 240;
+
+/// Draws the curves of the run folders `folders` (or of the run folders directly inside them) into the file `out`.
+///
+/// # Errors
+/// If a folder holds no run, its files cannot be read, or the runs are of different environments.
+pub fn plot(folders: &[PathBuf], out: &Path) -> Result<(), Error> {
+    let mut runs = Vec::new();
+    for folder in folders {
+        runs.extend(runs::load_all(folder)?);
+    }
+    let figure = Figure::new(&runs)?;
+    let svg = draw::svg(&figure)
+        .map_err(|error| Error::runtime(format!("cannot draw {}: {error}", out.display())))?;
+    png::write_figure(&svg, out)
+}
+
+/// What is drawn: curves over environment steps.
+#[derive(Debug)]
+struct Figure {
+    env: String,
+    threshold: Option<f64>,
+    returns: Vec<Curve>,
+    variance_ratios: Vec<Curve>,
+}
+
+/// One curve: the mean over runs and the band around it.
+#[derive(Debug, Clone, PartialEq)]
+struct Curve {
+    label: String,
+    agent: String,
+    runs: usize,
+    points: Vec<Point>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Point {
+    env_steps: f64,
+    low: f64,
+    mean: f64,
+    high: f64,
+}
+
+impl Figure {
+    fn new(runs: &[Run]) -> Result<Self, Error> {
+        let Some(first) = runs.first() else { return Err(Error::input("there is no run to plot")) };
+        if let Some(other) = runs.iter().find(|run| run.env != first.env) {
+            let message = format!(
+                "{} is a run on {}, but {} is one on {}",
+                first.folder.display(),
+                first.env,
+                other.folder.display(),
+                other.env
+            );
+            return Err(Error::input(message).with_hint("plot one environment at a time"));
+        }
+        let groups = groups(runs);
+        let curves = |series: fn(&Run) -> &[(f64, f64)]| -> Vec<Curve> {
+            groups.iter().filter_map(|(label, runs)| Curve::new(label, runs, series)).collect()
+        };
+        let mut variance_ratios = curves(|run| &run.variance_ratios);
+        // A2C is the measure itself: its curve is the line at 1, which is drawn anyway.
+        variance_ratios.retain(|curve| curve.points.iter().any(|point| point.mean != 1.0));
+        Ok(Self {
+            env: first.env.clone(),
+            threshold: runs.iter().find_map(|run| run.threshold),
+            returns: curves(|run| &run.returns),
+            variance_ratios,
+        })
+    }
+}
+
+impl Curve {
+    /// The curve of `series` over `runs`; `None` if no run has it.
+    fn new(label: &str, runs: &[&Run], series: fn(&Run) -> &[(f64, f64)]) -> Option<Self> {
+        let all: Vec<&[(f64, f64)]> = runs.iter().map(|run| series(run)).filter(|s| !s.is_empty()).collect();
+        let agent = runs.first()?.agent.clone();
+        let end = all.iter().filter_map(|series| series.last()).map(|point| point.0).fold(0.0, f64::max);
+        let points = (0..=GRID)
+            .map(|index| end * index as f64 / GRID as f64)
+            .filter_map(|env_steps| Point::over(&all, env_steps))
+            .collect::<Vec<_>>();
+        (!points.is_empty()).then(|| Self { label: label.to_owned(), agent, runs: all.len(), points })
+    }
+}
+
+impl Point {
+    /// Mean, lowest and highest of the series at `env_steps`; `None` before all of them have begun.
+    fn over(all: &[&[(f64, f64)]], env_steps: f64) -> Option<Self> {
+        let mut point = Self { env_steps, low: f64::INFINITY, mean: 0.0, high: f64::NEG_INFINITY };
+        for series in all {
+            let value = interpolate(series, env_steps)?;
+            point.low = point.low.min(value);
+            point.high = point.high.max(value);
+            point.mean += value / all.len() as f64;
+        }
+        (!all.is_empty()).then_some(point)
+    }
+}
+
+/// The value at `x`, linearly between two points; the last value after the end, none before the beginning.
+fn interpolate(series: &[(f64, f64)], x: f64) -> Option<f64> {
+    let next = series.partition_point(|&(at, _)| at <= x);
+    let (x0, y0) = *series.get(next.checked_sub(1)?)?;
+    Some(match series.get(next) {
+        Some(&(x1, y1)) => y0 + (y1 - y0) * (x - x0) / (x1 - x0),
+        None => y0,
+    })
+}
+
+/// Runs of the same configuration, each group with its name: the agent's, and where that is not enough, a folder's too.
+fn groups(runs: &[Run]) -> Vec<(String, Vec<&Run>)> {
+    let mut groups: Vec<Vec<&Run>> = Vec::new();
+    for run in runs {
+        match groups.iter_mut().find(|group| group[0].experiment == run.experiment) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    let twins = |agent: &str| groups.iter().filter(|group| group[0].agent == agent).count() > 1;
+    groups
+        .iter()
+        .map(|group| {
+            let run = group[0];
+            let folder = run.folder.file_name().unwrap_or_default().to_string_lossy();
+            let label =
+                if twins(&run.agent) { format!("{} ({folder})", run.agent) } else { run.agent.clone() };
+            (label, group.clone())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(agent: &str, experiment: &str, returns: &[(f64, f64)]) -> Run {
+        Run {
+            folder: PathBuf::from(format!("runs/{experiment}")),
+            env: "CartPole-v1".into(),
+            agent: agent.into(),
+            experiment: experiment.into(),
+            threshold: Some(475.0),
+            returns: returns.to_vec(),
+            variance_ratios: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_curve_is_the_mean_with_its_range_and_ended_runs_stay_at_their_last_value() {
+        let runs = [
+            run("a2c", "one", &[(0.0, 10.0), (100.0, 30.0)]),
+            run("a2c", "one", &[(0.0, 20.0), (50.0, 50.0)]),
+        ];
+        let figure = Figure::new(&runs).expect("a figure");
+        let [curve] = figure.returns.as_slice() else { panic!("one curve") };
+        assert_eq!((curve.label.as_str(), curve.runs), ("a2c", 2));
+        let first = curve.points[0];
+        assert_eq!((first.low, first.mean, first.high), (10.0, 15.0, 20.0));
+        let last = curve.points[GRID];
+        assert_eq!((last.env_steps, last.low, last.mean, last.high), (100.0, 30.0, 40.0, 50.0));
+        assert!(figure.variance_ratios.is_empty());
+    }
+
+    #[test]
+    fn interpolation_is_exact_at_the_points_and_stays_at_the_end() {
+        let series = [(10.0, 1.0), (10.0, 3.0), (20.0, 5.0)];
+        assert_eq!(
+            [9.0, 10.0, 15.0, 20.0, 99.0].map(|x| interpolate(&series, x)),
+            [None, Some(3.0), Some(4.0), Some(5.0), Some(5.0)]
+        );
+        assert_eq!(interpolate(&[], 1.0), None);
+    }
+
+    #[test]
+    fn other_settings_of_one_agent_are_told_apart_by_their_folder() {
+        let point = [(0.0, 1.0)];
+        let figure = Figure::new(&[
+            run("a2c", "one", &point),
+            run("a2c", "two", &point),
+            run("relax-a2c", "x", &point),
+        ]);
+        let labels: Vec<_> =
+            figure.expect("a figure").returns.iter().map(|curve| curve.label.clone()).collect();
+        assert_eq!(labels, ["a2c (one)", "a2c (two)", "relax-a2c"]);
+    }
+
+    #[test]
+    fn no_run_and_mixed_environments_are_refused() {
+        assert!(Figure::new(&[]).is_err());
+        let mut other = run("a2c", "two", &[]);
+        other.env = "Acrobot-v1".into();
+        let error = Figure::new(&[run("a2c", "one", &[]), other]).expect_err("mixed");
+        assert!(error.to_string().contains("Acrobot-v1") && error.exit_code() == 2);
+    }
+
+    #[test]
+    fn a_figure_without_points_is_still_drawn() {
+        let figure = Figure::new(&[run("a2c", "one", &[])]).expect("a figure");
+        let svg = draw::svg(&figure).expect("draws");
+        assert!(svg.starts_with("<svg") && svg.contains("CartPole-v1"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The configuration's JSON schema, made from the structs' own documentation, and what the reader asks of it.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::document::Document;
+
+/// The JSON schema of one kind of configuration: every key with its meaning, type and default.
+///
+/// Editors complete and check TOML files with it.
+#[must_use]
+pub fn schema_of<D: Document>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<D>();
+    schema.insert("title".to_owned(), D::TITLE.into());
+    schema.to_value()
+}
+
+/// All keys of a configuration as dotted paths, with their part of the schema.
+#[derive(Debug)]
+pub struct Keys {
+    entries: Vec<(String, Value)>,
+    /// The command that lists them.
+    pub command: &'static str,
+}
+
+impl Keys {
+    /// The keys of a kind of configuration.
+    #[must_use]
+    pub fn of<D: Document>() -> Self {
+        let root = schema_of::<D>();
+        let mut entries = Vec::new();
+        collect(&root, &root, "", &mut entries);
+        Self { entries, command: D::SCHEMA_COMMAND }
+    }
+
+    /// Every key in the order of the structs.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// The schema of the key `path`, if there is such a key.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        self.entries.iter().find(|(key, _)| key == path).map(|(_, schema)| schema)
+    }
+
+    /// Whether `path` is a key, or lies inside one whose content is free, such as `env.kwargs`.
+    #[must_use]
+    pub fn allows(&self, path: &str) -> bool {
+        self.get(path).is_some() || self.free_prefix(path)
+    }
+
+    /// Whether the value of `path` is a section with fixed keys.
+    #[must_use]
+    pub fn is_section(&self, path: &str) -> bool {
+        let start = format!("{path}.");
+        self.entries.iter().any(|(key, _)| key.starts_with(&start))
+    }
+
+    /// The first line of the key's documentation.
+    #[must_use]
+    pub fn describe(&self, path: &str) -> Option<&str> {
+        self.get(path)?.get("description")?.as_str()?.lines().next()
+    }
+
+    /// Whether the key wants a whole number.
+    #[must_use]
+    pub fn is_integer(&self, path: &str) -> bool {
+        self.get(path).is_some_and(|schema| match schema.get("type") {
+            Some(Value::String(name)) => name == "integer",
+            Some(Value::Array(names)) => names.iter().any(|name| name == "integer"),
+            _ => false,
+        })
+    }
+
+    /// The valid key nearest to `path`, if any is near enough to have been meant.
+    ///
+    /// The same last name in another section counts as near: `agent.gamma` was meant to be `learner.gamma`.
+    #[must_use]
+    pub fn nearest(&self, path: &str) -> Option<&str> {
+        let last = path.rsplit('.').next().unwrap_or(path);
+        let score = |key: &str| {
+            let key_last = key.rsplit('.').next().unwrap_or(key);
+            strsim::jaro_winkler(path, key).max(0.98 * strsim::jaro_winkler(last, key_last))
+        };
+        self.entries
+            .iter()
+            .map(|(key, _)| (score(key), key.as_str()))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|(score, _)| *score >= 0.8)
+            .map(|(_, key)| key)
+    }
+
+    fn free_prefix(&self, path: &str) -> bool {
+        path.match_indices('.').any(|(at, _)| {
+            self.get(&path[..at]).is_some_and(|schema| {
+                schema.get("additionalProperties").is_some_and(|inner| inner != &Value::Bool(false))
+            })
+        })
+    }
+}
+
+/// Walks the schema's properties, following `$ref`, and notes each under its path.
+fn collect(root: &Value, schema: &Value, path: &str, entries: &mut Vec<(String, Value)>) {
+    let Some(properties) = resolve(root, schema).get("properties").and_then(Value::as_object) else { return };
+    for (name, property) in properties {
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        entries.push((key.clone(), property.clone()));
+        collect(root, property, &key, entries);
+    }
+}
+
+/// The definition that `schema` refers to, or itself.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let reference = schema.get("$ref").and_then(Value::as_str);
+    reference.and_then(|name| root.pointer(name.strip_prefix('#')?)).unwrap_or(schema)
+}

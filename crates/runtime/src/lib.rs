@@ -1,0 +1,23 @@
+//! What every run needs, whatever it trains: configuration files, the run folder, checkpoints, logs, signals. Knows neither
+//! agents nor models.
+//!
+//! | To … | look at |
+//! | --- | --- |
+//! | read, override and check a kind of configuration | [`config`] |
+//! | save and load a run's state | [`checkpoint`] |
+//! | write tables, TensorBoard events and progress | [`logging`] |
+//! | write a file that is either complete or absent | [`files`] |
+//! | be stopped by a signal | [`signals`] |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod checkpoint;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod logging;
+pub mod run;
+pub mod signals;
+
+pub use error::Error;

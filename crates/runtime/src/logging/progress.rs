@@ -1,0 +1,209 @@
+//! [`Progress`]: what a run shows on standard error: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Shortest time between two redraws of the bar.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Elsewhere a line appears after this long …
+const LINE_AT_LATEST: Duration = Duration::from_secs(10);
+/// … or at each twentieth of the way, but not more often than this.
+const LINE_AT_EARLIEST: Duration = Duration::from_secs(1);
+
+/// What [`Progress`] shows of a run.
+pub trait Shown {
+    /// What the run counts: "steps".
+    const UNIT: &'static str;
+
+    /// How many of them are behind it.
+    fn position(&self) -> u64;
+
+    /// What else there is to say, in short.
+    fn notes(&self) -> Vec<String>;
+}
+
+/// Shows a run's progress.
+#[derive(Debug)]
+pub struct Progress {
+    display: Display,
+    total: u64,
+    /// Steps at which this process began: those of a resumed run are not its own.
+    first: u64,
+    started: Instant,
+    last_shown: Option<Instant>,
+    last_twentieth: u64,
+}
+
+#[derive(Debug)]
+enum Display {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+impl Progress {
+    /// Progress from `first` to `total` steps, in the form that standard error calls for.
+    #[must_use]
+    pub fn new(total: u64, first: u64, quiet: bool) -> Self {
+        let display = if quiet {
+            Display::Nothing
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:24.cyan/dim} {percent:>3}%  {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━"));
+            Display::Bar(bar)
+        } else {
+            Display::Lines
+        };
+        let twentieth = twentieth(first, total);
+        Self { display, total, first, started: Instant::now(), last_shown: None, last_twentieth: twentieth }
+    }
+
+    /// Shows `status`, unless the last one is still fresh. Cheap enough to call after every update.
+    pub fn update<S: Shown>(&mut self, status: &S) {
+        if matches!(self.display, Display::Nothing) {
+            return;
+        }
+        let now = Instant::now();
+        let age = self.last_shown.map_or(now - self.started, |last| now - last);
+        let twentieth = twentieth(status.position(), self.total);
+        let due = match self.display {
+            Display::Bar(_) => age >= REDRAW || self.last_shown.is_none(),
+            Display::Lines => {
+                age >= LINE_AT_LATEST || twentieth > self.last_twentieth && age >= LINE_AT_EARLIEST
+            }
+            Display::Nothing => false,
+        };
+        if due {
+            self.last_shown = Some(now);
+            self.last_twentieth = twentieth;
+            self.show(status, (now - self.started).as_secs_f64());
+        }
+    }
+
+    /// Shows a message for people, above the bar if there is one.
+    pub fn message(&self, text: &str) {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| put_line(text)),
+            Display::Lines => put_line(text),
+            Display::Nothing => {}
+        }
+    }
+
+    /// Shows the last status and lets the bar stand.
+    pub fn finish<S: Shown>(&mut self, status: &S) {
+        self.show(status, self.started.elapsed().as_secs_f64());
+        if let Display::Bar(bar) = &self.display {
+            bar.abandon();
+        }
+    }
+
+    fn show<S: Shown>(&self, status: &S, seconds: f64) {
+        let rate = status.position().saturating_sub(self.first) as f64 / seconds.max(1e-9);
+        match &self.display {
+            Display::Bar(bar) => {
+                bar.set_message(line(status, self.total, rate));
+                bar.set_position(status.position());
+            }
+            Display::Lines => {
+                let percent = 100 * status.position() / self.total.max(1);
+                put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate)));
+            }
+            Display::Nothing => {}
+        }
+    }
+}
+
+/// Which twentieth of the way has been reached.
+fn twentieth(steps: u64, total: u64) -> u64 {
+    steps.saturating_mul(20) / total.max(1)
+}
+
+fn line<S: Shown>(status: &S, total: u64, rate: f64) -> String {
+    let mut parts = vec![
+        format!("{} / {} {}", short(status.position() as f64), short(total as f64), S::UNIT),
+        format!("{} {}/s", short(rate), S::UNIT),
+    ];
+    parts.extend(status.notes());
+    let left = total.saturating_sub(status.position());
+    if left > 0 && rate >= 1e-3 {
+        parts.push(format!("{} left", duration(left as f64 / rate)));
+    }
+    parts.join(" · ")
+}
+
+/// Three significant digits: 950, 12.3k, 1.50M.
+fn short(value: f64) -> String {
+    let (scaled, unit) = match value {
+        v if v < 1e3 => return format!("{v:.0}"),
+        v if v < 1e6 => (v / 1e3, "k"),
+        v if v < 1e9 => (v / 1e6, "M"),
+        v => (v / 1e9, "G"),
+    };
+    let decimals = if scaled < 10.0 { 2 } else { usize::from(scaled < 100.0) };
+    format!("{scaled:.decimals$}{unit}")
+}
+
+/// 0:07, 12:34, 1:02:03.
+fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// A line on standard error; if nobody is there to read it, that is no reason to stop a run.
+fn put_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in
+            [(0.0, "0"), (950.4, "950"), (12_345.0, "12.3k"), (1.5e6, "1.50M"), (2e9, "2.00G")]
+        {
+            assert_eq!(short(value), text);
+        }
+        for (value, text) in [(0.4, "0:00"), (67.0, "1:07"), (3723.0, "1:02:03")] {
+            assert_eq!(duration(value), text);
+        }
+    }
+
+    struct Status(u64, Vec<String>);
+
+    impl Shown for Status {
+        const UNIT: &'static str = "steps";
+
+        fn position(&self) -> u64 {
+            self.0
+        }
+
+        fn notes(&self) -> Vec<String> {
+            self.1.clone()
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_is_known() {
+        let text = line(&Status(50_000, Vec::new()), 100_000, 10_000.0);
+        assert_eq!(text, "50.0k / 100k steps · 10.0k steps/s · 0:05 left");
+        let text =
+            line(&Status(100_000, vec!["return 123.4".into(), "ratio 0.46".into()]), 100_000, 10_000.0);
+        assert_eq!(text, "100k / 100k steps · 10.0k steps/s · return 123.4 · ratio 0.46");
+    }
+
+    #[test]
+    fn odd_totals_do_no_harm() {
+        for (total, first) in [(0, 0), (1, 5), (u64::MAX, u64::MAX)] {
+            let mut progress = Progress::new(total, first, true);
+            progress.update(&Status(0, Vec::new()));
+            progress.finish(&Status(first, Vec::new()));
+            let _ = line(&Status(first, Vec::new()), total, 0.0);
+        }
+    }
+}

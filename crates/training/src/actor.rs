@@ -1,0 +1,447 @@
+//! One actor: some slots of the environment, the random streams behind their actions, and the loop that fills a rollout.
+
+use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Episode, Node, Rollout, role};
+use relax_envs::{EnvError, EnvRng, MakeOptions, StepBuffers, VecEnv, VecEnvState};
+use relax_nn::{StateDict, StateError, StateTensor};
+
+use crate::config::{EnvConfig, RolloutMode};
+use relax_runtime::Error;
+
+/// Words of one environment slot in [`VecEnvState::rng`], and of one random stream.
+const SLOT_WORDS: usize = 9;
+const RNG_WORDS: usize = 6;
+
+/// How many steps each slot takes in the next rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Whether a slot stops at the end of its episode.
+    pub mode: RolloutMode,
+    /// Most steps of every slot.
+    pub steps: u64,
+    /// The first this many slots of the run may take one step more: what remains of an exact budget.
+    pub extra: usize,
+}
+
+/// The names of an actor's random streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Role of the streams that seed the slots of the environment.
+    pub environments: u32,
+    /// Role of the streams behind the actions.
+    pub actions: u32,
+}
+
+impl Streams {
+    /// Those of training.
+    pub const TRAINING: Self = Self { environments: role::ENVIRONMENTS, actions: role::ACTIONS };
+    /// Those of evaluation: other numbers than training's, whatever the seed.
+    pub const EVALUATION: Self =
+        Self { environments: role::EVALUATION_ENVIRONMENTS, actions: role::EVALUATION_ACTIONS };
+}
+
+/// Slots `first .. first + slots` of a run.
+pub struct Actor {
+    env: Box<dyn VecEnv>,
+    first: usize,
+    node: Node,
+    greedy: bool,
+    streams: Vec<EnvRng>,
+    /// State of each slot's exploration process, `[slots, K]`; 0 unless the policy explores with one.
+    processes: Vec<f32>,
+    range: ActionRange,
+    buffers: StepBuffers,
+    /// Sum of the rewards of each slot's running episode, and its steps.
+    totals: Vec<f64>,
+    lengths: Vec<u32>,
+    /// Steps of each slot in the rollout being filled, the slots that still take some, and those of them that act now.
+    taken: Vec<u64>,
+    going: Vec<u32>,
+    active: Vec<u32>,
+    scratch: ActingScratch,
+}
+
+/// Makes an environment of `slots` slots.
+///
+/// # Errors
+/// If the configuration asks for what the environment cannot do.
+pub fn make_env(config: &EnvConfig, slots: usize) -> Result<Box<dyn VecEnv>, EnvError> {
+    let options = MakeOptions {
+        kwargs: config.kwargs.clone(),
+        max_episode_steps: config.max_episode_steps,
+        wrappers: config.wrappers.clone(),
+        vectorization: config.vectorization,
+        timeout: config.timeout,
+    };
+    relax_envs::make_vec(&config.id, slots, &options)
+}
+
+impl Actor {
+    /// Starts a fresh episode in every slot. The seeds and streams depend on (seed, slot) alone, not on how slots are
+    /// shared out among actors.
+    ///
+    /// # Errors
+    /// If the environment cannot be reset.
+    pub fn new(
+        mut env: Box<dyn VecEnv>,
+        first: usize,
+        node: Node,
+        seed: u64,
+        names: Streams,
+        greedy: bool,
+    ) -> Result<Self, EnvError> {
+        let slots = env.slots();
+        let stream =
+            |role: u32, slot: usize| EnvRng::from_seed_sequence(seed, &[role, (first + slot) as u32]);
+        // 32 bits, so that Gymnasium's `reset(seed=…)` takes the number that an error message names.
+        let seeds: Vec<u64> =
+            (0..slots).map(|slot| stream(names.environments, slot).next_u64() >> 32).collect();
+        let mut buffers = StepBuffers::new(slots, env.observation_dim());
+        env.reset(&seeds, &mut buffers.observations).map_err(|error| global(error, first))?;
+        Ok(Self {
+            range: ActionRange::new(env.action_space()),
+            env,
+            first,
+            node,
+            greedy,
+            streams: (0..slots).map(|slot| stream(names.actions, slot)).collect(),
+            processes: vec![0.0; slots * node.width()],
+            buffers,
+            totals: vec![0.0; slots],
+            lengths: vec![0; slots],
+            taken: vec![0; slots],
+            going: Vec::with_capacity(slots),
+            active: Vec::with_capacity(slots),
+            scratch: ActingScratch::default(),
+        })
+    }
+
+    /// As [`Actor::new`]; an environment that hangs in its first reset is left behind.
+    ///
+    /// # Errors
+    /// As [`Actor::new`]; also if the environment hangs.
+    pub fn watched(
+        env: Box<dyn VecEnv>,
+        first: usize,
+        node: Node,
+        seed: u64,
+        names: Streams,
+        greedy: bool,
+    ) -> Result<Self, EnvError> {
+        match env.watch() {
+            None => Self::new(env, first, node, seed, names, greedy),
+            Some(watch) => watch.guard(move || Self::new(env, first, node, seed, names, greedy))?,
+        }
+    }
+
+    /// Slots of the environment.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.totals.len()
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn env(&self) -> &dyn VecEnv {
+        &*self.env
+    }
+
+    /// An empty rollout for these slots.
+    #[must_use]
+    pub fn rollout(&self) -> Rollout {
+        Rollout::new(self.slots(), self.env.observation_dim(), self.node.width(), self.node.action_buffer())
+    }
+
+    /// Fills `rollout` with the steps that `plan` asks for, acting with `policy`.
+    ///
+    /// # Errors
+    /// If a step of the environment fails.
+    pub fn roll(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
+        rollout.clear();
+        self.fill(policy, plan, rollout)?;
+        if rollout.rows() == 0 {
+            // A single level in which all slots did nothing but start their next episode.
+            self.fill(policy, plan, rollout)?;
+        }
+        rollout.next_observations.copy_from_slice(&self.buffers.observations);
+        Ok(())
+    }
+
+    fn fill(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
+        self.taken.fill(0);
+        let first = self.first;
+        let cap = move |slot: usize| plan.steps + u64::from(first + slot < plan.extra);
+        self.going.clear();
+        self.going.extend((0..self.slots()).filter(|&slot| cap(slot) > 0).map(|slot| slot as u32));
+        while !self.going.is_empty() {
+            // A slot that only starts its next episode in this step gives the rollout no row, but its turn is over.
+            let (env, taken) = (&self.env, &mut self.taken);
+            self.active.clear();
+            self.active.extend(self.going.iter().copied().filter(|&slot| {
+                let waits = env.waits(slot as usize);
+                taken[slot as usize] += u64::from(waits);
+                !waits
+            }));
+            self.step(policy, rollout)?;
+            let (taken, open, episodes) = (&self.taken, &rollout.open, plan.mode == RolloutMode::Episodes);
+            self.going.retain(|&slot| {
+                let slot = slot as usize;
+                taken[slot] < cap(slot) && (open[slot] || !episodes)
+            });
+        }
+        Ok(())
+    }
+
+    /// One step of every active slot: a level of the rollout.
+    fn step(&mut self, policy: &ActingPolicy, rollout: &mut Rollout) -> Result<(), EnvError> {
+        let (dim, k) = (rollout.observation_dim, rollout.noise_dim);
+        let start = rollout.rows();
+        rollout.slot.extend_from_slice(&self.active);
+        let rows = start..rollout.rows();
+        for &slot in &self.active {
+            let slot = slot as usize;
+            rollout.observations.extend_from_slice(&self.buffers.observations[slot * dim..(slot + 1) * dim]);
+        }
+        rollout.noise.resize(rows.end * k, 0.0);
+        rollout.actions.resize(rows.end);
+        let observations = &rollout.observations[rows.start * dim..];
+        if rows.is_empty() {
+            // All slots wait.
+        } else if self.greedy {
+            policy.act_greedily(observations, &mut self.scratch, &mut rollout.actions, rows.clone());
+        } else {
+            let noise = &mut rollout.noise[rows.start * k..];
+            for (&slot, noise) in self.active.iter().zip(noise.chunks_exact_mut(k)) {
+                let slot = slot as usize;
+                let process = &mut self.processes[slot * k..(slot + 1) * k];
+                policy.draw(&mut self.streams[slot], process, noise);
+            }
+            policy.act(observations, noise, &mut self.scratch, &mut rollout.actions, rows.clone());
+        }
+        let executed = self.range.execute(self.node, &rollout.actions, rows.clone());
+        self.env
+            .step(&self.active, executed, &mut self.buffers)
+            .map_err(|error| global(error, self.first))?;
+
+        let level = (rollout.levels.len() - 1) as u32;
+        for (row, &slot) in rows.zip(&self.active) {
+            let at = slot as usize;
+            let (reward, terminated, truncated) =
+                (self.buffers.rewards[at], self.buffers.terminated[at], self.buffers.truncated[at]);
+            rollout.rewards.push(reward as f32);
+            rollout.terminated.push(terminated);
+            rollout.truncated.push(truncated);
+            rollout.open[at] = !(terminated || truncated);
+            self.totals[at] += reward;
+            self.lengths[at] += 1;
+            self.taken[at] += 1;
+            if terminated || truncated {
+                rollout.episodes.push(Episode {
+                    level,
+                    slot,
+                    total_reward: self.totals[at],
+                    length: self.lengths[at],
+                    terminated,
+                });
+                (self.totals[at], self.lengths[at]) = (0.0, 0);
+                self.processes[at * k..(at + 1) * k].fill(0.0);
+            }
+            if truncated && !terminated {
+                rollout.truncated_rows.push(row as u32);
+                let last = &self.buffers.final_observations[at * dim..(at + 1) * dim];
+                rollout.final_observations.extend_from_slice(last);
+            }
+        }
+        if start < rollout.slot.len() {
+            rollout.levels.push(rollout.slot.len());
+        }
+        Ok(())
+    }
+
+    /// Everything needed to continue bit for bit. Without `envs` where the environment cannot save itself.
+    #[must_use]
+    pub fn state(&self) -> ActorState {
+        ActorState {
+            envs: self.env.save_state().ok(),
+            streams: self.streams.iter().flat_map(EnvRng::state).collect(),
+            processes: self.processes.clone(),
+            observations: self.buffers.observations.clone(),
+            totals: self.totals.clone(),
+            lengths: self.lengths.iter().map(|&length| u64::from(length)).collect(),
+        }
+    }
+
+    /// Goes back to a saved state. Without `envs` in it, the fresh episodes that [`Actor::new`] started go on.
+    ///
+    /// # Errors
+    /// If the state is of other slots or of another environment.
+    pub fn restore(&mut self, state: &ActorState) -> Result<(), Error> {
+        let refuse = |problem: String| {
+            Error::input(format!("the checkpoint does not fit this run's environments: {problem}"))
+                .with_hint("a run resumes with the environment and the number of slots it was started with")
+        };
+        let misfit = |what: &str| refuse(format!("another number of {what}"));
+        let slots = self.slots();
+        if state.streams.len() != slots * RNG_WORDS {
+            return Err(misfit("random streams"));
+        }
+        for (stream, words) in self.streams.iter_mut().zip(state.streams.as_chunks::<RNG_WORDS>().0) {
+            *stream = EnvRng::from_state(*words).map_err(|error| refuse(error.to_string()))?;
+        }
+        let Some(envs) = &state.envs else { return Ok(()) };
+        if state.observations.len() != self.buffers.observations.len()
+            || state.processes.len() != self.processes.len()
+            || state.totals.len() != slots
+            || state.lengths.len() != slots
+        {
+            return Err(misfit("observations"));
+        }
+        self.env.load_state(envs).map_err(|error| refuse(global(error, self.first).to_string()))?;
+        self.buffers.observations.copy_from_slice(&state.observations);
+        self.processes.copy_from_slice(&state.processes);
+        self.totals.copy_from_slice(&state.totals);
+        self.lengths.iter_mut().zip(&state.lengths).for_each(|(to, &from)| *to = from as u32);
+        Ok(())
+    }
+}
+
+/// An environment's error, with the slot counted over the whole run.
+fn global(error: EnvError, first: usize) -> EnvError {
+    match error {
+        EnvError::Slot { env, slot, seed, episode, source } => {
+            EnvError::Slot { env, slot: slot + first, seed, episode, source }
+        }
+        other => other,
+    }
+}
+
+/// The state of some slots, slot after slot: actors' states join and split where slots do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ActorState {
+    envs: Option<VecEnvState>,
+    streams: Vec<u64>,
+    processes: Vec<f32>,
+    observations: Vec<f32>,
+    totals: Vec<f64>,
+    lengths: Vec<u64>,
+}
+
+impl ActorState {
+    /// Appends the slots of another actor.
+    pub fn extend(&mut self, other: Self) {
+        let empty = self.streams.is_empty();
+        self.envs = match (self.envs.take(), other.envs) {
+            (Some(mut a), Some(b)) => {
+                a.envs.extend(b.envs);
+                a.rng.extend(b.rng);
+                Some(a)
+            }
+            (None, b) if empty => b,
+            _ => None,
+        };
+        self.streams.extend(other.streams);
+        self.processes.extend(other.processes);
+        self.observations.extend(other.observations);
+        self.totals.extend(other.totals);
+        self.lengths.extend(other.lengths);
+    }
+
+    /// Some of `slots` slots. All environments of a run are of one kind and save the same number of values.
+    #[must_use]
+    pub fn slice(&self, slots: usize, part: std::ops::Range<usize>) -> Self {
+        fn cut<T: Clone>(all: &[T], slots: usize, part: &std::ops::Range<usize>) -> Vec<T> {
+            let width = all.len() / slots.max(1);
+            all.get(part.start * width..part.end * width).unwrap_or(&[]).to_vec()
+        }
+        let envs = self
+            .envs
+            .as_ref()
+            .map(|s| VecEnvState { envs: cut(&s.envs, slots, &part), rng: cut(&s.rng, slots, &part) });
+        Self {
+            envs,
+            streams: cut(&self.streams, slots, &part),
+            processes: cut(&self.processes, slots, &part),
+            observations: cut(&self.observations, slots, &part),
+            totals: cut(&self.totals, slots, &part),
+            lengths: cut(&self.lengths, slots, &part),
+        }
+    }
+
+    /// `copies` slots that all stand where the one slot of this state does, each with an environment stream of its own.
+    /// The streams behind the actions are the first slot's until [`with_action_streams`](Self::with_action_streams).
+    #[must_use]
+    pub fn branched(&self, copies: usize, mut stream: impl FnMut() -> EnvRng) -> Self {
+        let mut all = Self::default();
+        for _ in 0..copies {
+            let mut one = self.clone();
+            if let Some(envs) = &mut one.envs {
+                envs.rng[..RNG_WORDS].copy_from_slice(&stream().state());
+            }
+            all.extend(one);
+        }
+        all
+    }
+
+    /// The same slots with other streams behind their actions: `stream(slot)`.
+    #[must_use]
+    pub fn with_action_streams(mut self, stream: impl Fn(usize) -> EnvRng) -> Self {
+        let slots = self.totals.len();
+        self.streams = (0..slots).flat_map(|slot| stream(slot).state()).collect();
+        self
+    }
+
+    /// Whether the environments' own state is in it.
+    #[must_use]
+    pub fn has_environments(&self) -> bool {
+        self.envs.is_some()
+    }
+
+    /// As named arrays, for a checkpoint.
+    #[must_use]
+    pub fn to_state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        if let Some(envs) = &self.envs {
+            state.insert("environments", StateTensor::F64(envs.envs.clone()));
+            state.insert("environment_streams", StateTensor::U64(envs.rng.clone()));
+        }
+        state.insert("action_streams", StateTensor::U64(self.streams.clone()));
+        state.insert_f32("exploration", &self.processes);
+        state.insert_f32("observations", &self.observations);
+        state.insert("totals", StateTensor::F64(self.totals.clone()));
+        state.insert("lengths", StateTensor::U64(self.lengths.clone()));
+        state
+    }
+
+    /// What [`to_state`](Self::to_state) made, for `slots` slots that observe `dim` numbers and act with `noise_dim` random ones.
+    ///
+    /// # Errors
+    /// If an array is missing or has another length.
+    pub fn from_state(
+        state: &StateDict,
+        slots: usize,
+        dim: usize,
+        noise_dim: usize,
+    ) -> Result<Self, StateError> {
+        let envs = match state.get("environments") {
+            Ok(_) => {
+                let (envs, rng) = (state.f64("environments")?, state.u64("environment_streams")?);
+                if rng.len() != slots * SLOT_WORDS || !envs.len().is_multiple_of(slots) {
+                    return Err(StateError::Mismatch {
+                        name: "actors.environment_streams".into(),
+                        expected: format!("u64[{}]", slots * SLOT_WORDS),
+                        found: format!("u64[{}]", rng.len()),
+                    });
+                }
+                Some(VecEnvState { envs: envs.to_vec(), rng: rng.to_vec() })
+            }
+            Err(_) => None,
+        };
+        Ok(Self {
+            envs,
+            streams: state.u64("action_streams")?.to_vec(),
+            processes: state.f32("exploration", slots * noise_dim)?.to_vec(),
+            observations: state.f32("observations", slots * dim)?.to_vec(),
+            totals: state.f64("totals")?.to_vec(),
+            lengths: state.u64("lengths")?.to_vec(),
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! [`Config`] as a kind of configuration file.
+
+use std::path::Path;
+
+use relax_runtime::config::{self, ConfigError, Document};
+use serde_json::Value;
+
+use super::Config;
+
+impl Document for Config {
+    const TITLE: &'static str = "Configuration of a relax run";
+    const SCHEMA_COMMAND: &'static str = "relax config schema";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.validate()
+    }
+
+    fn example(key: &str) -> Option<&'static str> {
+        match key {
+            "env" | "env.id" => Some("[env]\n        id = \"CartPole-v1\""),
+            "agent" | "agent.kind" => Some("[agent]\n        kind = \"relax-a2c\""),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the TOML file `path`, applies `overrides` (each `KEY=VALUE`, the later ones winning) and checks the result.
+    ///
+    /// # Errors
+    /// Names the file and line (or the override), the key and what would be right.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        config::load(path, overrides)
+    }
+
+    /// Reads a configuration from TOML text; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(text: &str, name: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        config::from_toml(text, name, overrides)
+    }
+
+    /// The configuration with `overrides` applied and checked.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn with_overrides(&self, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::from_toml(&self.to_toml(), "configuration", overrides)
+    }
+
+    /// The complete configuration, defaults included, as TOML that reads back to an equal value.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        config::to_toml(self)
+    }
+}
+
+/// Checks that `overrides` change only what may change when a run is resumed: `run.*` but the seed, and
+/// `rollout.workers`.
+///
+/// # Errors
+/// If one of them changes anything else, which would make the rest of the run another experiment.
+pub fn check_resume_overrides(overrides: &[String]) -> Result<(), ConfigError> {
+    let allowed = |key: &str| key == "rollout.workers" || (key.starts_with("run.") && key != "run.seed");
+    let hint = "only run.* (not the seed) and rollout.workers may; for anything else start a new run with `relax train`";
+    config::check_resume::<Config>(overrides, allowed, hint)
+}
+
+/// The JSON schema of a configuration: every key with its meaning, type and default.
+///
+/// Editors complete and check TOML files with it.
+#[must_use]
+pub fn json_schema() -> Value {
+    config::schema_of::<Config>()
+}

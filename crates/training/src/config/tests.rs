@@ -1,0 +1,216 @@
+//! Reading, overriding and refusing, on the configurations of training.
+
+mod reading {
+    use std::path::Path;
+
+    use crate::config::Config;
+    use relax_agents::config::{AgentKind, Gain};
+
+    const SMALL: &str = "[env]\nid = \"CartPole-v1\"\n\n[agent]\nkind = \"relax-a2c\"\n";
+
+    fn refuse(text: &str, overrides: &[&str]) -> (String, String) {
+        let overrides: Vec<String> = overrides.iter().map(|&one| one.to_owned()).collect();
+        let error = Config::from_toml(text, "x.toml", &overrides).expect_err(text);
+        (error.to_string(), error.hint().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn defaults_fill_what_is_left_out() {
+        let config = Config::from_toml(SMALL, "x.toml", &[]).expect("valid");
+        assert_eq!(config, Config::new("CartPole-v1", AgentKind::RelaxA2c));
+        assert_eq!((config.rollout.envs, config.rollout.steps), (8, 32));
+    }
+
+    #[test]
+    fn the_resolved_configuration_reads_back_equal() {
+        let mut config = Config::new("Acrobot-v1", AgentKind::A2c);
+        assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));
+        config.agent.gain = Gain::Fixed(0.1 + 0.2);
+        config.agent.hidden = vec![7];
+        config.learner.learning_rate = 1.0 / 3.0;
+        config.run.seed = i64::MAX as u64;
+        config.env.max_episode_steps = Some(17);
+        config.env.kwargs.insert("gravity".into(), relax_envs::Kwarg::Float(9.0));
+        config.env.wrappers.push(relax_envs::WrapperConfig::FrameStack { size: 4 });
+        assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config));
+    }
+
+    #[test]
+    fn overrides_win_over_the_file_and_later_ones_over_earlier_ones() {
+        let sets =
+            ["learner.gamma=0.5".to_owned(), "learner.gamma=0.25".to_owned(), "agent.gain=1.0".to_owned()];
+        let config = Config::from_toml(SMALL, "x.toml", &sets).expect("valid");
+        assert_eq!(config.learner.gamma, 0.25);
+        assert_eq!(config.agent.gain, Gain::Fixed(1.0));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() {
+        let (message, hint) = refuse(&format!("{SMALL}\n[learner]\nlearning_rat = 1e-3\n"), &[]);
+        assert_eq!(message, "x.toml:8: unknown key `learner.learning_rat`");
+        assert_eq!(hint, "did you mean `learner.learning_rate`?");
+        let (message, hint) = refuse(&format!("{SMALL}gamma = 0.9\n"), &[]);
+        assert_eq!(message, "x.toml:6: unknown key `agent.gamma`");
+        assert_eq!(hint, "did you mean `learner.gamma`?");
+        let (message, _) = refuse(SMALL, &["learnr.gamma=0.9"]);
+        assert_eq!(message, "--set learnr.gamma=0.9: unknown key `learnr.gamma`");
+    }
+
+    #[test]
+    fn wrong_types_name_line_key_and_what_is_right() {
+        let (message, hint) = refuse(&format!("{SMALL}[learner]\ngamma = \"x\"\n"), &[]);
+        assert_eq!(message, "x.toml:7: `learner.gamma`: invalid type: string \"x\", expected a number");
+        assert!(hint.contains("Discount factor"), "{hint}");
+        let (message, hint) = refuse(SMALL, &["agent.kind=a2d"]);
+        assert!(message.contains("agent.kind") && message.contains("`relax-a2c`"), "{message}");
+        assert!(hint.contains("algorithm"), "{hint}");
+        let (message, hint) = refuse(SMALL, &["agent.gain=big"]);
+        assert!(message.contains("`agent.gain`"), "{message}");
+        assert!(hint.contains("adaptive"), "{hint}");
+        let (message, _) = refuse(SMALL, &["run.env_steps=-5"]);
+        assert!(message.contains("a whole number"), "{message}");
+        let (message, _) = refuse("learner = 3\n[env]\nid='x'\n[agent]\nkind='a2c'", &[]);
+        assert!(message.starts_with("x.toml:1: `learner`"), "{message}");
+    }
+
+    #[test]
+    fn arguments_and_wrappers_of_the_environment_are_read_and_checked() {
+        let sets = ["env.kwargs.g=9.81", "env.wrappers=[{ name = \"FrameStack\", size = 2 }]"];
+        let config = Config::from_toml(SMALL, "x.toml", &sets.map(str::to_owned)).expect("valid");
+        assert_eq!(config.env.kwargs["g"], relax_envs::Kwarg::Float(9.81));
+        assert_eq!(config.env.wrappers, [relax_envs::WrapperConfig::FrameStack { size: 2 }]);
+        let (message, _) = refuse(SMALL, &["env.wrappers=[{ name = \"FrameStak\" }]"]);
+        assert!(message.starts_with("--set env.wrappers=") && message.contains("`FrameStack`"), "{message}");
+    }
+
+    #[test]
+    fn missing_keys_are_asked_for_with_an_example() {
+        let (message, hint) = refuse("", &[]);
+        assert!(message.contains("`env` is missing"), "{message}");
+        assert!(hint.contains("id = "), "{hint}");
+        let (message, hint) = refuse("[env]\nid='x'\n[agent]\nhidden=[3]\n", &[]);
+        assert!(message.starts_with("x.toml:3: `agent.kind` is missing"), "{message}");
+        assert!(hint.contains("relax-a2c"), "{hint}");
+    }
+
+    #[test]
+    fn broken_toml_names_its_line() {
+        let (message, hint) = refuse("[env]\nid = \n", &[]);
+        assert!(message.starts_with("x.toml:2: not valid TOML"), "{message}");
+        assert!(hint.contains("id ="), "{hint}");
+    }
+
+    #[test]
+    fn files_that_are_no_configuration_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let message = |path: &Path| Config::load(path, &[]).expect_err("refused").to_string();
+        assert!(message(folder.path()).contains("is a folder"));
+        let binary = folder.path().join("cartpole-relax.toml");
+        std::fs::write(&binary, [0xff, 0xfe, 0x00]).expect("write");
+        assert!(message(&binary).contains("not a text file"));
+        let error = Config::load(&folder.path().join("cartpole-relx.toml"), &[]).expect_err("missing");
+        assert!(error.hint().is_some_and(|hint| hint.contains("cartpole-relax.toml")), "{:?}", error.hint());
+    }
+}
+
+mod overriding {
+    use relax_runtime::config::{Keys, Override};
+    use toml::Value;
+
+    use crate::config::{Config, check_resume_overrides};
+
+    fn value(text: &str) -> Value {
+        Override::parse(text, &Keys::of::<Config>()).expect(text).value
+    }
+
+    #[test]
+    fn values_are_toml_and_bare_words_are_strings() {
+        assert_eq!(value("learner.gamma=0.5"), Value::Float(0.5));
+        assert_eq!(value("learner.learning_rate = 1e-3"), Value::Float(1e-3));
+        assert_eq!(value("run.env_steps=1e6"), Value::Integer(1_000_000));
+        assert_eq!(value("run.env_steps=1_000"), Value::Integer(1_000));
+        assert_eq!(value("learner.anneal=true"), Value::Boolean(true));
+        assert_eq!(value("agent.kind=relax-a2c"), Value::String("relax-a2c".into()));
+        assert_eq!(value("agent.kind=\"a2c\""), Value::String("a2c".into()));
+        assert_eq!(value("env.id=gym:CartPole-v1"), Value::String("gym:CartPole-v1".into()));
+        assert_eq!(value("agent.hidden=[32, 16]"), Value::Array(vec![32.into(), 16.into()]));
+    }
+
+    #[test]
+    fn nested_free_keys_make_their_tables() {
+        let mut table = toml::Table::new();
+        let one = Override::parse("env.kwargs.g=10", &Keys::of::<Config>()).expect("valid");
+        one.apply(&mut table).expect("applies");
+        assert_eq!(table["env"]["kwargs"]["g"], Value::Integer(10));
+    }
+
+    #[test]
+    fn malformed_arguments_are_refused_with_a_hint() {
+        for (text, hint) in [
+            ("learner.gamma", "KEY=VALUE"),
+            ("learner.gama=1", "learner.gamma"),
+            ("=1", "relax config schema"),
+            ("learner=1", "learner.KEY"),
+            ("agent.hidden=[1,", "Widths"),
+            ("agent.kind=", "algorithm"),
+            ("run.seed=1\nrun.x=2", "random numbers"),
+        ] {
+            let error = Override::parse(text, &Keys::of::<Config>()).expect_err(text);
+            assert!(
+                error.hint().is_some_and(|found| found.contains(hint)),
+                "{text}: {error} / {:?}",
+                error.hint()
+            );
+            assert!(error.to_string().starts_with("--set "), "{error}");
+        }
+    }
+
+    #[test]
+    fn resuming_changes_only_what_leaves_the_experiment_the_same() {
+        let check = |text: &str| check_resume_overrides(&[text.to_owned()]);
+        assert!(check("run.env_steps=10").is_ok());
+        assert!(check("rollout.workers=2").is_ok());
+        for text in ["run.seed=2", "learner.gamma=0.9", "rollout.envs=9"] {
+            assert!(check(text).expect_err(text).to_string().contains("cannot change"));
+        }
+    }
+}
+
+mod keys {
+    use relax_runtime::config::Keys;
+
+    use crate::config::Config;
+
+    #[test]
+    fn every_key_is_known_and_documented() {
+        let keys = Keys::of::<Config>();
+        for key in ["env.id", "agent.kind", "rollout.workers", "learner.gamma", "run.seed", "env.kwargs"] {
+            assert!(keys.get(key).is_some(), "{key}");
+        }
+        for key in keys.names() {
+            assert!(keys.describe(key).is_some_and(|text| text.len() > 5), "{key} is not documented");
+        }
+        assert!(keys.is_integer("run.env_steps") && keys.is_integer("env.max_episode_steps"));
+        assert!(!keys.is_integer("learner.gamma"));
+        assert!(keys.is_section("learner") && !keys.is_section("env.kwargs"));
+    }
+
+    #[test]
+    fn the_nearest_key_is_the_one_that_was_meant() {
+        let keys = Keys::of::<Config>();
+        assert_eq!(keys.nearest("learner.learning_rat"), Some("learner.learning_rate"));
+        assert_eq!(keys.nearest("agent.gamma"), Some("learner.gamma"));
+        assert_eq!(keys.nearest("lerner"), Some("learner"));
+        assert_eq!(keys.nearest("rollout.worker"), Some("rollout.workers"));
+        assert_eq!(keys.nearest("seed"), Some("run.seed"));
+        assert_eq!(keys.nearest("zzzz.qqqq"), None);
+    }
+
+    #[test]
+    fn what_an_environment_takes_is_left_to_it() {
+        let keys = Keys::of::<Config>();
+        assert!(keys.allows("env.kwargs.gravity"));
+        assert!(!keys.allows("env.gravity"));
+        assert!(!keys.allows("learner.gamma.x"));
+    }
+}

@@ -1,0 +1,20 @@
+//! Training of reinforcement-learning agents: configuration of a run, workers, run loop, evaluation.
+//!
+//! | To … | look at |
+//! | --- | --- |
+//! | describe a run | [`config::Config`] |
+//! | train, or go on with a run | [`train::train`], [`train::resume`] |
+//! | judge or use a trained policy | [`evaluate`] |
+//! | fill rollouts oneself | [`actor::Actor`] |
+
+pub mod actor;
+pub mod config;
+pub mod evaluate;
+pub mod gif;
+mod status;
+pub mod summary;
+pub mod train;
+
+pub use config::Config;
+pub use status::Status;
+pub use summary::{EvaluationSummary, Milestone, Summary};

@@ -1,0 +1,45 @@
+//! [`Status`]: what a run shows of itself while it trains.
+
+use relax_runtime::logging::Shown;
+
+/// How an agent's training stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Status {
+    /// Environment steps so far.
+    pub env_steps: u64,
+    /// Episodes finished so far.
+    pub episodes: u64,
+    /// Mean return of the last 100 episodes.
+    pub mean_return_100: Option<f64>,
+    /// Variance of this agent's gradient as a multiple of A2C's on the same batch.
+    pub variance_ratio: Option<f64>,
+}
+
+impl Shown for Status {
+    const UNIT: &'static str = "steps";
+
+    fn position(&self) -> u64 {
+        self.env_steps
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mean = self.mean_return_100.map(|mean| format!("return {mean:.1} ({} episodes)", self.episodes));
+        let ratio = self.variance_ratio.map(|ratio| format!("variance ratio {ratio:.2}"));
+        mean.into_iter().chain(ratio).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notes_say_what_is_known() {
+        let mut status = Status { env_steps: 50_000, ..Status::default() };
+        assert!(status.notes().is_empty());
+        status.episodes = 120;
+        status.mean_return_100 = Some(123.44);
+        status.variance_ratio = Some(0.456);
+        assert_eq!(status.notes(), ["return 123.4 (120 episodes)", "variance ratio 0.46"]);
+    }
+}

@@ -1,0 +1,320 @@
+//! The crew: all actors of a run, on threads of their own or on the learner's, and the circle in which buffers travel.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use relax_agents::{ActingPolicy, Rollout};
+use relax_envs::{EnvError, Watch};
+
+use crate::actor::{Actor, ActorState, Plan};
+use relax_runtime::Error;
+
+/// What a worker is told.
+enum Order {
+    Roll { policy: Arc<ActingPolicy>, plan: Plan, rollout: Box<Rollout> },
+    SaveState,
+}
+
+/// What a worker answers. The policy is handed back before the answer, so that the learner can write to it again.
+enum Report {
+    /// With the actor's state, if its environment is watched.
+    Rolled(Box<Rollout>, Option<Box<ActorState>>),
+    State(Box<ActorState>),
+    Failed(Failure),
+}
+
+/// Why a worker stopped.
+enum Failure {
+    Environment(EnvError),
+    Panic(String),
+}
+
+struct Worker {
+    orders: Sender<Order>,
+    reports: Receiver<Report>,
+    thread: Option<JoinHandle<()>>,
+    /// The rollout while it is with the learner.
+    rollout: Option<Box<Rollout>>,
+    slots: std::ops::Range<usize>,
+    /// For environments that may fail or hang through no fault of the run's: how to notice, and the actor's state after
+    /// its last whole rollout, to be saved when they do.
+    watch: Option<Watch>,
+    settled: Option<Box<ActorState>>,
+    /// The state that becomes `settled` once all workers have finished their rollout.
+    rolled: Option<Box<ActorState>>,
+}
+
+impl Worker {
+    /// The next report; an error if the worker is stuck or gone. One that is stuck is left behind.
+    fn wait(&mut self) -> Result<Report, Error> {
+        let Some(watch) = &self.watch else { return self.reports.recv().map_err(|_| gone(self)) };
+        loop {
+            match self.reports.recv_timeout(Watch::LOOK) {
+                Ok(report) => return Ok(report),
+                Err(RecvTimeoutError::Disconnected) => return Err(gone(self)),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(error) = watch.overdue() {
+                        drop(self.thread.take());
+                        return Err(Error::runtime(chain(&error)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Hands {
+    /// No thread: the rollout is made when it is asked for.
+    Learner {
+        actor: Box<Actor>,
+        rollout: Box<Rollout>,
+    },
+    Workers(Vec<Worker>),
+}
+
+/// All actors of a run.
+pub(crate) struct Crew {
+    hands: Hands,
+    policy: Arc<ActingPolicy>,
+    plan: Option<Plan>,
+    /// A rollout has failed: no other can be started.
+    failed: bool,
+}
+
+impl Crew {
+    /// One actor alone stays on the learner's thread if `threads` is false; otherwise, and where an environment is
+    /// watched, every actor gets a thread.
+    pub fn new(mut actors: Vec<Actor>, threads: bool, policy: ActingPolicy) -> Result<Self, Error> {
+        let policy = Arc::new(policy);
+        let watched = actors.iter().any(|actor| actor.env().watch().is_some());
+        if !threads && !watched && actors.len() == 1 {
+            let actor = Box::new(actors.remove(0));
+            let rollout = Box::new(actor.rollout());
+            return Ok(Self { hands: Hands::Learner { actor, rollout }, policy, plan: None, failed: false });
+        }
+        let mut first = 0;
+        let mut workers = Vec::with_capacity(actors.len());
+        for (i, actor) in actors.into_iter().enumerate() {
+            let (orders, inbox) = bounded(1);
+            let (outbox, reports) = bounded(1);
+            let rollout = Some(Box::new(actor.rollout()));
+            let slots = first..first + actor.slots();
+            first = slots.end;
+            let watch = actor.env().watch();
+            let settled = watch.is_some().then(|| Box::new(actor.state()));
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{i}"))
+                .spawn(move || work(actor, &inbox, &outbox))
+                .map_err(|error| Error::runtime(format!("cannot start worker thread {i}: {error}")))?;
+            workers.push(Worker {
+                orders,
+                reports,
+                thread: Some(thread),
+                rollout,
+                slots,
+                watch,
+                settled,
+                rolled: None,
+            });
+        }
+        Ok(Self { hands: Hands::Workers(workers), policy, plan: None, failed: false })
+    }
+
+    /// Starts the next rollout: `refresh` brings the policy up to date first.
+    pub fn start(&mut self, plan: Plan, refresh: impl FnOnce(&mut ActingPolicy)) -> Result<(), Error> {
+        refresh(Arc::make_mut(&mut self.policy));
+        self.plan = Some(plan);
+        if let Hands::Workers(workers) = &mut self.hands {
+            for worker in workers {
+                let Some(rollout) = worker.rollout.take() else {
+                    unreachable!("a rollout is under way already")
+                };
+                let order = Order::Roll { policy: self.policy.clone(), plan, rollout };
+                if worker.orders.send(order).is_err() {
+                    return Err(gone(worker));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a rollout has been started and not finished.
+    pub fn is_rolling(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// Waits for the rollout that was started and puts it into `batch`, the slots in order.
+    pub fn finish(&mut self, batch: &mut Rollout) -> Result<(), Error> {
+        let Some(plan) = self.plan.take() else { unreachable!("no rollout has been started") };
+        match &mut self.hands {
+            Hands::Learner { actor, rollout } => {
+                let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&self.policy, plan, rollout)));
+                let slots = 0..actor.slots();
+                outcome(rolled).map_err(|failure| explain(&failure, &slots))?;
+                std::mem::swap(batch, rollout);
+            }
+            Hands::Workers(workers) => {
+                let mut failed = None;
+                for worker in workers.iter_mut() {
+                    match worker.wait() {
+                        Ok(Report::Rolled(rollout, state)) => {
+                            (worker.rollout, worker.rolled) = (Some(rollout), state);
+                        }
+                        Ok(Report::Failed(failure)) => {
+                            failed.get_or_insert_with(|| explain(&failure, &worker.slots));
+                        }
+                        Ok(Report::State(_)) => unreachable!("no state was asked for"),
+                        Err(error) => {
+                            failed.get_or_insert(error);
+                        }
+                    }
+                }
+                if let Some(error) = failed {
+                    self.failed = true;
+                    return Err(error);
+                }
+                for worker in workers.iter_mut() {
+                    worker.settled = worker.rolled.take().or(worker.settled.take());
+                }
+                match workers.as_mut_slice() {
+                    [only] => {
+                        if let Some(rollout) = &mut only.rollout {
+                            std::mem::swap(batch, rollout);
+                        }
+                    }
+                    all => batch.merge(all.iter().filter_map(|worker| worker.rollout.as_deref())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether, after a failed rollout, the state before it is still at hand. It is where the environments are watched:
+    /// they cannot be saved, so nothing is lost with the steps they have taken since.
+    pub fn can_still_be_saved(&self) -> bool {
+        match &self.hands {
+            Hands::Learner { .. } => false,
+            Hands::Workers(workers) => self.failed && workers.iter().all(|worker| worker.settled.is_some()),
+        }
+    }
+
+    /// The state of all slots, in order; after a failed rollout, that before it. No rollout may be under way.
+    pub fn state(&mut self) -> Result<ActorState, Error> {
+        assert!(self.plan.is_none(), "the actors' state is asked for between rollouts");
+        match &mut self.hands {
+            Hands::Learner { actor, .. } => Ok(actor.state()),
+            Hands::Workers(workers) => {
+                let mut all = ActorState::default();
+                if self.failed {
+                    for worker in workers.iter() {
+                        match &worker.settled {
+                            Some(state) => all.extend((**state).clone()),
+                            None => return Err(gone(worker)),
+                        }
+                    }
+                    return Ok(all);
+                }
+                for worker in workers.iter() {
+                    if worker.orders.send(Order::SaveState).is_err() {
+                        return Err(gone(worker));
+                    }
+                }
+                for worker in workers.iter() {
+                    match worker.reports.recv() {
+                        Ok(Report::State(state)) => all.extend(*state),
+                        _ => return Err(gone(worker)),
+                    }
+                }
+                Ok(all)
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        if let Hands::Workers(workers) = &mut self.hands {
+            for worker in workers.iter_mut() {
+                // A closed inbox ends the worker; an unread report must not block it.
+                let (closed, _) = bounded(0);
+                worker.orders = closed;
+                let _ = worker.reports.try_recv();
+            }
+            for worker in workers {
+                if let Some(thread) = worker.thread.take() {
+                    let _ = thread.join();
+                }
+            }
+        }
+    }
+}
+
+fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
+    while let Ok(order) = orders.recv() {
+        let report = match order {
+            Order::Roll { policy, plan, mut rollout } => {
+                let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&policy, plan, &mut rollout)));
+                drop(policy);
+                match outcome(rolled) {
+                    Ok(()) => {
+                        let state = actor.env().watch().map(|_| Box::new(actor.state()));
+                        Report::Rolled(rollout, state)
+                    }
+                    Err(failure) => Report::Failed(failure),
+                }
+            }
+            Order::SaveState => Report::State(Box::new(actor.state())),
+        };
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
+}
+
+fn outcome(rolled: std::thread::Result<Result<(), EnvError>>) -> Result<(), Failure> {
+    match rolled {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::Environment(error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Failure::Panic(text.unwrap_or_else(|| "no message".into())))
+        }
+    }
+}
+
+fn explain(failure: &Failure, slots: &std::ops::Range<usize>) -> Error {
+    match failure {
+        Failure::Environment(error) => Error::runtime(chain(error)),
+        Failure::Panic(text) => Error::runtime(format!(
+            "the worker of slots {}–{} panicked: {text}",
+            slots.start,
+            slots.end.saturating_sub(1)
+        )),
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn gone(worker: &Worker) -> Error {
+    Error::runtime(format!(
+        "the worker of slots {}–{} is gone without a message",
+        worker.slots.start,
+        worker.slots.end.saturating_sub(1)
+    ))
+}

@@ -206,16 +206,22 @@ pub fn apply_pi<F: Real>(probs: &[F], k: usize, q: &mut [F]) {
     }
 }
 
-/// Entropy H = −Σ p·log p, `[B]`, in nats.
+/// log p as it enters a product with p: −∞, the logarithm of an impossible outcome, would make 0·∞.
+#[inline(always)]
+fn finite<F: Real>(log_p: F) -> F {
+    log_p.max(F::from_f64(-1e30))
+}
+
+/// Entropy H = −Σ p·log p, `[B]`, in nats. An impossible outcome (a logit of −∞) adds nothing.
 pub fn entropy<F: Real>(log_probs: &[F], k: usize, entropy: &mut [F]) {
     check_rows("log_probs", log_probs.len(), k);
     check_len("entropy", entropy, log_probs.len() / k);
     for (h, l) in entropy.iter_mut().zip(log_probs.chunks_exact(k)) {
-        *h = -l.iter().map(|&l| l.exp() * l).sum::<F>();
+        *h = -l.iter().map(|&l| l.exp() * finite(l)).sum::<F>();
     }
 }
 
-/// ∂H/∂l = −p·(log p + H), `[B, K]`.
+/// ∂H/∂l = −p·(log p + H), `[B, K]`; 0 for an impossible outcome.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn entropy_gradient<F: Real>(log_probs: &[F], k: usize, gradient: &mut [F]) {
     check_rows("log_probs", log_probs.len(), k);
@@ -224,9 +230,9 @@ pub fn entropy_gradient<F: Real>(log_probs: &[F], k: usize, gradient: &mut [F]) 
         *g = l.exp();
     }
     for (g, l) in gradient.chunks_exact_mut(k).zip(log_probs.chunks_exact(k)) {
-        let h = -g.iter().zip(l).map(|(&p, &l)| p * l).sum::<F>();
+        let h = -g.iter().zip(l).map(|(&p, &l)| p * finite(l)).sum::<F>();
         for (g, &l) in g.iter_mut().zip(l) {
-            *g *= -(l + h);
+            *g *= -(finite(l) + h);
         }
     }
 }
@@ -296,6 +302,42 @@ mod tests {
                     entropy(&l, 3, &mut h);
                     entropy_gradient(&l, 3, &mut w);
                     assert!(z.iter().chain(&w).chain(&h).all(|x| x.is_finite()));
+                }
+            }
+        }
+    }
+
+    /// What is impossible (a logit of −∞) takes no part: as if the choice were not there, and nothing is NaN.
+    #[test]
+    fn impossible_outcomes_take_no_part() {
+        for (logits, rest) in [
+            ([0.5_f32, f32::NEG_INFINITY, 0.1], vec![0.5, 0.1]),
+            ([f32::NEG_INFINITY, 3e38, f32::NEG_INFINITY], vec![3e38]),
+            ([f32::NEG_INFINITY, -3e38, 3e38], vec![-3e38, 3e38]),
+        ] {
+            let (mut l, mut p, mut h, mut g) = ([0.0; 3], [0.0; 3], [0.0], [0.0; 3]);
+            log_softmax(&logits, 3, &mut l);
+            probabilities(&l, &mut p);
+            entropy(&l, 3, &mut h);
+            entropy_gradient(&l, 3, &mut g);
+            let (mut l_rest, mut h_rest, mut g_rest) = (rest.clone(), [0.0], rest.clone());
+            log_softmax(&rest, rest.len(), &mut l_rest);
+            entropy(&l_rest, rest.len(), &mut h_rest);
+            entropy_gradient(&l_rest, rest.len(), &mut g_rest);
+            assert_eq!(h, h_rest, "{logits:?}");
+            let possible: Vec<usize> = (0..3).filter(|&i| logits[i] != f32::NEG_INFINITY).collect();
+            assert_eq!(possible.iter().map(|&i| g[i]).collect::<Vec<_>>(), g_rest, "{logits:?}");
+            for u in [0.0, f32::MIN_POSITIVE, 1e-7, 0.5, f32::BELOW_ONE, 1.0] {
+                let (mut z, mut b) = ([0.0; 3], [0]);
+                relaxed_sample(&l, &[u, 0.3, 1.0 - u], &mut z);
+                hard_sample(&z, 3, &mut b);
+                assert!(possible.contains(&(b[0] as usize)) && z.iter().all(|z| !z.is_nan()));
+                let (mut z_tilde, mut w, mut coupled) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+                conditional_independent(&l, &b, &[u, 0.7, u], &mut z_tilde, &mut w);
+                conditional_coupled(&z, &b, &mut coupled);
+                assert!(z_tilde.iter().all(|z| !z.is_nan()), "{logits:?} {u}: {z_tilde:?}");
+                for i in (0..3).filter(|i| !possible.contains(i)) {
+                    assert_eq!((p[i], g[i], w[i], coupled[i]), (0.0, 0.0, 1.0, 1.0), "{logits:?} {u}");
                 }
             }
         }

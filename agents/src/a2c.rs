@@ -7,13 +7,14 @@
 //! fitted to the batch, so that the baseline does not depend on the batch's actions; Adam by default.
 
 use crate::config::{AgentConfig, LearnerConfig};
-use crate::critic::Critic;
-use crate::node::Node;
-use crate::policy::{ActingPolicy, Policy};
-use crate::{Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::distribution::Distribution;
+use crate::parts::critic::Critic;
+use crate::parts::policy::Policy;
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::StateDict;
+use std::sync::Arc;
 
 /// The A2C agent.
 pub struct A2c {
@@ -29,15 +30,21 @@ impl A2c {
     /// If a network cannot be made.
     pub fn new(
         observation_dim: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         agent: &AgentConfig,
         learner: &LearnerConfig,
         seed: u64,
     ) -> Result<Self, AgentError> {
         let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
         Ok(Self {
-            policy: Policy::new(observation_dim, node, agent, learner, &mut rng(0))?,
-            critic: Critic::new(observation_dim, agent, learner, &mut rng(1))?,
+            policy: Policy::new(
+                observation_dim,
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
+            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             learner: learner.clone(),
         })
     }
@@ -69,11 +76,11 @@ impl Agent for A2c {
         let advantages = self.critic.advantages();
         let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
             let advantages = &advantages[rows];
-            reinforce(&shard.samples.score, advantages, Baseline::None, &mut shard.estimate);
+            reinforce(&shard.samples.moments.score, advantages, Baseline::None, &mut shard.estimate);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(advantages);
             shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
             shard.sums.squared_norm_a2c = shard.sums.squared_norm;
-        });
+        })?;
 
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);

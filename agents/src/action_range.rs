@@ -1,19 +1,19 @@
 //! From the action that a policy chose to the one that an environment takes.
 
-use crate::rollout::ActionBuffer;
-use crate::{AgentError, Node};
+use crate::AgentError;
 use relax_envs::{Actions, Space};
-use std::ops::Range;
 
-/// The bounds of a continuous action space.
+/// The bounds of a continuous action space, and room for actions on their way into the environment.
 ///
-/// A Gaussian policy's action is clipped to them here, on its way into the environment, and nowhere before: estimators see
-/// the action that was drawn. A deterministic policy's action in [−1, 1] is stretched to them.
+/// [`Distribution::execute`](crate::Distribution::execute) says what becomes of an action: a Gaussian policy's is clipped to
+/// the bounds, a deterministic policy's in [−1, 1] is stretched to them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActionRange {
     low: Vec<f32>,
     high: Vec<f32>,
     executed: Vec<f32>,
+    indices: Vec<usize>,
+    flags: Vec<bool>,
 }
 
 impl ActionRange {
@@ -24,7 +24,7 @@ impl ActionRange {
             Space::Box { low, high, .. } => (low.clone(), high.clone()),
             _ => (Vec::new(), Vec::new()),
         };
-        Self { low, high, executed: Vec::new() }
+        Self { low, high, executed: Vec::new(), indices: Vec::new(), flags: Vec::new() }
     }
 
     /// Refuses spaces to which [−1, 1] cannot be stretched.
@@ -41,43 +41,47 @@ impl ActionRange {
         }
     }
 
-    /// What the environment is given for `rows` of `actions`.
-    pub fn execute<'a>(
-        &'a mut self,
-        node: Node,
-        actions: &'a ActionBuffer,
-        rows: Range<usize>,
-    ) -> Actions<'a> {
-        let chosen = actions.rows(rows);
-        let Actions::Box { values, dim } = chosen else { return chosen };
+    /// `values` `[rows, dim]`, each changed by `change(value, low, high)` with the bounds of its place.
+    pub fn map(&mut self, values: &[f32], dim: usize, change: impl Fn(f32, f32, f32) -> f32) -> Actions<'_> {
         self.executed.clear();
         for row in values.chunks_exact(dim) {
-            for ((&value, &low), &high) in row.iter().zip(&self.low).zip(&self.high) {
-                self.executed.push(match node {
-                    Node::Deterministic { .. } => (low + 0.5 * (value + 1.0) * (high - low)).clamp(low, high),
-                    // `clamp` would hide NaN from the environment's own check no more than this does.
-                    _ => value.max(low).min(high),
-                });
-            }
+            let bounds = row.iter().zip(&self.low).zip(&self.high);
+            self.executed.extend(bounds.map(|((&value, &low), &high)| change(value, low, high)));
         }
         Actions::Box { values: &self.executed, dim }
+    }
+
+    /// `choices` `[rows, dim]` as indices.
+    pub fn indices(&mut self, choices: &[u32], dim: usize) -> Actions<'_> {
+        self.indices.clear();
+        self.indices.extend(choices.iter().map(|&choice| choice as usize));
+        Actions::MultiDiscrete { values: &self.indices, dim }
+    }
+
+    /// `choices` `[rows, dim]`, each 0 or 1, as no and yes.
+    pub fn flags(&mut self, choices: &[u32], dim: usize) -> Actions<'_> {
+        self.flags.clear();
+        self.flags.extend(choices.iter().map(|&choice| choice != 0));
+        Actions::MultiBinary { values: &self.flags, dim }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ActionBuffer;
+    use crate::distribution::{Deterministic, Distribution, Gaussian};
 
     #[test]
     fn gaussian_actions_are_clipped_and_deterministic_ones_stretched() {
         let space = Space::bounded(&[-2.0, 0.0], &[2.0, 10.0]);
         let mut range = ActionRange::new(&space);
         let drawn = ActionBuffer::Box { values: vec![9.0, 9.0, -3.0, -1.0, 0.5, 0.5], dim: 2 };
-        let gaussian = Node::Gaussian { dim: 2, state_dependent: false };
-        let executed = range.execute(gaussian, &drawn, 1..3);
+        let gaussian = Gaussian { dim: 2, state_dependent: false, initial_log_std: 0.0 };
+        let executed = gaussian.execute(&drawn, 1..3, &mut range);
         assert_eq!(executed, Actions::Box { values: &[-2.0, 0.0, 0.5, 0.5], dim: 2 });
         let unit = ActionBuffer::Box { values: vec![-1.0, 1.0, 0.5, 0.0], dim: 2 };
-        let executed = range.execute(Node::Deterministic { dim: 2 }, &unit, 0..2);
+        let executed = Deterministic { dim: 2 }.execute(&unit, 0..2, &mut range);
         assert_eq!(executed, Actions::Box { values: &[-2.0, 10.0, 1.0, 5.0], dim: 2 });
     }
 

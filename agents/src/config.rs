@@ -1,5 +1,6 @@
 //! The part of a run's configuration that agents read: `[agent]` and `[learner]`.
 
+use crate::parts::networks::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -261,6 +262,18 @@ impl AgentConfig {
             correction: true,
             exploration: ExplorationConfig::default(),
         }
+    }
+
+    /// The policy's network.
+    #[must_use]
+    pub fn policy_network(&self) -> Network<'_> {
+        Network { hidden: &self.hidden, activation: self.activation }
+    }
+
+    /// The network of a critic.
+    #[must_use]
+    pub fn critic_network(&self) -> Network<'_> {
+        Network { hidden: self.critic_hidden(), activation: self.activation }
     }
 
     /// Widths of the hidden layers of a critic.

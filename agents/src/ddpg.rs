@@ -12,15 +12,16 @@
 //! `rollout.envs = rollout.steps = 1` that is the paper's one step, one update.
 
 use crate::config::{AgentConfig, LearnerConfig};
-use crate::exploration::Exploration;
-use crate::node::Node;
-use crate::policy::ActingPolicy;
-use crate::q_critic::QCritic;
-use crate::replay::{Minibatch, Replay};
-use crate::target_network::TargetNetwork;
-use crate::{Agent, AgentError, Compute, Metrics, Rollout, networks, role};
+use crate::distribution::Deterministic;
+use crate::parts::exploration::Exploration;
+use crate::parts::networks;
+use crate::parts::q_critic::QCritic;
+use crate::parts::replay::{Minibatch, Replay};
+use crate::parts::target_network::TargetNetwork;
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
-use relax_nn::{Activation, MlpShape, StateDict, StateTensor, Workspace};
+use relax_nn::{Activation, StateDict, StateTensor, Workspace};
+use std::sync::Arc;
 
 /// The DDPG agent.
 pub struct Ddpg {
@@ -43,22 +44,29 @@ pub struct Ddpg {
 
 impl Ddpg {
     /// A fresh agent for observations of `observation_dim` numbers and actions of `action_dim`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If a network cannot be made.
     pub fn new(
         observation_dim: usize,
         action_dim: usize,
         agent: &AgentConfig,
         learner: &LearnerConfig,
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self, AgentError> {
         let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
-        let activation = networks::activation(agent.activation);
-        let shape = MlpShape::new(observation_dim, &agent.hidden, action_dim, activation);
+        let shape = networks::shape(observation_dim, &agent.policy_network(), action_dim)?;
         let size = learner.replay.batch_size * action_dim;
-        Self {
+        Ok(Self {
             exploration: Exploration::new(&agent.exploration),
             actor: TargetNetwork::new(shape, 0.01, learner.optimizer, &mut rng(0)),
-            critic: QCritic::new(observation_dim, action_dim, agent, learner, &mut rng(1)),
+            critic: QCritic::new(
+                observation_dim,
+                action_dim,
+                &agent.critic_network(),
+                learner.optimizer,
+                &mut rng(1),
+            )?,
             replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
             rng: EnvRng::from_seed_sequence(seed, &[role::REPLAY]),
             env_steps: 0,
@@ -69,7 +77,7 @@ impl Ddpg {
             gradient: vec![0.0; size],
             zeros: vec![0.0; size],
             learner: learner.clone(),
-        }
+        })
     }
 
     /// One gradient step of both networks on a fresh minibatch.
@@ -106,8 +114,9 @@ impl Ddpg {
 
 impl Agent for Ddpg {
     fn acting_policy(&self) -> ActingPolicy {
-        let node = Node::Deterministic { dim: self.actor.shape.output() };
-        let mut policy = ActingPolicy::new(self.actor.shape.clone(), node, self.actor.parameters.clone());
+        let distribution = Arc::new(Deterministic { dim: self.actor.shape.output() });
+        let (shape, parameters) = (self.actor.shape.clone(), self.actor.parameters.clone());
+        let mut policy = ActingPolicy::new(shape, distribution, parameters, "actor.parameters");
         self.refresh(&mut policy);
         policy
     }

@@ -8,42 +8,36 @@
 //! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
 //! | [`Ddpg`] | ∇_aQ(s, μ(s)), no estimator: biased by its critic | `ddpg.rs` |
 //!
+//! What a policy's actions are drawn from is in [`distribution`], what agents are made of in [`parts`].
+//!
 //! An agent knows no file, thread or environment: it takes a [`Rollout`], improves its policy with the critics as they
 //! were before, and then fits the critics. That order is what keeps the estimators unbiased.
 
 mod a2c;
+mod acting;
 mod action_range;
 pub mod certify;
 pub mod compute;
 pub mod config;
-mod control_variate;
-mod critic;
 mod ddpg;
-mod exploration;
+pub mod distribution;
 mod metrics;
-mod networks;
-mod node;
-mod normalize;
-mod policy;
-mod q_critic;
+pub mod parts;
 mod reinforce;
 mod relax_a2c;
 mod relax_ddpg;
-pub mod replay;
-pub mod returns;
 pub mod rollout;
-mod target_network;
 
 pub use a2c::A2c;
+pub use acting::{ActingPolicy, ActingScratch, NetworkCard, PolicyCard};
 pub use action_range::ActionRange;
 pub use compute::Compute;
 pub use config::{AgentConfig, AgentKind, LearnerConfig};
 pub use ddpg::Ddpg;
-pub use exploration::Exploration;
+pub use distribution::Distribution;
 pub use metrics::Metrics;
-pub use node::Node;
-pub use normalize::{Normalized, RunningMoments, Scaling};
-pub use policy::{ActingPolicy, ActingScratch};
+pub use parts::exploration::Exploration;
+pub use parts::normalize::{Normalized, RunningMoments, Scaling};
 pub use reinforce::Reinforce;
 pub use relax_a2c::RelaxA2c;
 pub use relax_ddpg::RelaxDdpg;
@@ -127,7 +121,10 @@ pub fn make_agent(
     seed: u64,
 ) -> Result<Box<dyn Agent>, AgentError> {
     let dim = observation_space.flat_dim();
-    let node = Node::for_space(action_space, agent.state_dependent_std)?;
+    let distribution = || {
+        let (state_dependent_std, initial_log_std) = (agent.state_dependent_std, agent.initial_log_std);
+        distribution::for_space(action_space, &distribution::Options { state_dependent_std, initial_log_std })
+    };
     let replays = matches!(agent.kind, AgentKind::Ddpg | AgentKind::RelaxDdpg);
     if replays && (learner.normalize_observations || learner.normalize_rewards) {
         // What was stored under earlier statistics would have to be normalised anew at each use.
@@ -136,14 +133,14 @@ pub fn make_agent(
         return Err(AgentError::Config(message.into()));
     }
     let made: Box<dyn Agent> = match agent.kind {
-        AgentKind::Reinforce => Box::new(Reinforce::new(dim, node, agent, learner, seed)?),
-        AgentKind::A2c => Box::new(A2c::new(dim, node, agent, learner, seed)?),
-        AgentKind::RelaxA2c => Box::new(RelaxA2c::new(dim, node, agent, learner, seed)?),
+        AgentKind::Reinforce => Box::new(Reinforce::new(dim, distribution()?, agent, learner, seed)?),
+        AgentKind::A2c => Box::new(A2c::new(dim, distribution()?, agent, learner, seed)?),
+        AgentKind::RelaxA2c => Box::new(RelaxA2c::new(dim, distribution()?, agent, learner, seed)?),
         AgentKind::Ddpg => {
             ActionRange::check_bounded(action_space)?;
-            Box::new(Ddpg::new(dim, action_space.flat_dim(), agent, learner, seed))
+            Box::new(Ddpg::new(dim, action_space.flat_dim(), agent, learner, seed)?)
         }
-        AgentKind::RelaxDdpg => Box::new(RelaxDdpg::new(dim, node, agent, learner, seed)?),
+        AgentKind::RelaxDdpg => Box::new(RelaxDdpg::new(dim, distribution()?, agent, learner, seed)?),
     };
     Ok(Normalized::around(made, dim, learner))
 }
@@ -152,7 +149,9 @@ pub fn make_agent(
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// There is no policy for such actions.
-    #[error("no policy for the action space {0}: agents act in Discrete and Box spaces")]
+    #[error(
+        "no policy for the action space {0}: agents act in Discrete, MultiDiscrete, MultiBinary and Box spaces"
+    )]
     ActionSpace(String),
     /// The configuration asks for what the algorithm cannot do.
     #[error("{0}")]

@@ -54,7 +54,7 @@ metrics! {
 
 impl Metrics {
     /// Takes in the sums over a batch of `rows` rows.
-    pub(crate) fn take(&mut self, sums: &crate::policy::Sums, rows: usize) {
+    pub fn take(&mut self, sums: &crate::parts::policy::Sums, rows: usize) {
         let rows = rows as f64;
         self.policy_loss = -sums.weighted_log_prob / rows;
         self.entropy = sums.entropy / rows;

@@ -8,14 +8,15 @@
 //! (`rollout.mode = "episodes"`) have no such rows but at the very end of a run.
 
 use crate::config::{AgentConfig, BaselineKind, LearnerConfig};
-use crate::critic::Critic;
-use crate::node::Node;
-use crate::policy::{ActingPolicy, Policy};
-use crate::returns::{Beyond, ReturnScratch, advantages, complete_rows};
-use crate::{Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::distribution::Distribution;
+use crate::parts::critic::Critic;
+use crate::parts::policy::Policy;
+use crate::parts::returns::{Beyond, ReturnScratch, advantages, complete_rows};
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, BaselineObjective, LearnedBaseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
+use std::sync::Arc;
 
 /// The REINFORCE agent.
 pub struct Reinforce {
@@ -44,7 +45,7 @@ impl Reinforce {
     /// If a network cannot be made.
     pub fn new(
         observation_dim: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         agent: &AgentConfig,
         learner: &LearnerConfig,
         seed: u64,
@@ -57,13 +58,22 @@ impl Reinforce {
                 learner.value_learning_rate,
                 BaselineObjective::SquaredError,
             )),
-            BaselineKind::Value => {
-                State::Value(Box::new(Critic::new(observation_dim, agent, learner, &mut rng(1))?))
-            }
+            BaselineKind::Value => State::Value(Box::new(Critic::new(
+                observation_dim,
+                &agent.critic_network(),
+                learner.optimizer,
+                &mut rng(1),
+            )?)),
             BaselineKind::LeaveOneOut => State::LeaveOneOut,
         };
         Ok(Self {
-            policy: Policy::new(observation_dim, node, agent, learner, &mut rng(0))?,
+            policy: Policy::new(
+                observation_dim,
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
             learner: learner.clone(),
             baseline,
             returns: Vec::new(),
@@ -149,11 +159,11 @@ impl Agent for Reinforce {
         let (learner, advantages) = (&self.learner, &self.advantages);
         let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
             let advantages = &advantages[rows];
-            reinforce(&shard.samples.score, advantages, Baseline::None, &mut shard.estimate);
+            reinforce(&shard.samples.moments.score, advantages, Baseline::None, &mut shard.estimate);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(advantages);
             shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
             shard.sums.squared_norm_a2c = f64::NAN;
-        });
+        })?;
 
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);

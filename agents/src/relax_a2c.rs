@@ -14,14 +14,15 @@
 //! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
 
 use crate::config::{AgentConfig, ControlVariateForm, Gain, LearnerConfig, VarianceObjective};
-use crate::control_variate::{ControlVariate, ControlVariateShard};
-use crate::critic::Critic;
-use crate::node::Node;
-use crate::policy::{ActingPolicy, Policy, PolicyShard};
-use crate::{Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::distribution::Distribution;
+use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
+use crate::parts::critic::Critic;
+use crate::parts::policy::{Policy, PolicyShard};
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
 use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
+use std::sync::Arc;
 
 /// How fast the adaptive gain forgets earlier batches.
 const GAIN_DECAY: f64 = 0.95;
@@ -47,16 +48,35 @@ impl RelaxA2c {
     /// If a network cannot be made.
     pub fn new(
         observation_dim: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         agent: &AgentConfig,
         learner: &LearnerConfig,
         seed: u64,
     ) -> Result<Self, AgentError> {
+        if !distribution.relaxes() {
+            let message = format!(
+                "agent.kind = \"relax-a2c\" needs relaxed samples, which a {} policy has not; \"a2c\" needs none",
+                distribution.name()
+            );
+            return Err(AgentError::Config(message));
+        }
         let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
         Ok(Self {
-            policy: Policy::new(observation_dim, node, agent, learner, &mut rng(0))?,
-            critic: Critic::new(observation_dim, agent, learner, &mut rng(1))?,
-            control_variate: ControlVariate::new(observation_dim, node.width(), agent, learner, &mut rng(2))?,
+            control_variate: ControlVariate::new(
+                observation_dim,
+                distribution.width(),
+                &agent.critic_network(),
+                learner.optimizer,
+                &mut rng(2),
+            )?,
+            policy: Policy::new(
+                observation_dim,
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
+            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
             agent: agent.clone(),
             learner: learner.clone(),
@@ -110,8 +130,8 @@ impl Agent for RelaxA2c {
             self.theta = self.policy.parameters();
         }
 
-        let (node, noise_kind, form) = (self.policy.node(), self.agent.noise, self.agent.form);
-        let (k, dim, gain) = (node.width(), batch.observation_dim, metrics.gain as f32);
+        let (noise_kind, form) = (self.agent.noise, self.agent.form);
+        let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
         let (advantages, returns) = (self.critic.advantages(), self.critic.returns());
         let (policy, seed, updates) = (&mut self.policy, self.seed, self.updates);
         let sums = self.control_variate.read(|shape, parameters| {
@@ -122,24 +142,29 @@ impl Agent for RelaxA2c {
                     seed,
                     &[role::CONDITIONAL, updates as u32, (updates >> 32) as u32, i as u32],
                 );
-                let points = shard.samples.points(node, noise_kind, noise, &mut rng);
+                let points = shard.samples.points(noise_kind, noise, &mut rng);
                 shard.extra.place(observations, dim, points, k);
 
                 let extra = &mut shard.extra;
                 extra.a.resize(shard.estimate.len(), 0.0);
-                reinforce(&shard.samples.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
+                reinforce(
+                    &shard.samples.moments.score,
+                    &advantages[rows.clone()],
+                    Baseline::None,
+                    &mut extra.a,
+                );
                 shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
                 shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
                 if form == ControlVariateForm::Pure {
-                    reinforce(&shard.samples.score, &returns[rows], Baseline::None, &mut extra.a);
+                    reinforce(&shard.samples.moments.score, &returns[rows], Baseline::None, &mut extra.a);
                 }
-                shard.correct(node, shape, parameters);
+                shard.correct(shape, parameters);
                 combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
                 shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
                 shard.sums.squared_norm_a = mean_squared_norm(&shard.extra.a, 1);
                 shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
             })
-        });
+        })?;
 
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
@@ -208,12 +233,12 @@ impl RelaxA2c {
     /// Leaves in every shard the gradient by r's weights of the variance objective, and returns the objective.
     /// In the first epoch r has not moved since the policy's step, and what that left is still valid.
     fn control_variate_gradient(&mut self, batch: &Rollout, compute: &Compute, moved: bool) -> f64 {
-        let (node, gain, rows) = (self.policy.node(), self.training_gain(), batch.rows());
+        let (gain, rows) = (self.training_gain(), batch.rows());
         let (policy, theta, objective) = (&mut self.policy, &self.theta, self.agent.variance_objective);
         self.control_variate.read(|shape, parameters| {
             compute.each(policy.shards_mut(), |_, shard| {
                 if moved {
-                    shard.correct(node, shape, parameters);
+                    shard.correct(shape, parameters);
                 }
                 combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
                 shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
@@ -229,7 +254,7 @@ impl RelaxA2c {
             compute.each(policy.shards_mut(), |_, shard| {
                 let PolicyShard { samples, estimate, extra, .. } = shard;
                 extra.differentiate(shape, parameters, gain * scale, estimate, |q, alpha, beta| {
-                    samples.adjoint(node, q, alpha, beta);
+                    samples.adjoint(q, alpha, beta);
                 });
             });
             loss

@@ -17,16 +17,17 @@
 //! policy, which needs no target actor. The gain η is estimated from earlier batches; with η = 0 this is A2C.
 
 use crate::config::{AgentConfig, Gain, LearnerConfig};
-use crate::control_variate::ControlVariateShard;
-use crate::critic::Critic;
-use crate::node::Node;
-use crate::policy::{ActingPolicy, ActingScratch, Policy, PolicyShard};
-use crate::q_critic::QCritic;
-use crate::replay::{Minibatch, Replay};
-use crate::{ActionBuffer, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::distribution::Distribution;
+use crate::parts::control_variate::ControlVariateShard;
+use crate::parts::critic::Critic;
+use crate::parts::policy::{Policy, PolicyShard};
+use crate::parts::q_critic::QCritic;
+use crate::parts::replay::{Minibatch, Replay};
+use crate::{ActingPolicy, ActingScratch, ActionBuffer, Agent, AgentError, Compute, Metrics, Rollout, role};
 use relax_envs::EnvRng;
 use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
+use std::sync::Arc;
 
 /// How fast the adaptive gain forgets earlier batches.
 const GAIN_DECAY: f64 = 0.95;
@@ -59,31 +60,38 @@ impl RelaxDdpg {
     /// If the actions are not continuous or a network cannot be made.
     pub fn new(
         observation_dim: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         agent: &AgentConfig,
         learner: &LearnerConfig,
         seed: u64,
     ) -> Result<Self, AgentError> {
-        if !matches!(node, Node::Gaussian { .. }) {
+        if !distribution.is_reparametrised() {
             let message = "agent.kind = \"relax-ddpg\" acts in Box spaces; \"relax-a2c\" and \"a2c\" also in Discrete ones";
             return Err(AgentError::Config(message.into()));
         }
         let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
-        let policy = Policy::new(observation_dim, node, agent, learner, &mut rng(0))?;
+        let (k, next_actions) = (distribution.width(), distribution.action_buffer());
+        let policy = Policy::new(
+            observation_dim,
+            distribution,
+            &agent.policy_network(),
+            learner.optimizer,
+            &mut rng(0),
+        )?;
         Ok(Self {
             current: policy.snapshot(),
             policy,
-            critic: Critic::new(observation_dim, agent, learner, &mut rng(1))?,
-            q: QCritic::new(observation_dim, node.width(), agent, learner, &mut rng(2)),
+            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            q: QCritic::new(observation_dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
-            replay: Replay::new(learner.replay.capacity, observation_dim, node.width()),
+            replay: Replay::new(learner.replay.capacity, observation_dim, k),
             rngs: [role::REPLAY, role::NEXT_ACTIONS].map(|role| EnvRng::from_seed_sequence(seed, &[role])),
             env_steps: 0,
             updates: 0,
             minibatch: Minibatch::default(),
             scratch: ActingScratch::default(),
-            noise: vec![0.0; learner.replay.batch_size * node.width()],
-            next_actions: node.action_buffer(),
+            noise: vec![0.0; learner.replay.batch_size * k],
+            next_actions,
             agent: agent.clone(),
             learner: learner.clone(),
         })
@@ -109,7 +117,7 @@ impl RelaxDdpg {
         let (weights, size) = (&self.learner.critic, self.learner.replay.batch_size);
         if weights.td > 0.0 {
             self.replay.sample(size, &mut self.rngs[0], &mut self.minibatch);
-            self.policy.node().draw(&mut self.rngs[1], &mut self.noise);
+            self.policy.distribution().draw(&mut self.rngs[1], &mut self.noise);
             self.next_actions.resize(size);
             self.current.act(
                 &self.minibatch.next_observations,
@@ -132,17 +140,17 @@ impl RelaxDdpg {
 
     /// Adds to Q's gradient that of `weight`·mean ‖A − B‖² over the batch, and returns the mean.
     fn add_variance_gradient(&mut self, batch: &Rollout, compute: &Compute, weight: f32) -> f64 {
-        let (node, rows) = (self.policy.node(), batch.rows());
+        let rows = batch.rows();
         let (net, values) = (&mut self.q.net, self.critic.values());
         let (shape, parameters) = (&net.shape, &net.parameters);
         compute.each(self.policy.shards_mut(), |i, shard| {
             let baseline = &values[crate::compute::shard_rows(i, rows)];
-            shard.correct_beyond(node, shape, parameters, baseline);
+            shard.correct_beyond(shape, parameters, baseline);
             combine(&shard.extra.a, &shard.extra.b, 1.0, &mut shard.estimate);
             shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
             let PolicyShard { samples, estimate, extra, .. } = shard;
             extra.differentiate(shape, parameters, 2.0 * weight / rows as f32, estimate, |q, alpha, beta| {
-                samples.adjoint(node, q, alpha, beta);
+                samples.adjoint(q, alpha, beta);
             });
         });
         let mut total = 0.0;
@@ -178,8 +186,8 @@ impl Agent for RelaxDdpg {
             self.critic.normalize_advantages();
         }
 
-        let (node, net, correction) = (self.policy.node(), &self.q.net, self.agent.correction);
-        let (k, dim, gain) = (node.width(), batch.observation_dim, metrics.gain as f32);
+        let (net, correction) = (&self.q.net, self.agent.correction);
+        let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
         let (advantages, values) = (self.critic.advantages(), self.critic.values());
         let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
             let observations = &batch.observations[rows.start * dim..rows.end * dim];
@@ -187,17 +195,17 @@ impl Agent for RelaxDdpg {
             shard.extra.place(observations, dim, actions, k);
             let extra = &mut shard.extra;
             extra.a.resize(shard.estimate.len(), 0.0);
-            reinforce(&shard.samples.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
+            reinforce(&shard.samples.moments.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
             shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
-            shard.correct_beyond(node, &net.shape, &net.parameters, &values[rows]);
+            shard.correct_beyond(&net.shape, &net.parameters, &values[rows]);
             combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
             shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
             if !correction {
-                shard.extra.reparametrised(node, &mut shard.samples, &mut shard.estimate);
+                shard.extra.reparametrised(&mut shard.samples, &mut shard.estimate);
             }
             shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
-        });
+        })?;
 
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);

@@ -1,12 +1,17 @@
 //! What the workers hand to the learner: the steps of many slots, with everything an agent needs to learn from them.
 
-use relax_envs::Actions;
-
 /// Actions of the rows of a rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionBuffer {
     /// One index a row.
     Discrete(Vec<u32>),
+    /// `dim` indices a row: several choices at once.
+    Factored {
+        /// `[rows, dim]`.
+        values: Vec<u32>,
+        /// Indices a row.
+        dim: usize,
+    },
     /// `dim` numbers a row.
     Box {
         /// `[rows, dim]`.
@@ -17,20 +22,9 @@ pub enum ActionBuffer {
 }
 
 impl ActionBuffer {
-    /// The actions of some rows, as an environment takes them.
-    #[must_use]
-    pub fn rows(&self, rows: std::ops::Range<usize>) -> Actions<'_> {
-        match self {
-            Self::Discrete(values) => Actions::Discrete(&values[rows]),
-            Self::Box { values, dim } => {
-                Actions::Box { values: &values[rows.start * dim..rows.end * dim], dim: *dim }
-            }
-        }
-    }
-
     fn clear(&mut self) {
         match self {
-            Self::Discrete(values) => values.clear(),
+            Self::Discrete(values) | Self::Factored { values, .. } => values.clear(),
             Self::Box { values, .. } => values.clear(),
         }
     }
@@ -39,6 +33,7 @@ impl ActionBuffer {
     pub fn resize(&mut self, rows: usize) {
         match self {
             Self::Discrete(values) => values.resize(rows, 0),
+            Self::Factored { values, dim } => values.resize(rows * *dim, 0),
             Self::Box { values, dim } => values.resize(rows * *dim, 0.0),
         }
     }
@@ -47,25 +42,54 @@ impl ActionBuffer {
     #[must_use]
     pub fn values(&self) -> &[f32] {
         match self {
-            Self::Discrete(_) => &[],
+            Self::Discrete(_) | Self::Factored { .. } => &[],
             Self::Box { values, .. } => values,
         }
     }
 
-    /// Sets `rows` of continuous actions to `from` `[rows, dim]`.
-    pub(crate) fn copy_rows(&mut self, from: &[f32], rows: std::ops::Range<usize>) {
-        if let Self::Box { values, dim } = self {
-            values[rows.start * *dim..rows.end * *dim].copy_from_slice(from);
+    /// The numbers of some rows of continuous actions; none for discrete ones.
+    #[must_use]
+    pub fn value_rows(&self, rows: std::ops::Range<usize>) -> &[f32] {
+        match self {
+            Self::Box { values, dim } => &values[rows.start * dim..rows.end * dim],
+            Self::Discrete(_) | Self::Factored { .. } => &[],
         }
     }
 
-    fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
-        match (self, other) {
-            (Self::Discrete(to), Self::Discrete(from)) => to.extend_from_slice(&from[rows]),
-            (Self::Box { values: to, dim }, Self::Box { values: from, .. }) => {
-                to.extend_from_slice(&from[rows.start * *dim..rows.end * *dim]);
+    /// As [`value_rows`](Self::value_rows), to be written.
+    pub fn value_rows_mut(&mut self, rows: std::ops::Range<usize>) -> &mut [f32] {
+        match self {
+            Self::Box { values, dim } => &mut values[rows.start * *dim..rows.end * *dim],
+            Self::Discrete(_) | Self::Factored { .. } => &mut [],
+        }
+    }
+
+    /// The choices of some rows of discrete actions, `[rows, dim]` where several are made at once; none for continuous ones.
+    #[must_use]
+    pub fn choice_rows(&self, rows: std::ops::Range<usize>) -> &[u32] {
+        match self {
+            Self::Discrete(values) => &values[rows],
+            Self::Factored { values, dim } => &values[rows.start * dim..rows.end * dim],
+            Self::Box { .. } => &[],
+        }
+    }
+
+    /// As [`choice_rows`](Self::choice_rows), to be written.
+    pub fn choice_rows_mut(&mut self, rows: std::ops::Range<usize>) -> &mut [u32] {
+        match self {
+            Self::Discrete(values) => &mut values[rows],
+            Self::Factored { values, dim } => &mut values[rows.start * *dim..rows.end * *dim],
+            Self::Box { .. } => &mut [],
+        }
+    }
+
+    /// Appends `rows` of another buffer of the same kind.
+    pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
+        match self {
+            Self::Discrete(values) | Self::Factored { values, .. } => {
+                values.extend_from_slice(other.choice_rows(rows));
             }
-            _ => unreachable!("all rollouts of a run hold actions of one kind"),
+            Self::Box { values, .. } => values.extend_from_slice(other.value_rows(rows)),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Policy {
         let trained = py.detach(|| Trained::load(&dir)).map_err(|error| raise(&error))?;
         Ok(Self {
             range: ActionRange::new(&trained.action_space),
-            actions: trained.policy.node().action_buffer(),
+            actions: trained.policy.distribution().action_buffer(),
             scratch: ActingScratch::default(),
             rng: EnvRng::from_seed(0),
             trained,
@@ -150,12 +150,12 @@ impl Policy {
             return Err(PyValueError::new_err("the observation is not finite"));
         }
         let rows = values.len() / self.trained.observation_space.flat_dim().max(1);
-        let (policy, node) = (&self.trained.policy, self.trained.policy.node());
+        let policy = &self.trained.policy;
         self.actions.resize(rows);
         if deterministic {
             policy.act_greedily(&values, &mut self.scratch, &mut self.actions, 0..rows);
         } else {
-            let k = node.width();
+            let k = policy.distribution().width();
             let mut noise = vec![0.0; rows * k];
             let mut process = vec![0.0; k];
             for row in noise.chunks_exact_mut(k) {
@@ -164,7 +164,7 @@ impl Policy {
             }
             policy.act(&values, &noise, &mut self.scratch, &mut self.actions, 0..rows);
         }
-        match self.range.execute(node, &self.actions, 0..rows) {
+        match policy.execute(&self.actions, 0..rows, &mut self.range) {
             Actions::Discrete(indices) => {
                 let first = match &self.trained.action_space {
                     relax_envs::Space::Discrete { start, .. } => *start,
@@ -182,7 +182,16 @@ impl Policy {
                 }
                 array.call_method1("reshape", (shape,))
             }
-            _ => Err(PyValueError::new_err("policies act in Discrete and Box spaces")),
+            Actions::MultiDiscrete { values, dim } => {
+                let indices = values.iter().map(|&index| index as i64).collect();
+                let array = PyArray1::from_vec(py, indices);
+                if single { Ok(array.into_any()) } else { array.call_method1("reshape", ((rows, dim),)) }
+            }
+            Actions::MultiBinary { values, dim } => {
+                let flags = values.iter().map(|&flag| i8::from(flag)).collect();
+                let array = PyArray1::from_vec(py, flags);
+                if single { Ok(array.into_any()) } else { array.call_method1("reshape", ((rows, dim),)) }
+            }
         }
     }
 }

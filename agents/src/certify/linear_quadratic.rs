@@ -65,7 +65,7 @@ impl LinearQuadratic {
     /// Whole episodes, one in each of `slots` slots.
     #[must_use]
     pub fn roll(policy: &ActingPolicy, slots: usize, rng: &mut EnvRng) -> Rollout {
-        let mut rollout = Rollout::new(slots, 1, 1, policy.node().action_buffer());
+        let mut rollout = Rollout::new(slots, 1, 1, policy.distribution().action_buffer());
         let mut scratch = ActingScratch::default();
         let mut states = vec![Self::START; slots];
         for step in 0..Self::HORIZON {

@@ -15,11 +15,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod combined;
 mod linear_quadratic;
 mod net;
 mod target;
 mod tasks;
 
+pub use combined::Combined;
 pub use linear_quadratic::LinearQuadratic;
 pub use net::{Net, finite_differences, log_probs};
 pub use target::{AgentBug, AgentTarget, Problem};

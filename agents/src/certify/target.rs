@@ -1,6 +1,6 @@
 //! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
 
-use super::{Aim, LinearQuadratic, Net, Task, finite_differences};
+use super::{Aim, Combined, LinearQuadratic, Net, Task, finite_differences};
 use crate::config::Gain;
 use crate::{
     Agent, AgentConfig, AgentError, AgentKind, Compute, LearnerConfig, Metrics, Rollout, make_agent,
@@ -23,6 +23,10 @@ const HIDDEN: usize = 5;
 pub enum Problem {
     /// [`Task`]: three states, three actions, two steps, enumerated.
     Enumerable,
+    /// [`Combined`]: two choices at once, of two and of three, enumerated.
+    MultiDiscrete,
+    /// [`Combined`]: three times yes or no, enumerated.
+    MultiBinary,
     /// [`Aim`]: one Gaussian action, closed form.
     Aim,
     /// [`LinearQuadratic`]: two Gaussian actions, closed form.
@@ -78,6 +82,8 @@ impl AgentTarget {
         let dim = if problem == Problem::LinearQuadratic { 1 } else { Task::DIM };
         let actions = match problem {
             Problem::Enumerable => Space::discrete(Task::ACTIONS),
+            Problem::MultiDiscrete => Space::MultiDiscrete { nvec: Combined::MULTI_DISCRETE.sizes.to_vec() },
+            Problem::MultiBinary => Space::MultiBinary { n: Combined::MULTI_BINARY.sizes.len() },
             Problem::Aim | Problem::LinearQuadratic => Space::uniform_box(-9.0, 9.0, &[1]),
         };
         let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
@@ -114,6 +120,8 @@ impl AgentTarget {
         let policy = self.agent.acting_policy();
         match self.problem {
             Problem::Enumerable => Task::roll(&policy, slots, &mut self.rng),
+            Problem::MultiDiscrete => Combined::MULTI_DISCRETE.roll(&policy, slots, &mut self.rng),
+            Problem::MultiBinary => Combined::MULTI_BINARY.roll(&policy, slots, &mut self.rng),
             Problem::Aim => Aim::roll(&policy, slots, &mut self.rng),
             Problem::LinearQuadratic => LinearQuadratic::roll(&policy, slots, &mut self.rng),
         }
@@ -132,19 +140,28 @@ impl AgentTarget {
         let policy = self.agent.acting_policy();
         let parameters = policy.parameters();
         let wide: Vec<f64> = parameters.iter().map(|&x| f64::from(x)).collect();
-        let (outputs, steps) = match self.problem {
-            Problem::Enumerable => (Task::ACTIONS, Task::HORIZON),
-            Problem::Aim => (1, 1),
+        let net = |outputs| Net::new(Task::DIM, &[HIDDEN], outputs, parameters);
+        let combined = |task: Combined| {
+            let net = net(task.width());
+            finite_differences(&wide, |p| task.expected_return(&net, p) / Task::HORIZON as f64)
+        };
+        match self.problem {
+            Problem::Enumerable => {
+                let net = net(Task::ACTIONS);
+                finite_differences(&wide, |p| Task::expected_return(&net, p) / Task::HORIZON as f64)
+            }
+            Problem::MultiDiscrete => combined(Combined::MULTI_DISCRETE),
+            Problem::MultiBinary => combined(Combined::MULTI_BINARY),
+            Problem::Aim => {
+                let net = net(1);
+                finite_differences(&wide, |p| Aim::expected_return(&net, p))
+            }
             Problem::LinearQuadratic => {
                 let steps = LinearQuadratic::HORIZON as f64;
                 let gradient = LinearQuadratic::gradient([wide[0], wide[1], wide[2]]);
-                return gradient.map(|g| g / steps).to_vec();
+                gradient.map(|g| g / steps).to_vec()
             }
-        };
-        let net = Net::new(Task::DIM, &[HIDDEN], outputs, parameters);
-        let expected_return =
-            if self.problem == Problem::Aim { Aim::expected_return } else { Task::expected_return };
-        finite_differences(&wide, |p| expected_return(&net, p) / steps as f64)
+        }
     }
 
     /// One batch's gradient, from the state that the agent was in when it was made.
@@ -202,6 +219,8 @@ impl Problem {
     fn name(self) -> &'static str {
         match self {
             Self::Enumerable => "an enumerable MDP",
+            Self::MultiDiscrete => "an MDP of two choices at once",
+            Self::MultiBinary => "an MDP of three yes-or-no choices",
             Self::Aim => "a Gaussian aim",
             Self::LinearQuadratic => "a linear-quadratic system",
         }

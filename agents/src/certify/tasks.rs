@@ -1,7 +1,7 @@
 //! Tasks that can be enumerated: the expected return of a policy is known to rounding.
 
 use super::net::{Net, log_probs};
-use crate::{ActingPolicy, ActingScratch, ActionBuffer, Episode, Rollout};
+use crate::{ActingPolicy, ActingScratch, Episode, Rollout};
 use relax_envs::EnvRng;
 
 /// A task of a fixed number of steps, small enough to enumerate. All three states may be the first; (s, a) leads to one
@@ -61,7 +61,7 @@ impl Task {
     /// Whole episodes, one in each of `slots` slots.
     #[must_use]
     pub fn roll(policy: &ActingPolicy, slots: usize, rng: &mut EnvRng) -> Rollout {
-        let node = policy.node();
+        let node = policy.distribution();
         let mut states: Vec<usize> = (0..slots).map(|_| rng.integers(0, 3) as usize).collect();
         let mut batch = Rollout::new(slots, Self::DIM, node.width(), node.action_buffer());
         let mut totals = vec![0.0; slots];
@@ -116,7 +116,7 @@ impl Aim {
     /// One episode in each of `slots` slots.
     #[must_use]
     pub fn roll(policy: &ActingPolicy, slots: usize, rng: &mut EnvRng) -> Rollout {
-        let node = policy.node();
+        let node = policy.distribution();
         let states: Vec<usize> = (0..slots).map(|_| rng.integers(0, 2) as usize).collect();
         let mut batch = Rollout::new(slots, Self::DIM, node.width(), node.action_buffer());
         level(&mut batch, policy, rng, |slot| Self::observation(states[slot]));
@@ -130,13 +130,13 @@ impl Aim {
 }
 
 /// Observations, noise and actions of one step in every slot. Returns the actions if they are discrete.
-fn level(
+pub(super) fn level(
     batch: &mut Rollout,
     policy: &ActingPolicy,
     rng: &mut EnvRng,
     observation: impl Fn(usize) -> [f32; 2],
 ) -> Vec<u32> {
-    let (node, slots, start) = (policy.node(), batch.slots(), batch.rows());
+    let (node, slots, start) = (policy.distribution(), batch.slots(), batch.rows());
     let k = node.width();
     batch.slot.extend(0..slots as u32);
     let rows = start..batch.rows();
@@ -148,19 +148,16 @@ fn level(
     let noise = &batch.noise[start * k..];
     policy.act(observations, noise, &mut ActingScratch::default(), &mut batch.actions, rows.clone());
     batch.levels.push(rows.end);
-    match &batch.actions {
-        ActionBuffer::Discrete(actions) => actions[rows].to_vec(),
-        ActionBuffer::Box { .. } => Vec::new(),
-    }
+    batch.actions.choice_rows(rows).to_vec()
 }
 
-fn push(batch: &mut Rollout, reward: f32, terminated: bool) {
+pub(super) fn push(batch: &mut Rollout, reward: f32, terminated: bool) {
     batch.rewards.push(reward);
     batch.terminated.push(terminated);
     batch.truncated.push(false);
 }
 
-fn finish(batch: &mut Rollout, totals: &[f64]) {
+pub(super) fn finish(batch: &mut Rollout, totals: &[f64]) {
     let (last, length) = ((batch.levels.len() - 2) as u32, (batch.levels.len() - 1) as u32);
     for (slot, &total_reward) in totals.iter().enumerate() {
         batch.episodes.push(Episode {

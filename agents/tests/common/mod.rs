@@ -97,7 +97,7 @@ pub fn fit(agent: &mut dyn Agent, batch: &Rollout) -> Metrics {
 pub fn numbers(batch: &Rollout) -> Vec<f32> {
     match &batch.actions {
         relax_agents::ActionBuffer::Box { values, .. } => values.clone(),
-        relax_agents::ActionBuffer::Discrete(_) => panic!("the actions are discrete"),
+        _ => panic!("the actions are discrete"),
     }
 }
 
@@ -105,6 +105,6 @@ pub fn numbers(batch: &Rollout) -> Vec<f32> {
 pub fn choices(batch: &Rollout) -> Vec<u32> {
     match &batch.actions {
         relax_agents::ActionBuffer::Discrete(values) => values.clone(),
-        relax_agents::ActionBuffer::Box { .. } => panic!("the actions are numbers"),
+        _ => panic!("the actions are no single choices"),
     }
 }

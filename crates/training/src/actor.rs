@@ -1,6 +1,8 @@
 //! One actor: some slots of the environment, the random streams behind their actions, and the loop that fills a rollout.
 
-use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Episode, Node, Rollout, role};
+use std::sync::Arc;
+
+use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Distribution, Episode, Rollout, role};
 use relax_envs::{EnvError, EnvRng, MakeOptions, StepBuffers, VecEnv, VecEnvState};
 use relax_nn::{StateDict, StateError, StateTensor};
 
@@ -43,7 +45,7 @@ impl Streams {
 pub struct Actor {
     env: Box<dyn VecEnv>,
     first: usize,
-    node: Node,
+    distribution: Arc<dyn Distribution>,
     greedy: bool,
     streams: Vec<EnvRng>,
     /// State of each slot's exploration process, `[slots, K]`; 0 unless the policy explores with one.
@@ -84,7 +86,7 @@ impl Actor {
     pub fn new(
         mut env: Box<dyn VecEnv>,
         first: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         seed: u64,
         names: Streams,
         greedy: bool,
@@ -101,10 +103,10 @@ impl Actor {
             range: ActionRange::new(env.action_space()),
             env,
             first,
-            node,
-            greedy,
             streams: (0..slots).map(|slot| stream(names.actions, slot)).collect(),
-            processes: vec![0.0; slots * node.width()],
+            processes: vec![0.0; slots * distribution.width()],
+            distribution,
+            greedy,
             buffers,
             totals: vec![0.0; slots],
             lengths: vec![0; slots],
@@ -122,14 +124,14 @@ impl Actor {
     pub fn watched(
         env: Box<dyn VecEnv>,
         first: usize,
-        node: Node,
+        distribution: Arc<dyn Distribution>,
         seed: u64,
         names: Streams,
         greedy: bool,
     ) -> Result<Self, EnvError> {
         match env.watch() {
-            None => Self::new(env, first, node, seed, names, greedy),
-            Some(watch) => watch.guard(move || Self::new(env, first, node, seed, names, greedy))?,
+            None => Self::new(env, first, distribution, seed, names, greedy),
+            Some(watch) => watch.guard(move || Self::new(env, first, distribution, seed, names, greedy))?,
         }
     }
 
@@ -148,7 +150,8 @@ impl Actor {
     /// An empty rollout for these slots.
     #[must_use]
     pub fn rollout(&self) -> Rollout {
-        Rollout::new(self.slots(), self.env.observation_dim(), self.node.width(), self.node.action_buffer())
+        let (dim, of_actions) = (self.env.observation_dim(), &self.distribution);
+        Rollout::new(self.slots(), dim, of_actions.width(), of_actions.action_buffer())
     }
 
     /// Fills `rollout` with the steps that `plan` asks for, acting with `policy`.
@@ -210,14 +213,10 @@ impl Actor {
             policy.act_greedily(observations, &mut self.scratch, &mut rollout.actions, rows.clone());
         } else {
             let noise = &mut rollout.noise[rows.start * k..];
-            for (&slot, noise) in self.active.iter().zip(noise.chunks_exact_mut(k)) {
-                let slot = slot as usize;
-                let process = &mut self.processes[slot * k..(slot + 1) * k];
-                policy.draw(&mut self.streams[slot], process, noise);
-            }
+            policy.draw_each(&self.active, &mut self.streams, &mut self.processes, noise);
             policy.act(observations, noise, &mut self.scratch, &mut rollout.actions, rows.clone());
         }
-        let executed = self.range.execute(self.node, &rollout.actions, rows.clone());
+        let executed = policy.execute(&rollout.actions, rows.clone(), &mut self.range);
         self.env
             .step(&self.active, executed, &mut self.buffers)
             .map_err(|error| global(error, self.first))?;

@@ -12,6 +12,8 @@ use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::{best_checkpoint, latest_checkpoint};
 
+/// The note of a checkpoint that holds its policy's card, JSON ([`relax_agents::PolicyCard`]).
+pub(crate) const POLICY_NOTE: &str = "policy";
 /// Most slots that evaluate side by side.
 const SLOTS: usize = 64;
 /// Most slots of Python's environments, which may be processes.
@@ -78,11 +80,28 @@ impl Trained {
         let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
         let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
         let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
-        let mut agent =
-            make_agent(&config.agent, &config.learner, &observation_space, &action_space, config.run.seed)
-                .map_err(|error| bad(&error))?;
-        agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
-        Ok(Self { policy: agent.acting_policy(), config, observation_space, action_space })
+        let state = state.subset("agent");
+        let card = header.notes.get(POLICY_NOTE).and_then(|text| serde_json::from_str(text).ok());
+        let policy = match card.map(|card| ActingPolicy::load(&card, &state)) {
+            Some(Ok(policy)) => policy,
+            // A checkpoint without a card, or of a distribution that only its agent knows: the agent has the policy.
+            _ => {
+                let (seed, agent, learner) = (config.run.seed, &config.agent, &config.learner);
+                let mut agent = make_agent(agent, learner, &observation_space, &action_space, seed)
+                    .map_err(|error| bad(&error))?;
+                agent.restore(&state).map_err(|error| bad(&error))?;
+                agent.acting_policy()
+            }
+        };
+        let dim = observation_space.flat_dim();
+        if policy.observation_dim() != dim {
+            let found = policy.observation_dim();
+            return Err(bad(&format!(
+                "its policy observes {found} numbers, and {} gives {dim}",
+                config.env.id
+            )));
+        }
+        Ok(Self { policy, config, observation_space, action_space })
     }
 }
 
@@ -171,8 +190,15 @@ fn actor(
     options: &EpisodeOptions,
 ) -> Result<Actor, Error> {
     let env = make_env(env, slots).map_err(|error| Error::input(error.to_string()))?;
-    Actor::watched(env, 0, policy.node(), options.seed, Streams::EVALUATION, options.deterministic)
-        .map_err(|error| Error::runtime(error.to_string()))
+    Actor::watched(
+        env,
+        0,
+        policy.distribution().clone(),
+        options.seed,
+        Streams::EVALUATION,
+        options.deterministic,
+    )
+    .map_err(|error| Error::runtime(error.to_string()))
 }
 
 /// Draws the first episode of an evaluation.

@@ -86,6 +86,11 @@ const AGENTS: &[(&str, Problem)] = &[
     ("kind = 'relax-a2c'\ngain = 'adaptive'", Problem::LinearQuadratic),
     ("kind = 'relax-ddpg'\ngain = 1", Problem::LinearQuadratic),
     ("kind = 'relax-ddpg'\ngain = 'adaptive'", Problem::LinearQuadratic),
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::MultiDiscrete),
+    ("kind = 'a2c'", Problem::MultiDiscrete),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::MultiDiscrete),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::MultiDiscrete),
+    ("kind = 'relax-a2c'\ngain = 1", Problem::MultiBinary),
 ];
 
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.

@@ -44,7 +44,7 @@ impl Brancher {
         let actor = |slots: usize, index: u32| {
             let env = make_env(&config.env, slots).map_err(|error| Error::input(error.to_string()))?;
             let seed = stream(options, env_steps, index).next_u64() >> 1;
-            Actor::new(env, 0, policy.node(), seed, Streams::EVALUATION, false)
+            Actor::new(env, 0, policy.distribution().clone(), seed, Streams::EVALUATION, false)
                 .map_err(|error| Error::runtime(error.to_string()))
         };
         let mut sampler = actor(config.rollout.envs, 0)?;
@@ -150,19 +150,12 @@ impl Brancher {
 
 /// Appends a rollout of the same slots that follows `batch` in time.
 fn append(batch: &mut Rollout, later: &Rollout) {
-    use relax_agents::ActionBuffer;
     let (rows, levels) = (batch.rows(), batch.levels.len() - 1);
     batch.levels.extend(later.levels[1..].iter().map(|row| row + rows));
     batch.slot.extend_from_slice(&later.slot);
     batch.observations.extend_from_slice(&later.observations);
     batch.noise.extend_from_slice(&later.noise);
-    match (&mut batch.actions, &later.actions) {
-        (ActionBuffer::Discrete(to), ActionBuffer::Discrete(from)) => to.extend_from_slice(from),
-        (ActionBuffer::Box { values: to, .. }, ActionBuffer::Box { values: from, .. }) => {
-            to.extend_from_slice(from)
-        }
-        _ => {}
-    }
+    batch.actions.extend(&later.actions, 0..later.rows());
     batch.rewards.extend_from_slice(&later.rewards);
     batch.terminated.extend_from_slice(&later.terminated);
     batch.truncated.extend_from_slice(&later.truncated);

@@ -82,8 +82,9 @@ pub fn along_training(config: &Config, options: &VarianceOptions) -> Result<Diss
     let failed = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
     let env = make_env(&config.env, config.rollout.envs).map_err(|error| bad(&error))?;
     let mut policy = agent.acting_policy();
-    let mut actor = Actor::new(env, 0, policy.node(), config.run.seed, Streams::TRAINING, false)
-        .map_err(|error| failed(&error))?;
+    let mut actor =
+        Actor::new(env, 0, policy.distribution().clone(), config.run.seed, Streams::TRAINING, false)
+            .map_err(|error| failed(&error))?;
     let mut batch = actor.rollout();
     let (mut env_steps, mut points) = (0, Vec::new());
     let compute = Compute::serial();
@@ -195,7 +196,9 @@ fn dissect(
         let gram: Vec<f64> = (0..p * p).map(|i| dot(&jacobian[i / p], &jacobian[i % p])).collect();
         let identity: Vec<f64> = (0..p * p).map(|i| f64::from(u8::from(i / p == i % p))).collect();
         let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-        let (scores, information) = policy.scores(observation, &batch.actions, 0..rows, &mut scratch);
+        let (scores, information) = policy
+            .scores(observation, &batch.actions, 0..rows, &mut scratch)
+            .map_err(|error| failed(&error))?;
         // One row of each action: its continuations share it.
         let scores: Vec<f64> = scores.chunks_exact(p).step_by(continuations).flat_map(wide).collect();
         let advantages = agent.last_advantages().map_or(Vec::new(), |all| wide(&all[..rows]));

@@ -15,7 +15,7 @@ use super::logs::{Logs, Update};
 use super::tracker::Tracker;
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode, agent_name};
-use crate::evaluate::{self, EpisodeOptions};
+use crate::evaluate::{self, EpisodeOptions, POLICY_NOTE};
 use crate::status::Status;
 use crate::summary::{EvaluationSummary, Summary};
 use relax_runtime::Error;
@@ -71,10 +71,11 @@ impl Parts {
         }
         let agent = make_agent(&config.agent, &config.learner, observations, actions, seed)
             .map_err(|error| bad(error.to_string()))?;
-        let node = agent.acting_policy().node();
+        let distribution = agent.acting_policy().distribution().clone();
         let mut actors = Vec::with_capacity(count);
         for (i, env) in envs.into_iter().enumerate() {
-            let actor = Actor::watched(env, part(i).start, node, seed, Streams::TRAINING, false);
+            let actor =
+                Actor::watched(env, part(i).start, distribution.clone(), seed, Streams::TRAINING, false);
             actors.push(actor.map_err(|error| Error::runtime(error.to_string()))?);
         }
         Ok(Self { agent, actors })
@@ -129,7 +130,7 @@ impl Run {
                 .with_hint("a run resumes with the configuration it was started with")
         };
         let dim = parts.actors[0].env().observation_dim();
-        let noise_dim = parts.agent.acting_policy().node().width();
+        let noise_dim = parts.agent.acting_policy().distribution().width();
         let actors = ActorState::from_state(&state.subset("actors"), config.rollout.envs, dim, noise_dim)
             .map_err(|error| misfit(&error))?;
         let [updates, env_steps] = state.u64_array("counters").map_err(|error| misfit(&error))?;
@@ -382,7 +383,11 @@ impl Run {
         state.insert("log_positions", StateTensor::U64(self.logs.positions().to_vec()));
         state.insert("clock", StateTensor::F64(self.clock.state().to_vec()));
         state.insert("best", StateTensor::F64(self.best.into_iter().collect()));
-        checkpoint::save(path, &Header::new(self.config.to_toml()), &state)?;
+        let mut header = Header::new(self.config.to_toml());
+        // With the card and the agent's arrays the policy can act without the agent that trained it.
+        let card = serde_json::to_string(&self.agent.acting_policy().card());
+        header.notes.extend(card.map(|card| (POLICY_NOTE.to_owned(), card)));
+        checkpoint::save(path, &header, &state)?;
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! The action-dependent part r(s, z) of a control variate: a network on observation and relaxed action.
 
-use crate::config::{AgentConfig, LearnerConfig};
-use crate::policy::PolicyShard;
-use crate::{AgentError, networks};
+use super::networks::{self, Network};
+use super::policy::PolicyShard;
+use crate::AgentError;
+use crate::config::OptimizerKind;
+use crate::distribution::Samples;
 use relax_envs::EnvRng;
 use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
 
@@ -45,23 +47,14 @@ impl ControlVariate {
     pub fn new(
         observation_dim: usize,
         width: usize,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
+        network: &Network<'_>,
+        optimizer: OptimizerKind,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let shape = MlpShape::new(
-            observation_dim + width,
-            agent.critic_hidden(),
-            1,
-            networks::activation(agent.activation),
-        );
+        let shape = networks::shape(observation_dim + width, network, 1)?;
         let net = networks::network(shape, 0.0, rng)?;
         let len = net.shape().parameter_count();
-        Ok(Self {
-            optimizer: Optimizer::new(networks::rule(learner.optimizer), len),
-            gradient: vec![0.0; len],
-            net,
-        })
+        Ok(Self { optimizer: Optimizer::new(networks::rule(optimizer), len), gradient: vec![0.0; len], net })
     }
 
     /// Calls `f` with the network's parameters, for [`PolicyShard::correct`].
@@ -136,16 +129,11 @@ impl ControlVariateShard {
         }
     }
 
-    /// estimate `[r, P]` ← what the control variate's gradient alone makes of a Gaussian node's parameters: (∇c, ∇c∘σε), the
-    /// reparametrised gradient of c. Must follow [`correct_beyond`](PolicyShard::correct_beyond); overwrites the values.
-    pub fn reparametrised(
-        &mut self,
-        node: crate::Node,
-        samples: &mut crate::node::Samples,
-        estimate: &mut [f32],
-    ) {
+    /// estimate `[r, P]` ← what the control variate's gradient alone makes of the parameters of a reparametrised distribution:
+    /// (∇c, ∇c∘σε) for a Gaussian. Must follow [`correct_beyond`](PolicyShard::correct_beyond); overwrites the values.
+    pub fn reparametrised(&mut self, samples: &mut Samples, estimate: &mut [f32]) {
         self.values.fill(0.0);
-        samples.correction(node, &self.values, &self.gradients, estimate);
+        samples.correction(&self.values, &self.gradients, estimate);
         estimate.iter_mut().for_each(|g| *g = -*g);
     }
 
@@ -176,22 +164,16 @@ impl ControlVariateShard {
 
 impl PolicyShard<ControlVariateShard> {
     /// B from r at the shard's points.
-    pub fn correct(&mut self, node: crate::Node, shape: &MlpShape, parameters: &[f32]) {
-        self.correct_beyond(node, shape, parameters, &[]);
+    pub fn correct(&mut self, shape: &MlpShape, parameters: &[f32]) {
+        self.correct_beyond(shape, parameters, &[]);
     }
 
     /// B from r(s, z) = network − `baseline` `[r]` at the shard's points.
-    pub fn correct_beyond(
-        &mut self,
-        node: crate::Node,
-        shape: &MlpShape,
-        parameters: &[f32],
-        baseline: &[f32],
-    ) {
+    pub fn correct_beyond(&mut self, shape: &MlpShape, parameters: &[f32], baseline: &[f32]) {
         let Self { samples, extra, .. } = self;
         extra.evaluate(shape, parameters);
         extra.values.iter_mut().zip(baseline).for_each(|(r, b)| *r -= b);
         extra.b.resize(extra.a.len(), 0.0);
-        samples.correction(node, &extra.values, &extra.gradients, &mut extra.b);
+        samples.correction(&extra.values, &extra.gradients, &mut extra.b);
     }
 }

@@ -1,12 +1,13 @@
 //! The state value V(s): evaluated on a batch, turned into advantages, fitted to returns.
 
+use super::networks::{self, Network};
+use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
+use crate::AgentError;
 use crate::compute::{Compute, shard_count, shard_rows, sum_into};
-use crate::config::{AgentConfig, LearnerConfig};
-use crate::returns::{Beyond, ReturnScratch, advantages, explained_variance};
+use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
-use crate::{AgentError, networks};
 use relax_envs::EnvRng;
-use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use relax_nn::{Mlp, Optimizer, StateDict, Workspace, clip_scale, global_norm};
 
 #[derive(Debug, Default)]
 struct CriticShard {
@@ -41,16 +42,14 @@ impl Critic {
     /// If the network cannot be made.
     pub fn new(
         observation_dim: usize,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
+        network: &Network<'_>,
+        optimizer: OptimizerKind,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let shape =
-            MlpShape::new(observation_dim, agent.critic_hidden(), 1, networks::activation(agent.activation));
-        let net = networks::network(shape, 1.0, rng)?;
+        let net = networks::network(networks::shape(observation_dim, network, 1)?, 1.0, rng)?;
         let len = net.shape().parameter_count();
         Ok(Self {
-            optimizer: Optimizer::new(networks::rule(learner.optimizer), len),
+            optimizer: Optimizer::new(networks::rule(optimizer), len),
             gradient: vec![0.0; len],
             net,
             shards: Vec::new(),

@@ -1,11 +1,12 @@
 //! The action value Q(s, a), trained on replayed transitions.
 
-use crate::config::{AgentConfig, LearnerConfig};
-use crate::networks;
-use crate::replay::Minibatch;
-use crate::target_network::TargetNetwork;
+use super::networks::{self, Network};
+use super::replay::Minibatch;
+use super::target_network::TargetNetwork;
+use crate::AgentError;
+use crate::config::OptimizerKind;
 use relax_envs::EnvRng;
-use relax_nn::{MlpShape, Workspace};
+use relax_nn::Workspace;
 
 /// A network on observation and action, with its target network.
 #[derive(Debug)]
@@ -22,24 +23,25 @@ pub struct QCritic {
 
 impl QCritic {
     /// A fresh critic of observations of `observation_dim` numbers and actions of `action_dim`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If the network cannot be made.
     pub fn new(
         observation_dim: usize,
         action_dim: usize,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
+        network: &Network<'_>,
+        optimizer: OptimizerKind,
         rng: &mut EnvRng,
-    ) -> Self {
-        let activation = networks::activation(agent.activation);
-        let shape = MlpShape::new(observation_dim + action_dim, agent.critic_hidden(), 1, activation);
-        Self {
-            net: TargetNetwork::new(shape, 1.0, learner.optimizer, rng),
+    ) -> Result<Self, AgentError> {
+        let shape = networks::shape(observation_dim + action_dim, network, 1)?;
+        Ok(Self {
+            net: TargetNetwork::new(shape, 1.0, optimizer, rng),
             workspace: Workspace::new(),
             input: Vec::new(),
             values: Vec::new(),
             targets: Vec::new(),
             input_gradient: Vec::new(),
-        }
+        })
     }
 
     /// Adds to the network's gradient that of `weight`·½ mean (Q(s, a) − y)², with

@@ -2,8 +2,48 @@
 
 use crate::AgentError;
 use crate::config::{ActivationKind, OptimizerKind};
+use crate::distribution::Distribution;
 use relax_envs::EnvRng;
 use relax_nn::{Activation, Mlp, MlpShape, Optimizer, Rule, StateDict, StateTensor};
+
+/// What a configuration says of a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Network<'a> {
+    /// Widths of the hidden layers, each 1 or more.
+    pub hidden: &'a [usize],
+    /// Activation of the hidden layers.
+    pub activation: ActivationKind,
+}
+
+/// The shape of a network from `input` to `output` numbers.
+///
+/// # Errors
+/// If a layer has no width.
+pub fn shape(input: usize, network: &Network<'_>, output: usize) -> Result<MlpShape, AgentError> {
+    if input == 0 || output == 0 || network.hidden.contains(&0) {
+        return Err(AgentError::Config(format!(
+            "a network from {input} numbers through hidden layers of widths {:?} to {output}: every width must be 1 or more",
+            network.hidden
+        )));
+    }
+    Ok(MlpShape::new(input, network.hidden, output, activation(network.activation)))
+}
+
+/// The shape of the network that gives a distribution its parameters, with the distribution's tail.
+///
+/// # Errors
+/// If a layer has no width.
+pub fn policy_shape(
+    input: usize,
+    network: &Network<'_>,
+    distribution: &dyn Distribution,
+) -> Result<MlpShape, AgentError> {
+    let shape = shape(input, network, distribution.outputs())?;
+    Ok(match distribution.tail() {
+        0 => shape,
+        len => shape.with_tail("log_std", len),
+    })
+}
 
 /// The network library's name of an activation.
 #[must_use]
@@ -12,6 +52,16 @@ pub fn activation(kind: ActivationKind) -> Activation {
         ActivationKind::Tanh => Activation::Tanh,
         ActivationKind::Relu => Activation::Relu,
         ActivationKind::Elu => Activation::Elu,
+    }
+}
+
+/// The configuration's name of an activation.
+#[must_use]
+pub fn activation_kind(activation: Activation) -> ActivationKind {
+    match activation {
+        Activation::Tanh => ActivationKind::Tanh,
+        Activation::Relu => ActivationKind::Relu,
+        Activation::Elu => ActivationKind::Elu,
     }
 }
 

@@ -1,8 +1,8 @@
 //! A network with a copy that follows it slowly, for targets that do not run away from themselves.
 
+use super::networks;
 use crate::AgentError;
 use crate::config::OptimizerKind;
-use crate::networks;
 use relax_envs::EnvRng;
 use relax_nn::{MlpShape, Optimizer, StateDict, clip_scale, global_norm};
 

@@ -85,6 +85,20 @@ pub struct Scaling {
 }
 
 impl Scaling {
+    /// What an agent's state calls the statistics.
+    pub const STATE: &'static str = "normalizer.observations";
+
+    /// The scaling by the statistics `name` of an agent's state, for observations of `dim` numbers.
+    ///
+    /// # Errors
+    /// If there are none, or of another size.
+    pub fn load(name: &str, dim: usize, state: &StateDict) -> Result<Self, AgentError> {
+        let (mut moments, mut this) = (RunningMoments::new(dim), Self::default());
+        moments.restore(name, state)?;
+        this.set(&moments);
+        Ok(this)
+    }
+
     fn set(&mut self, moments: &RunningMoments) {
         self.mean.clear();
         self.mean.extend(moments.mean.iter().map(|&m| m as f32));
@@ -258,7 +272,7 @@ impl Agent for Normalized {
     fn state(&self) -> StateDict {
         let mut state = self.inner.state();
         if let Some(moments) = &self.observations {
-            state.insert("normalizer.observations", moments.state());
+            state.insert(Scaling::STATE, moments.state());
         }
         if let Some(rewards) = &self.rewards {
             state.insert("normalizer.rewards", rewards.moments.state());
@@ -270,7 +284,7 @@ impl Agent for Normalized {
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         self.inner.restore(state)?;
         if let Some(moments) = &mut self.observations {
-            moments.restore("normalizer.observations", state)?;
+            moments.restore(Scaling::STATE, state)?;
         }
         if let Some(rewards) = &mut self.rewards {
             rewards.moments.restore("normalizer.rewards", state)?;

@@ -2,9 +2,11 @@
 
 use crate::config::{ExplorationConfig, ExplorationKind};
 use relax_envs::EnvRng;
+use serde::{Deserialize, Serialize};
 
 /// How a deterministic policy explores. A slot's process has a state x `[K]`, which starts at 0 with every episode.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Exploration {
     /// The action itself is uniform in [−1, 1], whatever the policy says: the warm-up.
     Uniform,

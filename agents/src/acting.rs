@@ -1,0 +1,282 @@
+//! A policy to act with: plain data, made of a network, a distribution of actions and a scaling of observations, which can be
+//! saved by their names and come back without the agent that trained it.
+
+use crate::config::ActivationKind;
+use crate::distribution::{self, Distribution, Head, Samples};
+use crate::parts::exploration::Exploration;
+use crate::parts::networks;
+use crate::parts::normalize::Scaling;
+use crate::rollout::ActionBuffer;
+use crate::{ActionRange, AgentError};
+use relax_envs::{Actions, EnvRng};
+use relax_nn::{MlpShape, StateDict, Workspace};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An immutable copy of a policy: what a worker needs in order to act.
+#[derive(Debug, Clone)]
+pub struct ActingPolicy {
+    shape: MlpShape,
+    distribution: Arc<dyn Distribution>,
+    parameters: Vec<f32>,
+    /// What the agent's state calls the parameters.
+    name: Cow<'static, str>,
+    /// The noise of a deterministic policy's actions.
+    exploration: Option<Exploration>,
+    /// What is done to observations before the network sees them.
+    scaling: Option<Scaling>,
+}
+
+/// A policy in words: with the state of the agent that trained it, enough to make it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyCard {
+    /// Name of its distribution.
+    pub distribution: String,
+    /// The distribution's own settings.
+    pub settings: serde_json::Value,
+    /// Its network.
+    pub network: NetworkCard,
+    /// The array of the agent's state that holds the weights.
+    pub weights: String,
+    /// The statistics of the agent's state by which observations are scaled, if they are.
+    pub scaling: Option<String>,
+    /// How it explores, if its noise comes from an exploration process.
+    pub exploration: Option<Exploration>,
+}
+
+/// A perceptron in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkCard {
+    /// Width of the observation.
+    pub input: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Activation of the hidden layers.
+    pub activation: ActivationKind,
+}
+
+/// Buffers of one actor, allocated once.
+#[derive(Debug, Default)]
+pub struct ActingScratch {
+    workspace: Workspace<f32>,
+    observations: Vec<f32>,
+    output: Vec<f32>,
+    relaxed: Vec<f32>,
+}
+
+impl ActingPolicy {
+    /// A policy of the network `shape` with these parameters, which the agent's [state](crate::Agent::state) calls `name`.
+    #[must_use]
+    pub fn new(
+        shape: MlpShape,
+        distribution: Arc<dyn Distribution>,
+        parameters: Vec<f32>,
+        name: &'static str,
+    ) -> Self {
+        Self { shape, distribution, parameters, name: name.into(), exploration: None, scaling: None }
+    }
+
+    /// Takes over parameters of the same network without allocating.
+    pub fn set_parameters(&mut self, parameters: &[f32]) {
+        self.parameters.copy_from_slice(parameters);
+    }
+
+    /// Sets where a deterministic policy's noise comes from.
+    pub fn set_exploration(&mut self, exploration: Exploration) {
+        self.exploration = Some(exploration);
+    }
+
+    /// Sets what is done to observations before the network sees them.
+    pub fn set_scaling(&mut self, scaling: &Scaling) {
+        self.scaling.get_or_insert_with(Scaling::default).clone_from(scaling);
+    }
+
+    /// The policy in words.
+    #[must_use]
+    pub fn card(&self) -> PolicyCard {
+        PolicyCard {
+            distribution: self.distribution.name().to_owned(),
+            settings: self.distribution.settings(),
+            network: NetworkCard {
+                input: self.shape.input(),
+                hidden: self.shape.hidden().to_vec(),
+                activation: networks::activation_kind(self.shape.activation()),
+            },
+            weights: self.name.to_string(),
+            scaling: self.scaling.as_ref().map(|_| Scaling::STATE.to_owned()),
+            exploration: self.exploration,
+        }
+    }
+
+    /// The policy that `card` describes, with the weights and statistics of an agent's `state`. The agent itself is not
+    /// needed.
+    ///
+    /// # Errors
+    /// If the distribution is unknown, or the state does not hold what the card says.
+    pub fn load(card: &PolicyCard, state: &StateDict) -> Result<Self, AgentError> {
+        let distribution = distribution::load(&card.distribution, card.settings.clone())?;
+        let network = networks::Network { hidden: &card.network.hidden, activation: card.network.activation };
+        let shape = networks::policy_shape(card.network.input, &network, &*distribution)?;
+        let parameters = state.f32(&card.weights, shape.parameter_count())?.to_vec();
+        let scaling = match &card.scaling {
+            Some(name) => Some(Scaling::load(name, card.network.input, state)?),
+            None => None,
+        };
+        let exploration = card.exploration;
+        let name = card.weights.clone().into();
+        Ok(Self { shape, distribution, parameters, name, exploration, scaling })
+    }
+
+    /// Draws the noise of one action, `[K]`; `process` `[K]` is the state of its slot's exploration process.
+    pub fn draw(&self, rng: &mut EnvRng, process: &mut [f32], noise: &mut [f32]) {
+        match &self.exploration {
+            Some(exploration) => exploration.draw(rng, process, noise),
+            None => self.distribution.draw(rng, noise),
+        }
+    }
+
+    /// Draws the noise of one action in each of `slots`, `[slots, K]`, from that slot's stream; `processes` `[all slots, K]`
+    /// are the states of the exploration processes.
+    pub fn draw_each(&self, slots: &[u32], streams: &mut [EnvRng], processes: &mut [f32], noise: &mut [f32]) {
+        let Some(exploration) = &self.exploration else {
+            return self.distribution.draw_each(slots, streams, noise);
+        };
+        let k = self.distribution.width();
+        for (&slot, noise) in slots.iter().zip(noise.chunks_exact_mut(k)) {
+            let slot = slot as usize;
+            exploration.draw(&mut streams[slot], &mut processes[slot * k..(slot + 1) * k], noise);
+        }
+    }
+
+    /// What the environment is given for `rows` of `actions`.
+    pub fn execute<'a>(
+        &self,
+        actions: &'a ActionBuffer,
+        rows: Range<usize>,
+        range: &'a mut ActionRange,
+    ) -> Actions<'a> {
+        self.distribution.execute(actions, rows, range)
+    }
+
+    fn forward<'a>(
+        &'a self,
+        observations: &[f32],
+        scratch: &'a mut ActingScratch,
+        rows: usize,
+    ) -> (Head<'a>, &'a mut Vec<f32>) {
+        let ActingScratch { workspace, observations: scaled, output, relaxed } = scratch;
+        output.resize(rows * self.distribution.outputs(), 0.0);
+        let observations = match &self.scaling {
+            Some(scaling) => {
+                scaled.clear();
+                scaled.extend_from_slice(observations);
+                scaling.apply(scaled);
+                scaled
+            }
+            None => observations,
+        };
+        self.shape.forward(&self.parameters, observations, workspace, output);
+        (Head { output, tail: &self.parameters[self.shape.tail()] }, relaxed)
+    }
+
+    /// The distribution of its actions.
+    #[must_use]
+    pub fn distribution(&self) -> &Arc<dyn Distribution> {
+        &self.distribution
+    }
+
+    /// Pulls `estimate` `[P]` at the distribution's parameters for one observation `[D]` back to the weights, added to
+    /// `gradient`: Jᵀĝ.
+    pub fn pull_back(
+        &self,
+        observation: &[f32],
+        estimate: &[f32],
+        scratch: &mut ActingScratch,
+        gradient: &mut [f32],
+    ) {
+        self.forward(observation, scratch, 1);
+        let ActingScratch { workspace, observations: scaled, .. } = scratch;
+        let observation = if self.scaling.is_some() { scaled } else { observation };
+        let (to_network, to_tail) = estimate.split_at(self.distribution.outputs());
+        self.shape.reverse(&self.parameters, observation, workspace, to_network, gradient, None);
+        gradient[self.shape.tail()].iter_mut().zip(to_tail).for_each(|(d, g)| *d += g);
+    }
+
+    /// The scores ∂log π(a|s)/∂l `[A, P]` of the actions `rows` of `actions`, A of them, all taken at the one `observation`
+    /// `[D]`, and the Fisher information E\[s sᵀ\] `[P, P]` there.
+    ///
+    /// # Errors
+    /// If the distribution has no score.
+    pub fn scores(
+        &self,
+        observation: &[f32],
+        actions: &ActionBuffer,
+        rows: Range<usize>,
+        scratch: &mut ActingScratch,
+    ) -> Result<(Vec<f32>, Vec<f64>), AgentError> {
+        let (head, _) = self.forward(observation, scratch, 1);
+        let output = head.output.repeat(rows.len());
+        let mut samples = Samples::new(&*self.distribution)?;
+        samples.prepare(Head { output: &output, tail: head.tail }, actions, rows);
+        let information = samples.information();
+        Ok((samples.moments.score, information))
+    }
+
+    /// Number of the policy's weights.
+    #[must_use]
+    pub fn weights(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// The policy's weights, as its network keeps them.
+    #[must_use]
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// Numbers in one observation, D.
+    #[must_use]
+    pub fn observation_dim(&self) -> usize {
+        self.shape.input()
+    }
+
+    /// Draws actions for observations `[r, D]` from noise `[r, K]` ([`draw`](Self::draw)), into `rows` of `actions`.
+    pub fn act(
+        &self,
+        observations: &[f32],
+        noise: &[f32],
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        if let Some(Exploration::Uniform) = self.exploration {
+            return actions.value_rows_mut(rows).copy_from_slice(noise);
+        }
+        let (head, relaxed) = self.forward(observations, scratch, rows.len());
+        self.distribution.act(head, noise, relaxed, actions, rows);
+    }
+
+    /// The most likely actions for observations `[r, D]`, into `rows` of `actions`.
+    pub fn act_greedily(
+        &self,
+        observations: &[f32],
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        let (head, _) = self.forward(observations, scratch, rows.len());
+        self.distribution.greedy(head, actions, rows);
+    }
+}
+
+/// Of the same network, distribution, weights and scaling.
+impl PartialEq for ActingPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        self.card() == other.card()
+            && self.shape == other.shape
+            && self.parameters == other.parameters
+            && self.scaling == other.scaling
+    }
+}

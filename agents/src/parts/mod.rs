@@ -1,0 +1,25 @@
+//! What agents are made of, each usable in an agent of one's own: networks that learn, stored experience, returns.
+//!
+//! | part | what it does |
+//! | --- | --- |
+//! | [`policy`] | sends a batch through the policy's network, takes an estimator's ĝ, and steps the weights |
+//! | [`critic`] | V(s): values, λ-returns and advantages of a batch, and its fit |
+//! | [`control_variate`] | r(s, z), trained on the estimator's variance |
+//! | [`q_critic`] | Q(s, a), trained on replayed transitions |
+//! | [`replay`] | the newest transitions, and minibatches of them |
+//! | [`returns`] | λ-returns with termination and truncation told apart |
+//! | [`normalize`] | observations and rewards on another scale, around any agent |
+//! | [`exploration`] | the noise of a deterministic policy |
+//! | [`target_network`] | a network with a copy that follows it slowly |
+//! | [`networks`] | how all of an agent's networks start, are saved and come back |
+
+pub mod control_variate;
+pub mod critic;
+pub mod exploration;
+pub mod networks;
+pub mod normalize;
+pub mod policy;
+pub mod q_critic;
+pub mod replay;
+pub mod returns;
+pub mod target_network;

@@ -43,6 +43,8 @@ pub enum Error {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
+        /// What to do next.
+        hint: Option<String>,
     },
 }
 
@@ -59,14 +61,19 @@ impl Error {
 
     /// An error of the file system; `action` completes "cannot … PATH".
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.as_ref().to_owned(), source }
+        Self::Io { action, path: path.as_ref().to_owned(), source, hint: None }
     }
 
-    /// Adds what to do next. Errors that bring their own hint, or name all there is to say, keep what they have.
+    /// Says what to do next. A configuration's error and a damaged checkpoint's keep the hint that they bring: it is about what
+    /// the user gave, and knows more.
     #[must_use]
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {
-        if let Self::Input { hint, .. } | Self::Runtime { hint, .. } = &mut self {
-            *hint = Some(text.into());
+        match &mut self {
+            Self::Input { hint, .. } | Self::Runtime { hint, .. } | Self::Io { hint, .. } => {
+                *hint = Some(text.into());
+            }
+            Self::Checkpoint(error) => error.set_hint(text.into()),
+            Self::Config(_) => {}
         }
         self
     }
@@ -77,8 +84,17 @@ impl Error {
         match self {
             Self::Config(error) => error.hint(),
             Self::Checkpoint(error) => error.hint(),
-            Self::Input { hint, .. } | Self::Runtime { hint, .. } => hint.as_deref(),
-            Self::Io { .. } => None,
+            Self::Input { hint, .. } | Self::Runtime { hint, .. } | Self::Io { hint, .. } => hint.as_deref(),
+        }
+    }
+
+    /// Whether the file system is at fault.
+    #[must_use]
+    pub fn is_io(&self) -> bool {
+        match self {
+            Self::Io { .. } => true,
+            Self::Checkpoint(error) => error.is_io(),
+            _ => false,
         }
     }
 
@@ -112,5 +128,19 @@ mod tests {
         let error = Error::input("no such folder").with_hint("make it");
         assert_eq!(error.hint(), Some("make it"));
         assert_eq!(error.to_string(), "no such folder");
+    }
+
+    /// A full disk stops a run in a log or in a checkpoint: either way the user must hear how to go on.
+    #[test]
+    fn errors_of_the_file_system_take_a_hint_too() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let action = "write";
+        let checkpoint = CheckpointError::Io { action, path: "x".into(), source: full(), hint: None };
+        for error in [Error::io(action, "x", full()), checkpoint.into()] {
+            assert_eq!((error.hint(), error.exit_code()), (None, 1));
+            assert_eq!(error.with_hint("make room").hint(), Some("make room"));
+        }
+        let damaged: Error = CheckpointError::Missing { path: "x".into() }.into();
+        assert!(damaged.with_hint("make room").hint().is_some_and(|hint| hint.contains("run folder")));
     }
 }

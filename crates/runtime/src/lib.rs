@@ -7,6 +7,8 @@
 //! | save and load a run's state | [`checkpoint`] |
 //! | write tables, TensorBoard events and progress | [`logging`] |
 //! | write a file that is either complete or absent | [`files`] |
+//! | train something with a run folder, whatever it is | [`task`] |
+//! | do several jobs at a time | [`jobs`] |
 //! | be stopped by a signal | [`signals`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,8 +18,10 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod files;
+pub mod jobs;
 pub mod logging;
 pub mod run;
 pub mod signals;
+pub mod task;
 
 pub use error::Error;

@@ -10,8 +10,6 @@ mod one_call;
 mod scene;
 
 use std::fmt::Display;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relax_agents::AgentConfig;
 use relax_agents::certify::{AgentBug, AgentTarget, Problem};
@@ -21,7 +19,7 @@ use serde_json::json;
 
 use nodes::{BUGS, ESTIMATORS, NodeTarget};
 use one_call::{CASES, OneCallTarget, RELAXED_OBJECTIVE};
-use relax_runtime::Error;
+use relax_runtime::{Error, jobs};
 
 /// What to certify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,28 +177,17 @@ pub fn certify(
         detectable: options.detectable,
         ..Settings::default()
     };
-    let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Result<Verdict, Error>)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.clamp(1, lines.len()) {
-            scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(line) = lines.get(i) else { return };
-                    // Every target has noise of its own, whatever else is certified beside it.
-                    let seed = options.seed.wrapping_mul(1000).wrapping_add(i as u64);
-                    let verdict = one(*line, seed, &settings);
-                    if let Ok(verdict) = &verdict {
-                        done(verdict);
-                    }
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, verdict));
-                }
-            });
-        }
-    });
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    found.sort_by_key(|(i, _)| *i);
-    let verdicts = found.into_iter().map(|(_, verdict)| verdict).collect::<Result<Vec<_>, _>>()?;
+    let found = jobs::map(
+        &lines,
+        options.jobs,
+        || false,
+        |i, line| {
+            // Every target has noise of its own, whatever else is certified beside it.
+            let seed = options.seed.wrapping_mul(1000).wrapping_add(i as u64);
+            one(*line, seed, &settings).inspect(|verdict| done(verdict))
+        },
+    )?;
+    let verdicts = found.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
     let p_values: Vec<f64> = verdicts.iter().map(|v| v.p_value).collect();
     let biased = holm(&p_values, options.significance);
     Ok(Certificate { verdicts, biased, significance: options.significance, injected })

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::plan::Job;
-use relax_runtime::Error;
 use relax_runtime::run::{TrainOptions, latest_checkpoint};
+use relax_runtime::{Error, jobs};
 use relax_training::Summary;
 use relax_training::train;
 
@@ -29,13 +29,13 @@ enum Found {
     Finished,
 }
 
-/// Makes `jobs` under `folder`, `threads` at a time, in their order. What is finished stays as it is; what was interrupted
+/// Makes `runs` under `folder`, `threads` at a time, in their order. What is finished stays as it is; what was interrupted
 /// or killed continues from its newest checkpoint, and comes to the same numbers.
 ///
 /// # Errors
 /// If a folder holds a run with other settings. Runs that fail are in the result instead: the others go on.
 pub fn make(
-    jobs: &[Job],
+    runs: &[Job],
     folder: &Path,
     threads: usize,
     quiet: bool,
@@ -43,7 +43,7 @@ pub fn make(
 ) -> Result<Made, Error> {
     fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let mut open: Vec<(&Job, PathBuf, Found)> = Vec::new();
-    for job in jobs {
+    for job in runs {
         let dir = folder.join(&job.folder);
         let found = find(job, &dir)?;
         if found != Found::Finished {
@@ -51,39 +51,29 @@ pub fn make(
         }
     }
     if !quiet {
-        let (all, done) = (jobs.len(), jobs.len() - open.len());
+        let (all, done) = (runs.len(), runs.len() - open.len());
         say(&format!("{all} runs, {done} of them finished; {threads} at a time"));
     }
-    let (next, count, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, open.len().max(1)) {
-            scope.spawn(|| {
-                while let Some((job, dir, found)) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let outcome = run(job, dir, found, stop);
-                    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-                    let text = match outcome {
-                        Ok(summary) => line(&summary),
-                        Err(error) => {
-                            let text = format!("failed: {error}");
-                            failed
-                                .lock()
-                                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                                .push((job.folder.clone(), error.to_string()));
-                            text
-                        }
-                    };
-                    if !quiet {
-                        say(&format!("[{number:>3}/{}] {:<32} {text}", open.len(), job.folder));
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let unfinished = count.into_inner() < open.len();
+    let count = AtomicUsize::new(0);
+    let made = jobs::map(
+        &open,
+        threads,
+        || stop.load(Ordering::Relaxed),
+        |_, (job, dir, found)| {
+            let outcome = run(job, dir, found, stop);
+            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+            if !quiet {
+                let text = match &outcome {
+                    Ok(summary) => line(summary),
+                    Err(error) => format!("failed: {error}"),
+                };
+                say(&format!("[{number:>3}/{}] {:<32} {text}", open.len(), job.folder));
+            }
+            outcome.err().map(|error| (job.folder.clone(), error.to_string()))
+        },
+    )?;
+    let unfinished = made.contains(&None);
+    let failed = made.into_iter().flatten().flatten().collect();
     Ok(Made { failed, interrupted: unfinished || stop.load(Ordering::Relaxed) })
 }
 

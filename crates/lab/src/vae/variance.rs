@@ -4,18 +4,17 @@
 //! iterations, all on the same minibatches; then its encoder gradient is drawn again and again, on fresh minibatches and on
 //! one fixed minibatch, and the sample variance over the draws is averaged over the weights of each layer's encoder.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use relax_latent::data::{Minibatches, random_minibatch};
 use relax_latent::vae::Method;
 
 use relax_latent::task::{self, RunImages, VaeConfig};
-use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::latest_checkpoint;
+use relax_runtime::{Error, jobs};
 
 /// The number of the fixed minibatch; the measurements' own are below 2⁵⁶.
 const FIXED_MINIBATCH: u64 = 1 << 62;
@@ -79,30 +78,24 @@ pub fn variance(
     let images = RunImages::load(&config.data)?;
     let bench = Bench { config, images, weights: state.subset("trainer"), path, options, stop };
 
-    let queue: Mutex<VecDeque<(usize, Method)>> =
-        Mutex::new(options.methods.iter().copied().enumerate().collect());
-    let rows: Mutex<Vec<(usize, VarianceRow)>> = Mutex::default();
-    let work = || -> Result<(), Error> {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some((place, method)) = next else { return Ok(()) };
-            let Some(row) = bench.measure(method)? else { return Ok(()) };
-            found(&row);
-            rows.lock().unwrap_or_else(PoisonError::into_inner).push((place, row));
+    let failed = AtomicBool::new(false);
+    let halt = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
+    let rows = jobs::map(&options.methods, options.jobs, halt, |_, &method| {
+        let row = bench.measure(method);
+        match &row {
+            Ok(Some(row)) => found(row),
+            Ok(None) => {}
+            Err(_) => failed.store(true, Ordering::Relaxed),
         }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(Error::runtime("a measurement panicked; the message is above")))
-        })
+        row
     })?;
-    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-    rows.sort_by_key(|(place, _)| *place);
-    let whole = rows.len() == options.methods.len();
-    Ok(whole.then(|| rows.into_iter().map(|(_, row)| row).collect()))
+    // A measurement that was not begun, or not ended, leaves nothing whole; an error comes first.
+    let rows: Vec<Option<VarianceRow>> = rows
+        .into_iter()
+        .map(Option::transpose)
+        .map(|row| row.map(Option::flatten))
+        .collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().collect())
 }
 
 /// What all measurements share.

@@ -23,8 +23,9 @@ pub use nested::{Estimate, Parts};
 use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::latest_checkpoint;
-use relax_training::actor::{Actor, Plan, Streams, make_env};
-use relax_training::config::{Config, RolloutMode, agent_name};
+use relax_training::actor::make_env;
+use relax_training::config::{Config, agent_name};
+use relax_training::train::Trainer;
 
 /// How to dissect.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,36 +78,15 @@ pub struct Dissected {
 /// If the configuration is wrong, its estimator cannot be dissected, or training fails.
 pub fn along_training(config: &Config, options: &VarianceOptions) -> Result<Dissected, Error> {
     config.validate()?;
-    let mut agent = agent(config)?;
-    let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
-    let failed = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
-    let env = make_env(&config.env, config.rollout.envs).map_err(|error| bad(&error))?;
-    let mut policy = agent.acting_policy();
-    let mut actor =
-        Actor::new(env, 0, policy.distribution().clone(), config.run.seed, Streams::TRAINING, false)
-            .map_err(|error| failed(&error))?;
-    let mut batch = actor.rollout();
-    let (mut env_steps, mut points) = (0, Vec::new());
-    let compute = Compute::serial();
-    let (budget, slots) = (config.run.env_steps, config.rollout.envs as u64);
-    while env_steps < budget {
-        let left = (budget - env_steps) / slots;
-        let plan = match config.rollout.mode {
-            RolloutMode::Steps if left >= config.rollout.steps as u64 => {
-                Plan { mode: RolloutMode::Steps, steps: config.rollout.steps as u64, extra: 0 }
-            }
-            mode => Plan { mode, steps: left, extra: ((budget - env_steps) % slots) as usize },
-        };
-        agent.refresh(&mut policy);
-        actor.roll(&policy, plan, &mut batch).map_err(|error| failed(&error))?;
-        let progress = env_steps as f64 / budget as f64;
-        let mut metrics = Metrics::default();
-        agent.improve_policy(&batch, progress, &compute, &mut metrics).map_err(|error| failed(&error))?;
-        agent.fit_critics(&batch, progress, &compute, &mut metrics).map_err(|error| failed(&error))?;
-        env_steps += batch.rows() as u64;
-        let due = |steps: u64| steps * options.points as u64 / budget;
-        if due(env_steps) > points.len() as u64 {
-            points.push(dissect(agent.as_mut(), config, options, env_steps)?);
+    // What cannot be dissected is refused before anything is trained.
+    drop(agent(config)?);
+    let mut trainer = Trainer::new(config)?;
+    let (budget, mut points) = (config.run.env_steps, Vec::new());
+    while trainer.env_steps() < budget {
+        let env_steps = trainer.step()?.env_steps;
+        let due = env_steps * options.points as u64 / budget;
+        if due > points.len() as u64 {
+            points.push(dissect(trainer.agent_mut(), config, options, env_steps)?);
         }
     }
     Ok(Dissected { env: config.env.id.clone(), agent: agent_name(config.agent.kind), points })

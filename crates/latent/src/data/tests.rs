@@ -24,7 +24,7 @@ fn zeros_stay_paper_full_ink_stays_ink_and_the_rest_has_its_mean() {
 #[test]
 fn mnist_is_the_well_known_data() {
     let data =
-        mnist(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/mnist").as_ref()).expect("the bundled files");
+        mnist(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/mnist").as_ref()).expect("the bundled files");
     assert_eq!((data.rows, data.columns), (28, 28));
     assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [50_000, 10_000, 10_000]);
     // The mean intensity of the 60 000 training images, 0.1307, is known to everybody who has normalised them.

@@ -1,9 +1,11 @@
 //! The files a run grows: metrics.csv, evaluations.csv, TensorBoard events.
 
-use std::path::Path;
-
 use relax_runtime::Error;
-use relax_runtime::logging::{Cell, EventWriter, Position, TableWriter};
+use relax_runtime::logging::{Cell, Logs, Table};
+
+/// The tables by number.
+const METRICS: usize = 0;
+const EVALUATIONS: usize = 1;
 
 /// One row of `metrics.csv`.
 pub(super) struct Metrics<'a> {
@@ -25,77 +27,36 @@ pub(super) struct Evaluation<'a> {
     pub wall_seconds: f64,
 }
 
-pub(super) struct Logs {
-    metrics: TableWriter,
-    evaluations: TableWriter,
-    events: EventWriter,
-    layers: usize,
+/// The tables of a run with these diagnostics and so many layers.
+pub(super) fn tables(diagnostics: &[String], layers: usize) -> Vec<Table> {
+    vec![
+        Table::new("metrics.csv", metric_columns(diagnostics)),
+        Table::new("evaluations.csv", evaluation_columns(layers)),
+    ]
 }
 
-impl Logs {
-    pub fn create(dir: &Path, diagnostics: &[String], layers: usize) -> Result<Self, Error> {
-        let (metrics, evaluations) = (metric_columns(diagnostics), evaluation_columns(layers));
-        Ok(Self {
-            metrics: TableWriter::create(&dir.join("metrics.csv"), &borrow(&metrics))?,
-            evaluations: TableWriter::create(&dir.join("evaluations.csv"), &borrow(&evaluations))?,
-            events: EventWriter::create(dir)?,
-            layers,
-        })
-    }
+pub(super) fn metrics(logs: &mut Logs, row: &Metrics<'_>) -> Result<(), Error> {
+    let mut cells =
+        vec![Cell::Integer(row.iteration), Cell::Number(row.bound), Cell::Number(row.gradient_norm)];
+    cells.extend(row.diagnostics.iter().map(|(_, value)| Cell::Number(*value)));
+    cells.push(Cell::Number((row.iterations_per_second * 10.0).round() / 10.0));
+    cells.push(Cell::Seconds(row.wall_seconds));
+    logs.row(METRICS, &cells)?;
+    let mut scalars = vec![("train/bound", row.bound), ("train/gradient_norm", row.gradient_norm)];
+    scalars.extend(row.diagnostics.iter().map(|(name, value)| (name.as_str(), *value)));
+    logs.scalars(row.iteration, &scalars)
+}
 
-    /// Opens the files again and cuts off what was written after the checkpoint.
-    pub fn resume(
-        dir: &Path,
-        diagnostics: &[String],
-        layers: usize,
-        positions: [u64; 6],
-    ) -> Result<Self, Error> {
-        let at = |i: usize| Position { bytes: positions[2 * i], rows: positions[2 * i + 1] };
-        let (metrics, evaluations) = (metric_columns(diagnostics), evaluation_columns(layers));
-        Ok(Self {
-            metrics: TableWriter::resume(&dir.join("metrics.csv"), &borrow(&metrics), at(0))?,
-            evaluations: TableWriter::resume(&dir.join("evaluations.csv"), &borrow(&evaluations), at(1))?,
-            events: EventWriter::resume(dir, at(2))?,
-            layers,
-        })
-    }
-
-    /// Where the files end.
-    pub fn positions(&self) -> [u64; 6] {
-        let positions = [self.metrics.position(), self.evaluations.position(), self.events.position()];
-        std::array::from_fn(|i| if i % 2 == 0 { positions[i / 2].bytes } else { positions[i / 2].rows })
-    }
-
-    pub fn metrics(&mut self, row: &Metrics<'_>) -> Result<(), Error> {
-        let mut cells =
-            vec![Cell::Integer(row.iteration), Cell::Number(row.bound), Cell::Number(row.gradient_norm)];
-        cells.extend(row.diagnostics.iter().map(|(_, value)| Cell::Number(*value)));
-        cells.push(Cell::Number((row.iterations_per_second * 10.0).round() / 10.0));
-        cells.push(Cell::Seconds(row.wall_seconds));
-        self.metrics.write(&cells)?;
-        let mut scalars = vec![("train/bound", row.bound), ("train/gradient_norm", row.gradient_norm)];
-        scalars.extend(row.diagnostics.iter().map(|(name, value)| (name.as_str(), *value)));
-        self.events.write(row.iteration, &scalars)
-    }
-
-    pub fn evaluation(&mut self, row: &Evaluation<'_>) -> Result<(), Error> {
-        let mut cells = vec![Cell::Integer(row.iteration), Cell::Number(row.validation)];
-        let layer = |layer: usize| row.log_variance.get(layer).copied().filter(|value| !value.is_nan());
-        cells.extend((0..self.layers).map(|l| Cell::from(layer(l))));
-        cells.push(Cell::Seconds(row.wall_seconds));
-        self.evaluations.write(&cells)?;
-        let names: Vec<String> = (1..=self.layers).map(|l| format!("log_variance/layer_{l}")).collect();
-        let mut scalars = vec![("validation/bound", row.validation)];
-        scalars.extend(names.iter().zip(row.log_variance).map(|(name, value)| (name.as_str(), *value)));
-        self.events.write(row.iteration, &scalars)
-    }
-
-    /// Hands everything to the operating system.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.metrics.flush()?;
-        self.evaluations.flush()?;
-        self.events.flush()
-    }
+pub(super) fn evaluation(logs: &mut Logs, layers: usize, row: &Evaluation<'_>) -> Result<(), Error> {
+    let mut cells = vec![Cell::Integer(row.iteration), Cell::Number(row.validation)];
+    let layer = |layer: usize| row.log_variance.get(layer).copied().filter(|value| !value.is_nan());
+    cells.extend((0..layers).map(|l| Cell::from(layer(l))));
+    cells.push(Cell::Seconds(row.wall_seconds));
+    logs.row(EVALUATIONS, &cells)?;
+    let names: Vec<String> = (1..=layers).map(|l| format!("log_variance/layer_{l}")).collect();
+    let mut scalars = vec![("validation/bound", row.validation)];
+    scalars.extend(names.iter().zip(row.log_variance).map(|(name, value)| (name.as_str(), *value)));
+    logs.scalars(row.iteration, &scalars)
 }
 
 fn metric_columns(diagnostics: &[String]) -> Vec<String> {
@@ -110,8 +71,4 @@ fn evaluation_columns(layers: usize) -> Vec<String> {
     columns.extend((1..=layers).map(|layer| format!("log_variance.{layer}")));
     columns.push("wall_seconds".to_owned());
     columns
-}
-
-fn borrow(columns: &[String]) -> Vec<&str> {
-    columns.iter().map(String::as_str).collect()
 }

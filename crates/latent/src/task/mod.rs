@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use relax_nn::StateDict;
+use relax_runtime::Error;
 use relax_runtime::checkpoint::{self, Header};
 use relax_runtime::run::{TrainOptions, latest_checkpoint};
-use relax_runtime::{Error, files};
+use relax_runtime::task::{Ended, Run};
 
 use crate::vae::Trainer;
+use run::Training;
 
 pub use config::{
     CheckpointConfig, DataConfig, DataSet, EstimatorConfig, ModelConfig, ModelKind, RunConfig, SweepConfig,
@@ -71,20 +73,11 @@ pub fn train_on(
     options: &TrainOptions,
     pictures: Pictures<'_>,
 ) -> Result<VaeOutcome, Error> {
-    let dir = &options.out;
-    if latest_checkpoint(dir).exists() || dir.join("config.toml").exists() {
-        let message = format!("the run folder {} holds a run already", dir.display());
-        return Err(Error::input(message).with_hint(format!("`relax resume {}` continues it", dir.display())));
-    }
+    relax_runtime::task::check_fresh(&options.out)?;
     // Everything that the configuration can get wrong is found before anything is written.
     let trainer = run::trainer(config, &images)?;
-    let checkpoints = latest_checkpoint(dir);
-    let folder = checkpoints.parent().unwrap_or(dir);
-    std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
-    let path = dir.join("config.toml");
-    files::write_atomically(&path, config.to_toml().as_bytes())
-        .map_err(|source| Error::io("write", &path, source))?;
-    run::Run::fresh(config.clone(), images, trainer, dir, options.quiet)?.go(&options.stop, pictures)
+    let training = Training::new(config.clone(), images, trainer);
+    go(Run::fresh(training, &options.out, options.quiet)?, &options.stop, pictures)
 }
 
 /// Continues the run of the folder `dir` from its newest checkpoint, as if it had never stopped. `overrides` may change the
@@ -121,7 +114,17 @@ pub fn resume_on(
     pictures: Pictures<'_>,
 ) -> Result<VaeOutcome, Error> {
     let trainer = run::trainer(&config, &images)?;
-    run::Run::resumed(config, images, trainer, dir, quiet, state)?.go(stop, pictures)
+    go(Run::resumed(Training::new(config, images, trainer), dir, quiet, state)?, stop, pictures)
+}
+
+fn go(run: Run<Training>, stop: &AtomicBool, pictures: Pictures<'_>) -> Result<VaeOutcome, Error> {
+    let Ended { task, journal, interrupted } = run.go(stop)?;
+    let summary = task.summary(&journal);
+    if !interrupted {
+        pictures(&journal.dir, &task.trainer, &task.images)?;
+    }
+    summary.save(&journal.dir.join("summary.json"))?;
+    Ok(VaeOutcome { dir: journal.dir, summary, interrupted })
 }
 
 /// Whether the run folder `dir` is one of `relax vae`.

@@ -70,6 +70,8 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
+        /// What to do next.
+        hint: Option<String>,
     },
     /// There is no such file.
     #[error("there is no checkpoint {}", path.display())]
@@ -109,7 +111,7 @@ impl CheckpointError {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Io { .. } => None,
+            Self::Io { hint, .. } => hint.as_deref(),
             Self::Missing { .. } => Some(
                 "is this a run folder made by `relax train`? A run that was killed before its first checkpoint starts again",
             ),
@@ -119,6 +121,13 @@ impl CheckpointError {
             Self::Version { .. } => {
                 Some("use the version of relax-rl that wrote it, or start again with `relax train`")
             }
+        }
+    }
+
+    /// Says what to do next where the error does not know it itself: when the machine is at fault.
+    pub fn set_hint(&mut self, text: String) {
+        if let Self::Io { hint, .. } = self {
+            *hint = Some(text);
         }
     }
 

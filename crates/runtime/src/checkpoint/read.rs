@@ -22,7 +22,7 @@ pub fn load(path: &Path) -> Result<(Header, StateDict), CheckpointError> {
     let io_error = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => CheckpointError::Missing { path: path.to_owned() },
         io::ErrorKind::UnexpectedEof => CheckpointError::damaged(path, "it is cut short"),
-        _ => CheckpointError::Io { action: "read", path: path.to_owned(), source },
+        _ => CheckpointError::Io { action: "read", path: path.to_owned(), source, hint: None },
     };
     let damaged = |reason: String| CheckpointError::damaged(path, reason);
     let mut file = File::open(path).map_err(io_error)?;

@@ -22,6 +22,7 @@ pub fn save(path: &Path, header: &Header, state: &StateDict) -> Result<(), Check
         action: "write",
         path: path.to_owned(),
         source,
+        hint: None,
     })
 }
 

@@ -1,9 +1,11 @@
 //! What a run writes down: tables, TensorBoard events, and what it shows while it runs.
 
+mod logs;
 pub mod progress;
 pub mod table;
 pub mod tensorboard;
 
+pub use logs::{Logs, Table};
 pub use progress::{Progress, Shown};
 pub use table::{Cell, TableWriter, columns};
 pub use tensorboard::EventWriter;

@@ -15,6 +15,7 @@ use relax_runtime::Error;
 enum Order {
     Roll { policy: Arc<ActingPolicy>, plan: Plan, rollout: Box<Rollout> },
     SaveState,
+    Restore(Box<ActorState>),
 }
 
 /// What a worker answers. The policy is handed back before the answer, so that the learner can write to it again.
@@ -22,6 +23,7 @@ enum Report {
     /// With the actor's state, if its environment is watched.
     Rolled(Box<Rollout>, Option<Box<ActorState>>),
     State(Box<ActorState>),
+    Restored(Result<(), Error>),
     Failed(Failure),
 }
 
@@ -165,7 +167,7 @@ impl Crew {
                         Ok(Report::Failed(failure)) => {
                             failed.get_or_insert_with(|| explain(&failure, &worker.slots));
                         }
-                        Ok(Report::State(_)) => unreachable!("no state was asked for"),
+                        Ok(Report::State(_) | Report::Restored(_)) => unreachable!("a rollout was asked for"),
                         Err(error) => {
                             failed.get_or_insert(error);
                         }
@@ -231,6 +233,34 @@ impl Crew {
             }
         }
     }
+
+    /// Goes back to the state of all slots. No rollout may be under way.
+    pub fn restore(&mut self, state: &ActorState) -> Result<(), Error> {
+        assert!(self.plan.is_none(), "the actors' state is restored between rollouts");
+        match &mut self.hands {
+            Hands::Learner { actor, .. } => actor.restore(state),
+            Hands::Workers(workers) => {
+                let slots = workers.last().map_or(0, |worker| worker.slots.end);
+                for worker in workers.iter_mut() {
+                    let part = state.slice(slots, worker.slots.clone());
+                    if worker.watch.is_some() {
+                        worker.settled = Some(Box::new(part.clone()));
+                    }
+                    if worker.orders.send(Order::Restore(Box::new(part))).is_err() {
+                        return Err(gone(worker));
+                    }
+                }
+                let mut restored = Ok(());
+                for worker in workers.iter() {
+                    match worker.reports.recv() {
+                        Ok(Report::Restored(result)) => restored = restored.and(result),
+                        _ => return Err(gone(worker)),
+                    }
+                }
+                restored
+            }
+        }
+    }
 }
 
 impl Drop for Crew {
@@ -266,6 +296,7 @@ fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
                 }
             }
             Order::SaveState => Report::State(Box::new(actor.state())),
+            Order::Restore(state) => Report::Restored(actor.restore(&state)),
         };
         if reports.send(report).is_err() {
             return;
@@ -286,13 +317,17 @@ fn outcome(rolled: std::thread::Result<Result<(), EnvError>>) -> Result<(), Fail
 }
 
 fn explain(failure: &Failure, slots: &std::ops::Range<usize>) -> Error {
+    // Native environments go on from a checkpoint exactly as they were, up to the same failure.
+    let again =
+        "mend the environment first, or it fails again at the same step; then `relax resume` continues";
     match failure {
-        Failure::Environment(error) => Error::runtime(chain(error)),
+        Failure::Environment(error) => Error::runtime(chain(error)).with_hint(again),
         Failure::Panic(text) => Error::runtime(format!(
             "the worker of slots {}–{} panicked: {text}",
             slots.start,
             slots.end.saturating_sub(1)
-        )),
+        ))
+        .with_hint(again),
     }
 }
 

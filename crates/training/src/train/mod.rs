@@ -1,7 +1,7 @@
 //! Training: workers that act, a learner that learns, and everything a run writes down.
 //!
 //! ```text
-//! actors (crew.rs, actor.rs)                       learner (run.rs)
+//! actors (crew.rs, actor.rs)                       learner (trainer.rs)
 //! ──────────────────────────                       ────────────────
 //! obs → policy → action → step, T times ─Rollout─▶ 1. agent.improve_policy(&batch)     ĝ with the old critics
 //!        ▲                                         2. the new policy goes to the actors
@@ -15,17 +15,21 @@ mod crew;
 mod logs;
 mod run;
 mod tracker;
+mod trainer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use relax_runtime::task::{self, Ended, Run};
+use relax_runtime::{Error, checkpoint};
+
 use crate::config::{Config, check_resume_overrides};
 use crate::summary::Summary;
-use relax_runtime::Error;
-use relax_runtime::run::CHECKPOINTS;
-use relax_runtime::{checkpoint, files};
+use run::Training;
 
 pub use relax_runtime::run::{TrainOptions, best_checkpoint, latest_checkpoint};
+pub use tracker::Finished;
+pub use trainer::{Trainer, Update};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -45,33 +49,39 @@ pub struct Outcome {
 /// checkpoint is then named in the hint.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
     config.validate()?;
-    let dir = &options.out;
-    if latest_checkpoint(dir).exists() || dir.join("config.toml").exists() {
-        let message = format!("the run folder {} holds a run already", dir.display());
-        return Err(Error::input(message).with_hint(format!("`relax resume {}` continues it", dir.display())));
-    }
+    task::check_fresh(&options.out)?;
     // Everything that the configuration can get wrong is found before anything is written.
-    let parts = run::Parts::new(config)?;
-    std::fs::create_dir_all(dir.join(CHECKPOINTS)).map_err(|source| Error::io("create", dir, source))?;
-    let path = dir.join("config.toml");
-    files::write_atomically(&path, config.to_toml().as_bytes())
-        .map_err(|source| Error::io("write", &path, source))?;
-    run::Run::fresh(config.clone(), parts, dir, options.quiet)?.go(&options.stop)
+    let training = Training::new(Trainer::new(config)?);
+    go(Run::fresh(training, &options.out, options.quiet)?, &options.stop)
 }
 
 /// Continues the run of the folder `dir` from its newest checkpoint, as if it had never stopped. `overrides` may change
 /// the budget and the like (`run.env_steps=…`), not what is learned.
 ///
 /// # Errors
-/// As [`train`]; also if there is no usable checkpoint.
+/// As [`train()`]; also if there is no usable checkpoint.
 pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) -> Result<Outcome, Error> {
     check_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
     let (header, state) = checkpoint::load(&path)?;
     let config = Config::from_toml(&header.config, &path.display().to_string(), overrides)?;
-    let parts = run::Parts::new(&config).map_err(|error| match error.hint() {
+    let trainer = Trainer::new(&config).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
     })?;
-    run::Run::resumed(config, parts, dir, quiet, &state)?.go(stop)
+    let run = Run::resumed(Training::new(trainer), dir, quiet, &state)?;
+    if !run.task().whole {
+        run.journal().progress.message(&format!(
+            "note: {} cannot save its state; every slot starts a fresh episode",
+            config.env.id
+        ));
+    }
+    go(run, stop)
+}
+
+fn go(run: Run<Training>, stop: &AtomicBool) -> Result<Outcome, Error> {
+    let Ended { task, journal, interrupted } = run.go(stop)?;
+    let summary = task.summary(&journal);
+    summary.save(&journal.dir.join("summary.json"))?;
+    Ok(Outcome { dir: journal.dir, summary, interrupted })
 }

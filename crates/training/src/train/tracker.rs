@@ -11,6 +11,25 @@ const WINDOW: usize = 100;
 /// The return at which CartPole-v0 counted as solved; published figures for CartPole are given for it.
 const CART_POLE_195: f64 = 195.0;
 
+/// An episode that ended in training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finished {
+    /// Its number, counted from 1 over all slots.
+    pub number: u64,
+    /// Environment steps of the run until then.
+    pub env_steps: u64,
+    /// The slot that it ran in.
+    pub slot: u32,
+    /// Sum of its rewards.
+    pub total_reward: f64,
+    /// Its steps.
+    pub length: u32,
+    /// Whether it ended by itself, not by a limit.
+    pub terminated: bool,
+    /// Seconds since the run began.
+    pub wall_seconds: f64,
+}
+
 /// What the finished episodes of a run come to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tracker {

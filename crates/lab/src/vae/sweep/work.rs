@@ -1,6 +1,7 @@
 //! The runs of a sweep side by side: who does what next, and what becomes of it.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,9 @@ use super::{SweepOptions, SweepOutcome};
 use crate::vae::figures::draw_run;
 use crate::vae::plot;
 use relax_latent::task::{self, RunImages, VaeConfig};
-use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::{TrainOptions, latest_checkpoint};
+use relax_runtime::{Error, jobs};
 
 /// A sweep at work.
 pub(super) struct Sweep {
@@ -108,14 +109,9 @@ impl Sweep {
 
     pub fn go(self) -> Result<SweepOutcome, Error> {
         self.write_tables(&self.board().results)?;
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(|| self.work())).collect();
-            for worker in workers {
-                if worker.join().is_err() {
-                    self.fail(Error::runtime("a run of the sweep panicked; the message is above"));
-                }
-            }
-        });
+        if jobs::pool(self.jobs, || self.next(), |job| self.work(&job)).is_err() {
+            self.fail(Error::runtime("a run of the sweep panicked; the message is above"));
+        }
         let mut board = self.board();
         let table = self.write_tables(&board.results)?;
         if board.failure.is_none() && self.is_over(&board) {
@@ -141,27 +137,28 @@ impl Sweep {
         }
     }
 
-    /// One worker: run after run until there is none left.
-    fn work(&self) {
-        while let Some(job) = self.next() {
-            let ended = self.run(&job);
-            let mut board = self.board();
-            board.running.remove(&job.name());
-            let noted = ended.and_then(|result| match result {
-                Some(result) => {
-                    let line = outcome(&job, &result);
-                    board.put(&job, result);
-                    self.say(&format!("[{}/{}] {line}", board.results.len(), self.total()));
-                    self.write_tables(&board.results).map(drop)
-                }
-                None => Ok(()),
-            });
-            drop(board);
-            if let Err(error) = noted {
-                self.fail(error);
+    /// One run, and what becomes of it.
+    fn work(&self, job: &Job) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run(job)));
+        let mut board = self.board();
+        board.running.remove(&job.name());
+        let noted = match ended {
+            Ok(Ok(Some(result))) => {
+                let line = outcome(job, &result);
+                board.put(job, result);
+                self.say(&format!("[{}/{}] {line}", board.results.len(), self.total()));
+                self.write_tables(&board.results).map(drop)
             }
-            self.changed.notify_all();
+            Ok(Ok(None)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            // Runs that wait for this one must hear of it.
+            Err(_) => Err(Error::runtime("a run of the sweep panicked; the message is above")),
+        };
+        drop(board);
+        if let Err(error) = noted {
+            self.fail(error);
         }
+        self.changed.notify_all();
     }
 
     /// The next run to work on; waits while it depends on one that is still at work. `None`: nothing is left, or all stop.

@@ -1,0 +1,499 @@
+//! [`Task`]: something that can be trained; and [`Run`], the one loop that trains it, whatever it is.
+//!
+//! ```text
+//! step → evaluate, if that is due → save, if that is due → step → …   until the task is over or somebody wants it to stop
+//! ```
+//! The loop owns the run folder: logs, checkpoints and their rhythm, progress, clocks, stopping and what to say when something
+//! fails. The task owns what is learned. Figures at the end of a run are the business of whoever started it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use relax_nn::{StateDict, StateError, StateTensor};
+
+use crate::checkpoint::{self, Header};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::files;
+use crate::logging::{Logs, Progress, Shown, Table};
+use crate::run::{CHECKPOINTS, best_checkpoint, latest_checkpoint};
+
+/// Something that is trained step by step. Positions are counted in the unit of its budget: environment steps, iterations.
+pub trait Task {
+    /// What is shown of it while it trains.
+    type Status: Shown;
+
+    /// The tables that it writes, in the order in which [`Logs::row`] counts them.
+    fn tables(&self) -> Vec<Table>;
+
+    /// What its checkpoints say about themselves: the resolved configuration, and notes.
+    fn header(&self) -> Header;
+
+    /// Its budget, and how often it is evaluated and saved.
+    fn schedule(&self) -> Schedule;
+
+    /// How far it is.
+    fn position(&self) -> u64;
+
+    /// The position at which it was last evaluated.
+    fn evaluated(&self) -> u64;
+
+    /// Whether there is nothing left to do.
+    fn is_over(&self) -> bool {
+        self.position() >= self.schedule().budget
+    }
+
+    /// Whether [`state`](Self::state) can be asked for. A task that goes on working between two steps is at rest only if it was
+    /// told of a pause before ([`Pause`]).
+    fn is_at_rest(&self) -> bool {
+        true
+    }
+
+    /// Whether, after a failed step, the state before it can still be saved.
+    fn can_still_be_saved(&self) -> bool {
+        false
+    }
+
+    /// How it stands.
+    fn status(&self) -> Self::Status;
+
+    /// Trains for one step and logs it. As soon as the position after it is known, `pause` says whether the task must be at
+    /// rest then.
+    ///
+    /// # Errors
+    /// If training fails.
+    fn step(&mut self, journal: &mut Journal, pause: &Pause<'_>) -> Result<(), Error>;
+
+    /// Evaluates and logs what is found; `last`: there will be no more training.
+    ///
+    /// # Errors
+    /// If the evaluation fails.
+    fn evaluate(&mut self, journal: &mut Journal, last: bool, stop: &AtomicBool) -> Result<Evaluated, Error>;
+
+    /// Everything that must survive a checkpoint, but for what the loop itself keeps. The names `log_positions` and `clock` are
+    /// the loop's.
+    ///
+    /// # Errors
+    /// If it cannot be had, because a worker is gone for example.
+    fn state(&mut self) -> Result<StateDict, Error>;
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// If it does not fit.
+    fn restore(&mut self, state: &StateDict) -> Result<(), Error>;
+}
+
+/// The rhythm of a run, in the unit of its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// Where it ends.
+    pub budget: u64,
+    /// Between evaluations; 0: at the end only.
+    pub evaluate_every: u64,
+    /// Between checkpoints; 0: at the end and when the run is interrupted.
+    pub save_every: u64,
+}
+
+/// How an evaluation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evaluated {
+    /// In its middle, because somebody wants the run to stop.
+    Stopped,
+    /// At its end.
+    Done {
+        /// Whether the model is the best so far and is to be kept.
+        keep: bool,
+    },
+}
+
+/// What a run writes and shows.
+#[derive(Debug)]
+pub struct Journal {
+    /// The run folder.
+    pub dir: PathBuf,
+    /// Tables and events.
+    pub logs: Logs,
+    /// What is shown.
+    pub progress: Progress,
+    /// Time spent.
+    pub clock: Clock,
+}
+
+/// Whether the loop wants the task at rest after the step under way.
+#[derive(Debug)]
+pub struct Pause<'a> {
+    schedule: Schedule,
+    before: u64,
+    evaluated: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Pause<'_> {
+    /// Whether it does, `position` being the one after the step, and `over` whether the run ends there.
+    #[must_use]
+    pub fn wanted(&self, position: u64, over: bool) -> bool {
+        over || crossed(self.schedule.save_every, self.before, position)
+            || crossed(self.schedule.evaluate_every, self.evaluated, position)
+            || self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a multiple of `every` lies in `before + 1 ..= now`; never for 0.
+fn crossed(every: u64, before: u64, now: u64) -> bool {
+    every > 0 && now / every > before / every
+}
+
+/// A task with its run folder.
+#[derive(Debug)]
+pub struct Run<T> {
+    task: T,
+    journal: Journal,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended<T> {
+    /// The task as it is now.
+    pub task: T,
+    /// Its journal.
+    pub journal: Journal,
+    /// Whether it was stopped before its end, after a checkpoint.
+    pub interrupted: bool,
+}
+
+/// Refuses a run folder that holds a run already.
+///
+/// # Errors
+/// If it does.
+pub fn check_fresh(dir: &Path) -> Result<(), Error> {
+    if latest_checkpoint(dir).exists() || dir.join("config.toml").exists() {
+        let message = format!("the run folder {} holds a run already", dir.display());
+        return Err(Error::input(message).with_hint(format!("`relax resume {}` continues it", dir.display())));
+    }
+    Ok(())
+}
+
+impl<T: Task> Run<T> {
+    /// Begins the run folder `dir` of a task that stands at its start. Its first checkpoint is there at once, so that a run can
+    /// be resumed however early it is killed.
+    ///
+    /// # Errors
+    /// If the folder holds a run already or cannot be written to.
+    pub fn fresh(mut task: T, dir: &Path, quiet: bool) -> Result<Self, Error> {
+        check_fresh(dir)?;
+        std::fs::create_dir_all(dir.join(CHECKPOINTS)).map_err(|source| Error::io("create", dir, source))?;
+        write_config(dir, &task.header())?;
+        let progress = Progress::new(task.schedule().budget, 0, quiet);
+        let logs = Logs::create(dir, &task.tables())?;
+        let mut journal = Journal { dir: dir.to_owned(), logs, progress, clock: Clock::new() };
+        save(&mut task, &mut journal, &latest_checkpoint(dir))?;
+        Ok(Self { task, journal })
+    }
+
+    /// Goes on with the run folder `dir`, whose newest checkpoint held `state`.
+    ///
+    /// # Errors
+    /// If the state does not fit the task, or a log file is not what it was.
+    pub fn resumed(mut task: T, dir: &Path, quiet: bool, state: &StateDict) -> Result<Self, Error> {
+        let bad = |error: StateError| misfit(dir, &error);
+        let positions = state.u64("log_positions").map_err(bad)?.to_vec();
+        let times = state.f64_array("clock").map_err(bad)?;
+        task.restore(state).map_err(|error| match error.hint() {
+            Some(_) => error,
+            None => misfit(dir, &error),
+        })?;
+        // Opening the logs cuts them back to the checkpoint: nothing in the checkpoint may be found wrong after that.
+        let logs = Logs::resume(dir, &task.tables(), &positions)?;
+        let progress = Progress::new(task.schedule().budget, task.position(), quiet);
+        let mut clock = Clock::new();
+        clock.restore(times);
+        Ok(Self { task, journal: Journal { dir: dir.to_owned(), logs, progress, clock } })
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task(&self) -> &T {
+        &self.task
+    }
+
+    /// The journal, to show a message in.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Runs to the end of the budget, or until the task is over before it, or until `stop`.
+    ///
+    /// # Errors
+    /// If the task fails or a file cannot be written; the hint then names the last good checkpoint.
+    pub fn go(mut self, stop: &AtomicBool) -> Result<Ended<T>, Error> {
+        match self.train(stop).and_then(|finished| self.end(finished, stop)) {
+            Ok(interrupted) => Ok(Ended { task: self.task, journal: self.journal, interrupted }),
+            Err(error) => {
+                let _ = self.journal.logs.flush();
+                let hint = advice(&error, &self.journal.dir);
+                Err(error.with_hint(hint))
+            }
+        }
+    }
+
+    /// Returns whether the task came to its end.
+    fn train(&mut self, stop: &AtomicBool) -> Result<bool, Error> {
+        let mut before = self.task.position();
+        loop {
+            let (schedule, position) = (self.task.schedule(), self.task.position());
+            let over = self.task.is_over();
+            // Also the evaluation in whose middle the run was stopped before.
+            if crossed(schedule.evaluate_every, self.task.evaluated(), position)
+                && !over
+                && !self.evaluate(false, stop)?
+            {
+                return Ok(false);
+            }
+            if crossed(schedule.save_every, before, position) {
+                self.save()?;
+            }
+            if over {
+                return Ok(true);
+            }
+            // A step that is under way is finished first: only at rest is there a state to save.
+            if stop.load(Ordering::Relaxed) && self.task.is_at_rest() {
+                return Ok(false);
+            }
+            before = position;
+            let pause = Pause { schedule, before, evaluated: self.task.evaluated(), stop };
+            if let Err(error) = self.task.step(&mut self.journal, &pause) {
+                if self.task.can_still_be_saved() {
+                    self.save()?;
+                }
+                return Err(error);
+            }
+            self.journal.progress.update(&self.task.status());
+        }
+    }
+
+    /// The end: last checkpoint, last evaluation. Returns whether the run was interrupted.
+    fn end(&mut self, finished: bool, stop: &AtomicBool) -> Result<bool, Error> {
+        // The last evaluation comes after the state that a later `resume` with a larger budget continues from.
+        self.save()?;
+        let finished = finished && self.evaluate(true, stop)?;
+        self.journal.logs.flush()?;
+        self.journal.progress.finish(&self.task.status());
+        Ok(!finished)
+    }
+
+    /// Evaluates and keeps the model if it is the best so far; `false` if it was stopped.
+    fn evaluate(&mut self, last: bool, stop: &AtomicBool) -> Result<bool, Error> {
+        match self.task.evaluate(&mut self.journal, last, stop)? {
+            Evaluated::Stopped => Ok(false),
+            Evaluated::Done { keep } => {
+                if keep {
+                    let path = best_checkpoint(&self.journal.dir);
+                    save(&mut self.task, &mut self.journal, &path)?;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        let path = latest_checkpoint(&self.journal.dir);
+        save(&mut self.task, &mut self.journal, &path)
+    }
+}
+
+/// How to go on after `error`. What the error itself advises comes first; what fails again at the same point, as a panicking
+/// environment does, brings such advice.
+fn advice(error: &Error, dir: &Path) -> String {
+    let (checkpoint, dir) = (latest_checkpoint(dir), dir.display());
+    let checkpoint = checkpoint.display();
+    match error.hint() {
+        Some(own) => format!("{own}; the last good checkpoint is {checkpoint}"),
+        None if error.is_io() => format!(
+            "when the disk takes files again, `relax resume {dir}` continues from the last good checkpoint, {checkpoint}"
+        ),
+        None => format!("the last good checkpoint is {checkpoint}; `relax resume {dir}` continues from it"),
+    }
+}
+
+/// The error of a checkpoint in `dir` that does not fit the run.
+fn misfit(dir: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::input(format!("{} does not fit this run: {error}", latest_checkpoint(dir).display()))
+        .with_hint("a run resumes with the configuration it was started with")
+}
+
+/// Writes everything that the run consists of.
+fn save<T: Task>(task: &mut T, journal: &mut Journal, path: &Path) -> Result<(), Error> {
+    // What the checkpoint says the logs hold must be in them first.
+    journal.logs.flush()?;
+    let mut state = task.state()?;
+    state.insert("log_positions", StateTensor::U64(journal.logs.positions()));
+    state.insert("clock", StateTensor::F64(journal.clock.state().to_vec()));
+    checkpoint::save(path, &task.header(), &state)?;
+    Ok(())
+}
+
+fn write_config(dir: &Path, header: &Header) -> Result<(), Error> {
+    let path = dir.join("config.toml");
+    files::write_atomically(&path, header.config.as_bytes())
+        .map_err(|source| Error::io("write", &path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::Cell;
+
+    /// Counts to its budget; what it does is its log.
+    struct Counter {
+        count: u64,
+        evaluated: u64,
+        schedule: Schedule,
+        /// At this count the folder of the checkpoints becomes a file.
+        breaks: Option<u64>,
+        did: Vec<String>,
+    }
+
+    struct Count(u64);
+
+    impl Shown for Count {
+        const UNIT: &'static str = "counts";
+
+        fn position(&self) -> u64 {
+            self.0
+        }
+
+        fn notes(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    impl Task for Counter {
+        type Status = Count;
+
+        fn tables(&self) -> Vec<Table> {
+            vec![Table::new("counts.csv", ["count"])]
+        }
+
+        fn header(&self) -> Header {
+            Header::new("[run]\n")
+        }
+
+        fn schedule(&self) -> Schedule {
+            self.schedule
+        }
+
+        fn position(&self) -> u64 {
+            self.count
+        }
+
+        fn evaluated(&self) -> u64 {
+            self.evaluated
+        }
+
+        fn status(&self) -> Count {
+            Count(self.count)
+        }
+
+        fn step(&mut self, journal: &mut Journal, pause: &Pause<'_>) -> Result<(), Error> {
+            self.count += 2;
+            let over = self.is_over();
+            let rests = if pause.wanted(self.count, over) { " rests" } else { "" };
+            self.did.push(format!("step {}{rests}", self.count));
+            if self.breaks == Some(self.count) {
+                let folder = journal.dir.join(CHECKPOINTS);
+                std::fs::remove_dir_all(&folder).unwrap();
+                std::fs::write(folder, "").unwrap();
+            }
+            journal.logs.row(0, &[Cell::Integer(self.count)])
+        }
+
+        fn evaluate(&mut self, _: &mut Journal, last: bool, stop: &AtomicBool) -> Result<Evaluated, Error> {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Evaluated::Stopped);
+            }
+            self.evaluated = self.count;
+            self.did.push(format!("{} {}", if last { "judge" } else { "evaluate" }, self.count));
+            Ok(Evaluated::Done { keep: true })
+        }
+
+        fn state(&mut self) -> Result<StateDict, Error> {
+            self.did.push(format!("save {}", self.count));
+            let mut state = StateDict::new();
+            state.insert("count", StateTensor::U64(vec![self.count, self.evaluated]));
+            Ok(state)
+        }
+
+        fn restore(&mut self, state: &StateDict) -> Result<(), Error> {
+            [self.count, self.evaluated] =
+                state.u64_array("count").map_err(|error| Error::input(error.to_string()))?;
+            Ok(())
+        }
+    }
+
+    fn counter(budget: u64, evaluate_every: u64, save_every: u64) -> Counter {
+        let schedule = Schedule { budget, evaluate_every, save_every };
+        Counter { count: 0, evaluated: 0, schedule, breaks: None, did: Vec::new() }
+    }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("run");
+        (root, dir)
+    }
+
+    #[test]
+    fn steps_evaluations_and_checkpoints_come_in_their_order() {
+        let (_root, dir) = place();
+        let ended = Run::fresh(counter(9, 5, 4), &dir, true).unwrap().go(&AtomicBool::new(false)).unwrap();
+        assert!(!ended.interrupted);
+        let wanted = [
+            "save 0",
+            "step 2",
+            "step 4 rests",
+            "save 4",
+            "step 6 rests",
+            "evaluate 6",
+            "save 6",
+            "step 8 rests",
+            "save 8",
+            "step 10 rests",
+            "save 10",
+            "judge 10",
+            "save 10",
+        ];
+        assert_eq!(ended.task.did, wanted);
+        assert_eq!(std::fs::read_to_string(dir.join("counts.csv")).unwrap(), "count\n2\n4\n6\n8\n10\n");
+        let error = Run::fresh(counter(9, 5, 4), &dir, true).err().unwrap();
+        assert!(error.exit_code() == 2 && error.hint().is_some_and(|hint| hint.contains("relax resume")));
+    }
+
+    #[test]
+    fn a_stop_saves_and_resuming_goes_on() {
+        let (_root, dir) = place();
+        let stop = AtomicBool::new(true);
+        let ended = Run::fresh(counter(4, 0, 0), &dir, true).unwrap().go(&stop).unwrap();
+        assert!(ended.interrupted && ended.task.did == ["save 0", "save 0"]);
+        let (_, state) = checkpoint::load(&latest_checkpoint(&dir)).unwrap();
+        let run = Run::resumed(counter(4, 0, 0), &dir, true, &state).unwrap();
+        let ended = run.go(&AtomicBool::new(false)).unwrap();
+        assert!(!ended.interrupted && ended.task.count == 4);
+        let mut other = state.clone();
+        other.insert("log_positions", StateTensor::U64(vec![0; 2]));
+        let error = Run::resumed(counter(4, 0, 0), &dir, true, &other).err().unwrap();
+        assert!(error.hint().is_some_and(|hint| hint.contains("another version")), "{error}");
+    }
+
+    /// As on a full disk: the checkpoint cannot be written, and the user hears how to go on.
+    #[test]
+    fn a_disk_that_fails_is_answered_with_how_to_go_on() {
+        let (_root, dir) = place();
+        let task = Counter { breaks: Some(4), ..counter(8, 0, 4) };
+        let error = Run::fresh(task, &dir, true).unwrap().go(&AtomicBool::new(false)).err().unwrap();
+        assert_eq!(error.exit_code(), 1);
+        let hint = error.hint().unwrap();
+        assert!(hint.contains(&format!("`relax resume {}`", dir.display())), "{hint}");
+        assert!(hint.contains("latest.safetensors"), "{hint}");
+    }
+}

@@ -1,0 +1,296 @@
+//! [`Trainer`]: an agent, the actors that gather its experience, and one update after the other. It writes nothing.
+
+use std::time::Instant;
+
+use relax_agents::config::AgentKind;
+use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
+use relax_envs::WrapperConfig;
+use relax_nn::{StateDict, StateTensor};
+use relax_runtime::Error;
+
+use super::crew::Crew;
+use super::tracker::{Finished, Tracker};
+use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
+use crate::config::{Config, RolloutMode};
+
+/// What to do when training has diverged.
+const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
+
+/// What an update did.
+#[derive(Debug, Clone, Copy)]
+pub struct Update {
+    /// Its number, counted from 1.
+    pub update: u64,
+    /// Environment steps so far, all environments counted together.
+    pub env_steps: u64,
+    /// Episodes finished so far.
+    pub episodes: u64,
+    /// Mean return of the last 100 episodes, of all if there were fewer; none before the first.
+    pub mean_return_100: Option<f64>,
+    /// What was measured on the way; a row of `metrics.csv`.
+    pub metrics: Metrics,
+}
+
+/// Trains an agent, update after update.
+pub struct Trainer {
+    config: Config,
+    agent: Box<dyn Agent>,
+    crew: Crew,
+    compute: Compute,
+    batch: Rollout,
+    pub(super) tracker: Tracker,
+    /// The episodes that ended in the last batch.
+    finished: Vec<Finished>,
+    updates: u64,
+    env_steps: u64,
+    started: Instant,
+}
+
+impl Trainer {
+    /// The trainer of a configuration, at its start.
+    ///
+    /// # Errors
+    /// Whatever in the configuration the environment or the agent cannot do.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        config.validate()?;
+        let bad = |error: String| Error::input(error);
+        let keeps_statistics = config.env.wrappers.iter().find(|wrapper| {
+            matches!(
+                wrapper,
+                WrapperConfig::NormalizeObservation { .. } | WrapperConfig::NormalizeReward { .. }
+            )
+        });
+        if let Some(wrapper) = keeps_statistics {
+            let message = format!(
+                "env.wrappers: {wrapper:?} keeps running statistics for each environment on its own, which evaluation \
+                 and the other environments of a run would not share"
+            );
+            return Err(bad(message).with_hint(
+                "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
+                 ObservationScale scales by fixed numbers",
+            ));
+        }
+        let (slots, seed) = (config.rollout.envs, config.run.seed);
+        let (workers, count) = (config.rollout.workers, config.rollout.workers.clamp(1, slots));
+        let part = |i: usize| i * slots / count..(i + 1) * slots / count;
+        let envs = (0..count)
+            .map(|i| make_env(&config.env, part(i).len()).map_err(|error| bad(error.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
+        if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
+            let message = format!(
+                "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
+                config.env.id
+            );
+            return Err(bad(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
+        }
+        if config.agent.kind == AgentKind::Reinforce && config.rollout.mode != RolloutMode::Episodes {
+            return Err(bad("agent.kind = \"reinforce\" learns from whole episodes".into())
+                .with_hint("set rollout.mode = \"episodes\""));
+        }
+        let agent = make_agent(&config.agent, &config.learner, observations, actions, seed)
+            .map_err(|error| bad(error.to_string()))?;
+        let distribution = agent.acting_policy().distribution().clone();
+        let mut actors = Vec::with_capacity(count);
+        for (i, env) in envs.into_iter().enumerate() {
+            let actor =
+                Actor::watched(env, part(i).start, distribution.clone(), seed, Streams::TRAINING, false);
+            actors.push(actor.map_err(|error| Error::runtime(error.to_string()))?);
+        }
+        let spec = relax_envs::spec(&config.env.id).map_err(|error| bad(error.to_string()))?;
+        let one = actors[0].rollout();
+        let batch = Rollout::new(slots, one.observation_dim, one.noise_dim, one.actions);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            config: config.clone(),
+            crew: Crew::new(actors, workers > 0, agent.acting_policy())?,
+            compute: Compute::with_threads(if workers == 0 { 1 } else { cores.min(workers + 1) }),
+            agent,
+            batch,
+            tracker: Tracker::new(&spec.id, spec.reward_threshold),
+            finished: Vec::new(),
+            updates: 0,
+            env_steps: 0,
+            started: Instant::now(),
+        })
+    }
+
+    /// What is trained, and how.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Updates so far.
+    #[must_use]
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Environment steps so far, all environments counted together.
+    #[must_use]
+    pub fn env_steps(&self) -> u64 {
+        self.env_steps
+    }
+
+    /// Episodes finished so far.
+    #[must_use]
+    pub fn episodes(&self) -> u64 {
+        self.tracker.episodes
+    }
+
+    /// Mean return of the last 100 episodes, of all if there were fewer; none before the first.
+    #[must_use]
+    pub fn mean_return_100(&self) -> Option<f64> {
+        self.tracker.mean()
+    }
+
+    /// The policy as it is now.
+    #[must_use]
+    pub fn policy(&self) -> ActingPolicy {
+        self.agent.acting_policy()
+    }
+
+    /// The episodes that ended in the last batch, in the order in which they did.
+    #[must_use]
+    pub fn finished(&self) -> &[Finished] {
+        &self.finished
+    }
+
+    /// Whether the budget is used up, or the environment solved if that is wanted.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let run = &self.config.run;
+        self.env_steps >= run.env_steps || run.stop_when_solved && self.tracker.solved.reached.is_some()
+    }
+
+    /// Whether no rollout is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.crew.is_rolling()
+    }
+
+    /// Whether, after a failed rollout, the state before it can still be saved.
+    pub(super) fn can_still_be_saved(&self) -> bool {
+        self.crew.can_still_be_saved()
+    }
+
+    /// The agent, between two updates.
+    pub fn agent_mut(&mut self) -> &mut dyn Agent {
+        self.agent.as_mut()
+    }
+
+    /// One update: a batch gathered and learned from.
+    ///
+    /// # Errors
+    /// If the environment fails or training diverges.
+    pub fn step(&mut self) -> Result<Update, Error> {
+        let started = self.started;
+        let metrics = self.advance(&|| started.elapsed().as_secs_f64(), &|_, _| true)?;
+        Ok(Update {
+            update: self.updates,
+            env_steps: self.env_steps,
+            episodes: self.tracker.episodes,
+            mean_return_100: self.tracker.mean(),
+            metrics,
+        })
+    }
+
+    /// One batch gathered and learned from. As soon as the position after it is known, `pause(env_steps, over)` says whether
+    /// the actors are to wait; otherwise they begin the next batch while the critics are fitted. That changes no number.
+    /// `wall` gives the seconds since the run began, for the milestones.
+    pub(super) fn advance(
+        &mut self,
+        wall: &dyn Fn() -> f64,
+        pause: &dyn Fn(u64, bool) -> bool,
+    ) -> Result<Metrics, Error> {
+        self.finished.clear();
+        let before = self.env_steps;
+        if !self.crew.is_rolling() {
+            self.start()?;
+        }
+        self.crew.finish(&mut self.batch)?;
+        self.count(wall());
+
+        let progress = before as f64 / self.config.run.env_steps as f64;
+        let mut metrics = Metrics::default();
+        let failed = |error: AgentError| {
+            let failed = Error::runtime(error.to_string());
+            match error {
+                AgentError::NotFinite { .. } => failed.with_hint(SAME_POINT),
+                _ => failed,
+            }
+        };
+        self.agent.improve_policy(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
+        if !pause(self.env_steps, self.is_over()) {
+            self.start()?;
+        }
+        self.agent.fit_critics(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
+        self.updates += 1;
+        Ok(metrics)
+    }
+
+    /// Sends the actors off with the policy as it is now.
+    fn start(&mut self) -> Result<(), Error> {
+        let left = self.config.run.env_steps - self.env_steps;
+        let slots = self.config.rollout.envs as u64;
+        let (whole, rest) = (left / slots, (left % slots) as usize);
+        let plan = match self.config.rollout.mode {
+            RolloutMode::Steps if whole >= self.config.rollout.steps as u64 => {
+                Plan { mode: RolloutMode::Steps, steps: self.config.rollout.steps as u64, extra: 0 }
+            }
+            mode => Plan { mode, steps: whole, extra: rest },
+        };
+        let agent = &self.agent;
+        self.crew.start(plan, |policy| agent.refresh(policy))
+    }
+
+    /// Takes in the steps and episodes of a batch.
+    fn count(&mut self, wall: f64) {
+        for episode in &self.batch.episodes {
+            let env_steps = self.env_steps + self.batch.levels[episode.level as usize + 1] as u64;
+            self.tracker.finish(episode.total_reward, env_steps, wall);
+            self.finished.push(Finished {
+                number: self.tracker.episodes,
+                env_steps,
+                slot: episode.slot,
+                total_reward: episode.total_reward,
+                length: episode.length,
+                terminated: episode.terminated,
+                wall_seconds: wall,
+            });
+        }
+        self.env_steps += self.batch.rows() as u64;
+    }
+
+    /// Everything needed to continue bit for bit.
+    ///
+    /// # Errors
+    /// If a worker is gone.
+    pub fn state(&mut self) -> Result<StateDict, Error> {
+        let mut state = StateDict::new();
+        state.insert_all("agent", self.agent.state());
+        state.insert_all("actors", self.crew.state()?.to_state());
+        state.insert_all("tracker", self.tracker.state());
+        state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
+        Ok(state)
+    }
+
+    /// Goes on from what [`state`](Self::state) gave. Environments that could not be saved start a fresh episode; the result
+    /// says whether all could.
+    ///
+    /// # Errors
+    /// If the state is that of another agent, of other environments or of another number of them.
+    pub fn restore(&mut self, state: &StateDict) -> Result<bool, Error> {
+        let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
+        let (dim, noise_dim) = (self.batch.observation_dim, self.batch.noise_dim);
+        let slots = self.config.rollout.envs;
+        let actors = ActorState::from_state(&state.subset("actors"), slots, dim, noise_dim)
+            .map_err(|error| bad(&error))?;
+        let [updates, env_steps] = state.u64_array("counters").map_err(|error| bad(&error))?;
+        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
+        self.crew.restore(&actors)?;
+        (self.updates, self.env_steps) = (updates, env_steps);
+        Ok(actors.has_environments())
+    }
+}

@@ -4,7 +4,6 @@
 //! `cargo bench --bench training`
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use relax_rl::agents::AgentKind;
 use relax_rl::config::Config;
 use relax_rl::train::{TrainOptions, train};
 
@@ -14,14 +13,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn training(c: &mut Criterion) {
     let mut group = c.benchmark_group("cartpole");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    for (kind, name) in [(AgentKind::A2c, "a2c"), (AgentKind::RelaxA2c, "relax-a2c")] {
+    for kind in ["a2c", "relax-a2c"] {
         for (envs, steps, env_steps) in [(8, 5, 100_000), (256, 16, 500_000)] {
-            let mut config = Config::new("CartPole-v1", kind);
+            let mut config = Config::new("CartPole-v1", kind).expect("an agent");
             (config.rollout.envs, config.rollout.steps, config.rollout.workers) = (envs, steps, 0);
             (config.run.env_steps, config.run.evaluation_episodes) = (env_steps, 0);
-            config.learner.value_learning_rate = 1e-3;
+            config.learner.insert("value_learning_rate".into(), 1e-3.into());
             group.throughput(Throughput::Elements(env_steps));
-            group.bench_function(BenchmarkId::new(name, format!("{envs}x{steps}")), |bencher| {
+            group.bench_function(BenchmarkId::new(kind, format!("{envs}x{steps}")), |bencher| {
                 bencher.iter(|| {
                     let folder = tempfile::tempdir().expect("a temporary folder");
                     let out = folder.path().join("run");

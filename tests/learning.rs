@@ -140,7 +140,10 @@ fn a_number_is_named() {
 
 /// V at `observations`, from the newest checkpoint.
 fn values(run: &Path, config: &Config, observations: &[f32], dim: usize) -> Vec<f32> {
-    let shape = MlpShape::new(dim, &config.agent.hidden, 1, Activation::Tanh);
+    let widths = config.agent.keys["hidden"].as_array().expect("widths");
+    let hidden: Vec<usize> =
+        widths.iter().map(|width| width.as_integer().expect("a width") as usize).collect();
+    let shape = MlpShape::new(dim, &hidden, 1, Activation::Tanh);
     let mut values = vec![0.0; observations.len() / dim];
     let parameters = weights(run, "agent.critic.parameters");
     shape.forward(&parameters, observations, &mut Workspace::new(), &mut values);

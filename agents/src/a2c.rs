@@ -6,45 +6,110 @@
 //! critic can be fitted with a learning rate and a number of steps of its own; the policy steps before the critic is
 //! fitted to the batch, so that the baseline does not depend on the batch's actions; Adam by default.
 
-use crate::config::{AgentConfig, LearnerConfig};
-use crate::distribution::Distribution;
+use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
+use crate::distribution;
 use crate::parts::critic::Critic;
+use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
-use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::StateDict;
-use std::sync::Arc;
+
+keys! {
+    /// `[agent]` of A2C.
+    pub struct A2cKeys {
+        /// Widths of the hidden layers of the policy, the critic and the control variate.
+        hidden: Vec<usize> = vec![64, 64],
+        /// Activation of the hidden layers: "tanh", "relu" or "elu".
+        activation: ActivationKind = ActivationKind::Tanh,
+        /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        critic_hidden: Option<Vec<usize>> = None,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
+        initial_log_std: f64 = 0.0,
+        /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
+        state_dependent_std: bool = false,
+    }
+}
+networks!(A2cKeys);
+distribution_options!(A2cKeys);
+
+keys! {
+    /// `[learner]` of A2C.
+    pub struct A2cLearner {
+        /// Step size of the policy's optimiser.
+        learning_rate: f64 = 1e-3,
+        /// Step size of the critic's optimiser.
+        value_learning_rate: f64 = 3e-3,
+        /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
+        optimizer: OptimizerKind = OptimizerKind::Adam,
+        /// Discount factor γ in [0, 1].
+        gamma: f64 = 0.99,
+        /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
+        lambda: f64 = 1.0,
+        /// Weight of the entropy bonus in the policy gradient.
+        entropy: f64 = 0.0,
+        /// Largest global norm of the policy gradient; 0 switches clipping off.
+        max_grad_norm: f64 = 0.5,
+        /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
+        critic_max_grad_norm: f64 = 0.5,
+        /// Gradient steps of the critic per batch.
+        value_epochs: usize = 1,
+        /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
+        normalize_advantages: bool = false,
+        /// Scale the learning rates linearly down to 0 over the run.
+        anneal: bool = false,
+        /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+        reward_scale: f64 = 1.0,
+        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        normalize_observations: bool = false,
+        /// Divide rewards by the standard deviation of the discounted return over all training so far.
+        normalize_rewards: bool = false,
+    }
+}
+scaling!(A2cLearner);
+
+/// A2C's line of the registry.
+pub(crate) fn spec() -> AgentSpec {
+    AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
+        let made = Box::new(A2c::new(task, agent, learner)?);
+        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+    })
+    .dissect(|_: &A2cKeys, learner: &A2cLearner| refuse_tied_rows(learner.normalize_advantages))
+}
+
+/// Normalised advantages tie the rows of a batch to one another: a variance has no parts by state and action then.
+pub(crate) fn refuse_tied_rows(normalize_advantages: bool) -> Result<(), Refusal> {
+    let refusal = || {
+        Refusal::new(
+            "learner.normalize_advantages",
+            "learner.normalize_advantages ties the rows of a batch to one another: its variance has no parts by state and action",
+            "--set learner.normalize_advantages=false",
+        )
+    };
+    if normalize_advantages { Err(refusal()) } else { Ok(()) }
+}
 
 /// The A2C agent.
 pub struct A2c {
-    learner: LearnerConfig,
+    learner: A2cLearner,
     policy: Policy<()>,
     critic: Critic,
 }
 
 impl A2c {
-    /// A fresh agent for observations of `observation_dim` numbers.
+    /// A fresh agent.
     ///
     /// # Errors
     /// If a network cannot be made.
-    pub fn new(
-        observation_dim: usize,
-        distribution: Arc<dyn Distribution>,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
-        seed: u64,
-    ) -> Result<Self, AgentError> {
-        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+    pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
+        let dim = task.observations.flat_dim();
+        let distribution = distribution::for_space(task.actions, &agent.distribution())?;
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         Ok(Self {
-            policy: Policy::new(
-                observation_dim,
-                distribution,
-                &agent.policy_network(),
-                learner.optimizer,
-                &mut rng(0),
-            )?,
-            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
+            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             learner: learner.clone(),
         })
     }

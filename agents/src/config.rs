@@ -1,24 +1,8 @@
-//! The part of a run's configuration that agents read: `[agent]` and `[learner]`.
+//! What the agents' keys are made of: the values that several agents share, each with its meaning. Which keys an agent has,
+//! and what they are by default, stands in its own file.
 
-use crate::parts::networks::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Which algorithm learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AgentKind {
-    /// Monte-Carlo policy gradient (Williams 1992).
-    Reinforce,
-    /// Advantage actor-critic, synchronous (Mnih et al. 2016).
-    A2c,
-    /// Actor-critic with a learned action-dependent control variate (Grathwohl et al. 2018).
-    RelaxA2c,
-    /// Deep deterministic policy gradient, from replayed experience (Lillicrap et al. 2016).
-    Ddpg,
-    /// The unbiased counterpart of DDPG: its critic as the control variate of an on-policy gradient.
-    RelaxDdpg,
-}
 
 /// Activation of the hidden layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +85,15 @@ pub enum GainName {
     Adaptive,
 }
 
+impl std::fmt::Display for Gain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Named(_) => f.write_str("adaptive"),
+            Self::Fixed(gain) => write!(f, "{gain}"),
+        }
+    }
+}
+
 impl Default for Gain {
     fn default() -> Self {
         Self::Named(GainName::Adaptive)
@@ -135,11 +128,11 @@ pub enum ExplorationKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExplorationConfig {
-    /// DDPG: "gaussian" or "ornstein-uhlenbeck" noise on the actions.
+    /// "gaussian" or "ornstein-uhlenbeck" noise on the actions.
     pub process: ExplorationKind,
-    /// DDPG: standard deviation of a step's fresh noise, as a share of half the action range.
+    /// Standard deviation of a step's fresh noise, as a share of half the action range.
     pub std: f64,
-    /// DDPG: share of the Ornstein-Uhlenbeck process that a step forgets, in [0, 1].
+    /// Share of the Ornstein-Uhlenbeck process that a step forgets, in [0, 1].
     pub theta: f64,
 }
 
@@ -183,9 +176,9 @@ impl ReplayConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CriticConfig {
-    /// RELAX-DDPG: weight of the temporal-difference error on replayed transitions.
+    /// Weight of the temporal-difference error on replayed transitions.
     pub td: f64,
-    /// RELAX-DDPG: weight of the estimator's variance on the newest batch, which costs a pass over all of it per step.
+    /// Weight of the estimator's variance on the newest batch, which costs a pass over all of it per step.
     pub variance: f64,
 }
 
@@ -195,173 +188,103 @@ impl Default for CriticConfig {
     }
 }
 
-/// `[agent]`: the algorithm and its networks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AgentConfig {
-    /// The algorithm: "reinforce", "a2c", "relax-a2c", "ddpg" or "relax-ddpg".
-    pub kind: AgentKind,
-    /// Widths of the hidden layers of the policy, the critic and the control variate.
-    #[serde(default = "hidden")]
-    pub hidden: Vec<usize>,
-    /// Activation of the hidden layers: "tanh", "relu" or "elu".
-    #[serde(default)]
-    pub activation: ActivationKind,
-    /// RELAX: "residual" (c = V + r) or "pure" (one network).
-    #[serde(default)]
-    pub form: ControlVariateForm,
-    /// RELAX: "coupled" (z̃ = z in value) or "independent" noise.
-    #[serde(default)]
-    pub noise: NoiseKind,
-    /// RELAX: train the control variate on the variance at the distribution's "parameters" or of the "weights".
-    #[serde(default)]
-    pub variance_objective: VarianceObjective,
-    /// RELAX: "adaptive", or a fixed multiple of the residual.
-    #[serde(default)]
-    pub gain: Gain,
-    /// REINFORCE: "none", "constant", "learned", "value" or "leave-one-out".
-    #[serde(default)]
-    pub baseline: BaselineKind,
-    /// REINFORCE: the number that `baseline = "constant"` subtracts.
-    #[serde(default)]
-    pub constant_baseline: f64,
-    /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub critic_hidden: Option<Vec<usize>>,
-    /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-    #[serde(default)]
-    pub initial_log_std: f64,
-    /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
-    #[serde(default)]
-    pub state_dependent_std: bool,
-    /// RELAX-DDPG: false leaves out the term that makes it unbiased, which gives SVG(0), DDPG's stochastic relative.
-    #[serde(default = "yes")]
-    pub correction: bool,
-    /// DDPG: how it explores.
-    #[serde(default)]
-    pub exploration: ExplorationConfig,
+/// A learning rate after `progress` ∈ [0, 1] of the run: falling linearly to 0 if it is annealed.
+#[must_use]
+pub fn annealed(anneal: bool, rate: f64, progress: f64) -> f64 {
+    if anneal { rate * (1.0 - progress).max(0.0) } else { rate }
 }
 
-impl AgentConfig {
-    /// The algorithm `kind` with every default.
-    #[must_use]
-    pub fn new(kind: AgentKind) -> Self {
-        Self {
-            kind,
-            hidden: hidden(),
-            activation: ActivationKind::default(),
-            form: ControlVariateForm::default(),
-            noise: NoiseKind::default(),
-            variance_objective: VarianceObjective::default(),
-            gain: Gain::default(),
-            baseline: BaselineKind::default(),
-            constant_baseline: 0.0,
-            critic_hidden: None,
-            initial_log_std: 0.0,
-            state_dependent_std: false,
-            correction: true,
-            exploration: ExplorationConfig::default(),
-        }
-    }
-
-    /// The policy's network.
-    #[must_use]
-    pub fn policy_network(&self) -> Network<'_> {
-        Network { hidden: &self.hidden, activation: self.activation }
-    }
-
-    /// The network of a critic.
-    #[must_use]
-    pub fn critic_network(&self) -> Network<'_> {
-        Network { hidden: self.critic_hidden(), activation: self.activation }
-    }
-
-    /// Widths of the hidden layers of a critic.
-    #[must_use]
-    pub fn critic_hidden(&self) -> &[usize] {
-        self.critic_hidden.as_deref().unwrap_or(&self.hidden)
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn hidden() -> Vec<usize> {
-    vec![64, 64]
-}
-
-/// `[learner]`: how fast and how hard everything is trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LearnerConfig {
-    /// Step size of the policy's optimiser.
-    pub learning_rate: f64,
-    /// Step size of the critic's optimiser.
-    pub value_learning_rate: f64,
-    /// Step size of the control variate's optimiser.
-    pub control_variate_learning_rate: f64,
-    /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
-    pub optimizer: OptimizerKind,
-    /// Discount factor γ in [0, 1].
-    pub gamma: f64,
-    /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
-    pub lambda: f64,
-    /// Weight of the entropy bonus in the policy gradient.
-    pub entropy: f64,
-    /// Largest global norm of the policy gradient; 0 switches clipping off.
-    pub max_grad_norm: f64,
-    /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
-    pub critic_max_grad_norm: f64,
-    /// Gradient steps of the critic per batch.
-    pub value_epochs: usize,
-    /// Gradient steps of the control variate per batch.
-    pub control_variate_epochs: usize,
-    /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
-    pub normalize_advantages: bool,
-    /// Scale the learning rates linearly down to 0 over the run.
-    pub anneal: bool,
-    /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
-    pub reward_scale: f64,
-    /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
-    pub normalize_observations: bool,
+/// Where an agent's observations and rewards are put on another scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Shift and scale observations to mean 0 and deviation 1 over all training so far.
+    pub observations: bool,
     /// Divide rewards by the standard deviation of the discounted return over all training so far.
-    pub normalize_rewards: bool,
-    /// DDPG and RELAX-DDPG: stored experience.
-    pub replay: ReplayConfig,
-    /// RELAX-DDPG: what the critic is trained on.
-    pub critic: CriticConfig,
+    pub rewards: bool,
+    /// Multiple of the rewards that the agent learns from.
+    pub reward_scale: f64,
+    /// Discount factor of that return.
+    pub gamma: f64,
 }
 
-impl Default for LearnerConfig {
-    fn default() -> Self {
-        Self {
-            learning_rate: 1e-3,
-            value_learning_rate: 3e-3,
-            control_variate_learning_rate: 1e-3,
-            optimizer: OptimizerKind::Adam,
-            gamma: 0.99,
-            lambda: 1.0,
-            entropy: 0.0,
-            max_grad_norm: 0.5,
-            critic_max_grad_norm: 0.5,
-            value_epochs: 1,
-            control_variate_epochs: 1,
-            normalize_advantages: false,
-            anneal: false,
-            reward_scale: 1.0,
-            normalize_observations: false,
-            normalize_rewards: false,
-            replay: ReplayConfig::default(),
-            critic: CriticConfig::default(),
+/// A section's keys with their documentation and defaults: a struct that serde reads with every default filled in and
+/// unknown keys refused.
+macro_rules! keys {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$of_key:meta])* $key:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$of_key])* pub $key: $type,)*
         }
-    }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+    };
 }
 
-impl LearnerConfig {
-    /// A learning rate after `progress` ∈ [0, 1] of the run.
-    #[must_use]
-    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
-        if self.anneal { rate * (1.0 - progress).max(0.0) } else { rate }
-    }
+/// What a policy's and a critic's networks are, of keys called `hidden`, `critic_hidden` and `activation`.
+macro_rules! networks {
+    ($name:ident) => {
+        impl $name {
+            /// The policy's network.
+            #[must_use]
+            pub fn policy_network(&self) -> $crate::parts::networks::Network<'_> {
+                $crate::parts::networks::Network { hidden: &self.hidden, activation: self.activation }
+            }
+
+            /// The network of a critic.
+            #[must_use]
+            pub fn critic_network(&self) -> $crate::parts::networks::Network<'_> {
+                let hidden = self.critic_hidden.as_deref().unwrap_or(&self.hidden);
+                $crate::parts::networks::Network { hidden, activation: self.activation }
+            }
+        }
+    };
 }
+
+/// What a distribution of actions is, of keys called `initial_log_std` and `state_dependent_std`.
+macro_rules! distribution_options {
+    ($name:ident) => {
+        impl $name {
+            /// What the distribution of actions is told.
+            #[must_use]
+            pub fn distribution(&self) -> $crate::distribution::Options {
+                $crate::distribution::Options {
+                    state_dependent_std: self.state_dependent_std,
+                    initial_log_std: self.initial_log_std,
+                }
+            }
+        }
+    };
+}
+
+/// The scaling of observations and rewards, of keys called `normalize_observations`, `normalize_rewards`, `reward_scale` and
+/// `gamma`; and annealed learning rates, of one called `anneal`.
+macro_rules! scaling {
+    ($name:ident) => {
+        impl $name {
+            /// How observations and rewards are scaled.
+            #[must_use]
+            pub fn normalization(&self) -> $crate::config::Normalization {
+                $crate::config::Normalization {
+                    observations: self.normalize_observations,
+                    rewards: self.normalize_rewards,
+                    reward_scale: self.reward_scale,
+                    gamma: self.gamma,
+                }
+            }
+
+            /// A learning rate after `progress` ∈ [0, 1] of the run.
+            #[must_use]
+            pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
+                $crate::config::annealed(self.anneal, rate, progress)
+            }
+        }
+    };
+}
+
+pub(crate) use {distribution_options, keys, networks, scaling};

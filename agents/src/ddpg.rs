@@ -11,21 +11,96 @@
 //! random; a truncated episode is bootstrapped. The gradient steps of a rollout come after it: with
 //! `rollout.envs = rollout.steps = 1` that is the paper's one step, one update.
 
-use crate::config::{AgentConfig, LearnerConfig};
+use crate::config::{
+    ActivationKind, ExplorationConfig, Normalization, OptimizerKind, ReplayConfig, annealed, keys, networks,
+};
 use crate::distribution::Deterministic;
 use crate::parts::exploration::Exploration;
 use crate::parts::networks;
+use crate::parts::normalize::Normalized;
 use crate::parts::q_critic::QCritic;
 use crate::parts::replay::{Minibatch, Replay};
 use crate::parts::target_network::TargetNetwork;
-use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::{
+    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, role,
+};
 use relax_envs::EnvRng;
 use relax_nn::{Activation, StateDict, StateTensor, Workspace};
 use std::sync::Arc;
 
+keys! {
+    /// `[agent]` of DDPG.
+    pub struct DdpgKeys {
+        /// Widths of the hidden layers of the policy, the critic and the control variate.
+        hidden: Vec<usize> = vec![64, 64],
+        /// Activation of the hidden layers: "tanh", "relu" or "elu".
+        activation: ActivationKind = ActivationKind::Tanh,
+        /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        critic_hidden: Option<Vec<usize>> = None,
+        /// How it explores.
+        exploration: ExplorationConfig = ExplorationConfig::default(),
+    }
+}
+networks!(DdpgKeys);
+
+keys! {
+    /// `[learner]` of DDPG.
+    pub struct DdpgLearner {
+        /// Step size of the policy's optimiser.
+        learning_rate: f64 = 1e-3,
+        /// Step size of the critic's optimiser.
+        value_learning_rate: f64 = 3e-3,
+        /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
+        optimizer: OptimizerKind = OptimizerKind::Adam,
+        /// Discount factor γ in [0, 1].
+        gamma: f64 = 0.99,
+        /// Largest global norm of the policy gradient; 0 switches clipping off.
+        max_grad_norm: f64 = 0.5,
+        /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
+        critic_max_grad_norm: f64 = 0.5,
+        /// Scale the learning rates linearly down to 0 over the run.
+        anneal: bool = false,
+        /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+        reward_scale: f64 = 1.0,
+        /// Stored experience.
+        replay: ReplayConfig = ReplayConfig::default(),
+    }
+}
+
+impl DdpgLearner {
+    /// A learning rate after `progress` ∈ [0, 1] of the run.
+    #[must_use]
+    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
+        annealed(self.anneal, rate, progress)
+    }
+
+    /// How rewards are scaled. What is stored would have to be normalised anew at each use, so running statistics have no part.
+    fn normalization(&self) -> Normalization {
+        let (reward_scale, gamma) = (self.reward_scale, self.gamma);
+        Normalization { observations: false, rewards: false, reward_scale, gamma }
+    }
+}
+
+/// DDPG's line of the registry.
+pub(crate) fn spec() -> AgentSpec {
+    let summary = "deep deterministic policy gradient, from replayed experience";
+    AgentSpec::new("ddpg", summary, |agent: &DdpgKeys, learner: &DdpgLearner, task| {
+        let made = Box::new(Ddpg::new(task, agent, learner)?);
+        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+    })
+    .dissect(|_: &DdpgKeys, _: &DdpgLearner| {
+        Err(Refusal::new(
+            "agent.kind",
+            "agent.kind = \"ddpg\" has no estimator of a policy gradient to dissect",
+            "reinforce, a2c, relax-a2c and relax-ddpg have one",
+        ))
+    })
+}
+
 /// The DDPG agent.
 pub struct Ddpg {
-    learner: LearnerConfig,
+    learner: DdpgLearner,
     exploration: Exploration,
     actor: TargetNetwork,
     critic: QCritic,
@@ -43,18 +118,14 @@ pub struct Ddpg {
 }
 
 impl Ddpg {
-    /// A fresh agent for observations of `observation_dim` numbers and actions of `action_dim`.
+    /// A fresh agent.
     ///
     /// # Errors
     /// If a network cannot be made.
-    pub fn new(
-        observation_dim: usize,
-        action_dim: usize,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
-        seed: u64,
-    ) -> Result<Self, AgentError> {
-        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+    pub fn new(task: Task<'_>, agent: &DdpgKeys, learner: &DdpgLearner) -> Result<Self, AgentError> {
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
+        ActionRange::check_bounded(task.actions)?;
+        let (observation_dim, action_dim) = (task.observations.flat_dim(), task.actions.flat_dim());
         let shape = networks::shape(observation_dim, &agent.policy_network(), action_dim)?;
         let size = learner.replay.batch_size * action_dim;
         Ok(Self {
@@ -68,7 +139,7 @@ impl Ddpg {
                 &mut rng(1),
             )?,
             replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
-            rng: EnvRng::from_seed_sequence(seed, &[role::REPLAY]),
+            rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             env_steps: 0,
             updates: 0,
             minibatch: Minibatch::default(),

@@ -13,39 +13,43 @@
 //! An agent knows no file, thread or environment: it takes a [`Rollout`], improves its policy with the critics as they
 //! were before, and then fits the critics. That order is what keeps the estimators unbiased.
 
-mod a2c;
+pub mod a2c;
 mod acting;
 mod action_range;
 pub mod certify;
 pub mod compute;
 pub mod config;
-mod ddpg;
+pub mod ddpg;
 pub mod distribution;
 mod metrics;
 pub mod parts;
-mod reinforce;
-mod relax_a2c;
-mod relax_ddpg;
+pub mod registry;
+pub mod reinforce;
+pub mod relax_a2c;
+pub mod relax_ddpg;
 pub mod rollout;
+pub mod settings;
 
 pub use a2c::A2c;
 pub use acting::{ActingPolicy, ActingScratch, NetworkCard, PolicyCard};
 pub use action_range::ActionRange;
 pub use compute::Compute;
-pub use config::{AgentConfig, AgentKind, LearnerConfig};
 pub use ddpg::Ddpg;
 pub use distribution::Distribution;
 pub use metrics::Metrics;
 pub use parts::exploration::Exploration;
 pub use parts::normalize::{Normalized, RunningMoments, Scaling};
+pub use registry::{
+    AgentSpec, RolloutShape, Task, agent_names, agent_spec, agent_specs, make_agent, register_agent,
+};
 pub use reinforce::Reinforce;
 pub use relax_a2c::RelaxA2c;
 pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
+pub use settings::{AgentSettings, Refusal};
 
 pub use relax_rng::role;
 
-use relax_envs::Space;
 use relax_nn::{StateDict, StateError};
 
 /// A learner: owns weights, optimisers and counters, and knows nothing of threads, files or environments.
@@ -107,42 +111,6 @@ pub trait Agent: Send {
     /// # Errors
     /// If an array is missing or does not fit this agent.
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError>;
-}
-
-/// Makes the agent that a configuration asks for.
-///
-/// # Errors
-/// If the spaces or the configuration do not fit the algorithm.
-pub fn make_agent(
-    agent: &AgentConfig,
-    learner: &LearnerConfig,
-    observation_space: &Space,
-    action_space: &Space,
-    seed: u64,
-) -> Result<Box<dyn Agent>, AgentError> {
-    let dim = observation_space.flat_dim();
-    let distribution = || {
-        let (state_dependent_std, initial_log_std) = (agent.state_dependent_std, agent.initial_log_std);
-        distribution::for_space(action_space, &distribution::Options { state_dependent_std, initial_log_std })
-    };
-    let replays = matches!(agent.kind, AgentKind::Ddpg | AgentKind::RelaxDdpg);
-    if replays && (learner.normalize_observations || learner.normalize_rewards) {
-        // What was stored under earlier statistics would have to be normalised anew at each use.
-        let message = "learner.normalize_observations and learner.normalize_rewards are for agents without replay; \
-                       scale by fixed numbers, with learner.reward_scale and the wrapper ObservationScale";
-        return Err(AgentError::Config(message.into()));
-    }
-    let made: Box<dyn Agent> = match agent.kind {
-        AgentKind::Reinforce => Box::new(Reinforce::new(dim, distribution()?, agent, learner, seed)?),
-        AgentKind::A2c => Box::new(A2c::new(dim, distribution()?, agent, learner, seed)?),
-        AgentKind::RelaxA2c => Box::new(RelaxA2c::new(dim, distribution()?, agent, learner, seed)?),
-        AgentKind::Ddpg => {
-            ActionRange::check_bounded(action_space)?;
-            Box::new(Ddpg::new(dim, action_space.flat_dim(), agent, learner, seed)?)
-        }
-        AgentKind::RelaxDdpg => Box::new(RelaxDdpg::new(dim, distribution()?, agent, learner, seed)?),
-    };
-    Ok(Normalized::around(made, dim, learner))
 }
 
 /// Why an agent could not be made or could not go on.

@@ -7,20 +7,116 @@
 //! no Monte-Carlo return: with a value baseline it is bootstrapped, otherwise those rows are left out. Whole episodes
 //! (`rollout.mode = "episodes"`) have no such rows but at the very end of a run.
 
-use crate::config::{AgentConfig, BaselineKind, LearnerConfig};
-use crate::distribution::Distribution;
+use crate::config::{
+    ActivationKind, BaselineKind, OptimizerKind, distribution_options, keys, networks, scaling,
+};
+use crate::distribution;
 use crate::parts::critic::Critic;
+use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
 use crate::parts::returns::{Beyond, ReturnScratch, advantages, complete_rows};
-use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::{
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task, role,
+};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, BaselineObjective, LearnedBaseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
-use std::sync::Arc;
+
+keys! {
+    /// `[agent]` of REINFORCE.
+    pub struct ReinforceKeys {
+        /// "none", "constant", "learned", "value" or "leave-one-out".
+        baseline: BaselineKind = BaselineKind::Value,
+        /// The number that `baseline = "constant"` subtracts.
+        constant_baseline: f64 = 0.0,
+        /// Widths of the hidden layers of the policy, the critic and the control variate.
+        hidden: Vec<usize> = vec![64, 64],
+        /// Activation of the hidden layers: "tanh", "relu" or "elu".
+        activation: ActivationKind = ActivationKind::Tanh,
+        /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        critic_hidden: Option<Vec<usize>> = None,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
+        initial_log_std: f64 = 0.0,
+        /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
+        state_dependent_std: bool = false,
+    }
+}
+networks!(ReinforceKeys);
+distribution_options!(ReinforceKeys);
+
+keys! {
+    /// `[learner]` of REINFORCE.
+    pub struct ReinforceLearner {
+        /// Step size of the policy's optimiser.
+        learning_rate: f64 = 1e-3,
+        /// Step size of the critic's optimiser.
+        value_learning_rate: f64 = 3e-3,
+        /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
+        optimizer: OptimizerKind = OptimizerKind::Adam,
+        /// Discount factor γ in [0, 1].
+        gamma: f64 = 0.99,
+        /// Weight of the entropy bonus in the policy gradient.
+        entropy: f64 = 0.0,
+        /// Largest global norm of the policy gradient; 0 switches clipping off.
+        max_grad_norm: f64 = 0.5,
+        /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
+        critic_max_grad_norm: f64 = 0.5,
+        /// Gradient steps of the critic per batch.
+        value_epochs: usize = 1,
+        /// Scale the learning rates linearly down to 0 over the run.
+        anneal: bool = false,
+        /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+        reward_scale: f64 = 1.0,
+        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        normalize_observations: bool = false,
+        /// Divide rewards by the standard deviation of the discounted return over all training so far.
+        normalize_rewards: bool = false,
+    }
+}
+scaling!(ReinforceLearner);
+
+/// REINFORCE's line of the registry.
+pub(crate) fn spec() -> AgentSpec {
+    AgentSpec::new("reinforce", "Monte-Carlo policy gradient", |agent: &ReinforceKeys, learner: &ReinforceLearner, task| {
+        let made = Box::new(Reinforce::new(task, agent, learner)?);
+        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+    })
+    .rollout(RolloutShape { episodes: true, ..RolloutShape::default() })
+    .check(|agent: &ReinforceKeys, _: &ReinforceLearner, rollout| {
+        if !rollout.episodes {
+            return Err(Refusal::new(
+                "rollout.mode",
+                "agent.kind = \"reinforce\" learns from whole episodes",
+                "leave rollout.mode out, or set it to \"episodes\"",
+            ));
+        }
+        if agent.baseline == BaselineKind::LeaveOneOut && rollout.envs < 2 {
+            return Err(Refusal::new(
+                "rollout.envs",
+                format!("agent.baseline = \"leave-one-out\" needs at least 2 episodes a batch, and rollout.envs is {}", rollout.envs),
+                "raise rollout.envs, or take another baseline: --set agent.baseline=value",
+            ));
+        }
+        Ok(())
+    })
+    .dissect(|agent: &ReinforceKeys, _: &ReinforceLearner| match agent.baseline {
+        BaselineKind::LeaveOneOut => Err(Refusal::new(
+            "agent.baseline",
+            "agent.baseline = \"leave-one-out\" ties the rows of a batch to one another: its variance has no parts by state and action",
+            "--set agent.baseline=value",
+        )),
+        _ => Ok(()),
+    })
+    .describe(|agent: &ReinforceKeys| {
+        let baseline = format!("{:?}", agent.baseline).to_lowercase().replace("leaveoneout", "leave-one-out");
+        format!("reinforce, baseline {baseline}")
+    })
+}
 
 /// The REINFORCE agent.
 pub struct Reinforce {
-    learner: LearnerConfig,
+    learner: ReinforceLearner,
     policy: Policy<()>,
     baseline: State,
     returns: Vec<f32>,
@@ -39,18 +135,18 @@ enum State {
 }
 
 impl Reinforce {
-    /// A fresh agent for observations of `observation_dim` numbers.
+    /// A fresh agent.
     ///
     /// # Errors
     /// If a network cannot be made.
     pub fn new(
-        observation_dim: usize,
-        distribution: Arc<dyn Distribution>,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
-        seed: u64,
+        task: Task<'_>,
+        agent: &ReinforceKeys,
+        learner: &ReinforceLearner,
     ) -> Result<Self, AgentError> {
-        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        let dim = task.observations.flat_dim();
+        let distribution = distribution::for_space(task.actions, &agent.distribution())?;
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let baseline = match agent.baseline {
             BaselineKind::None => State::None,
             BaselineKind::Constant => State::Constant(agent.constant_baseline),
@@ -59,7 +155,7 @@ impl Reinforce {
                 BaselineObjective::SquaredError,
             )),
             BaselineKind::Value => State::Value(Box::new(Critic::new(
-                observation_dim,
+                dim,
                 &agent.critic_network(),
                 learner.optimizer,
                 &mut rng(1),
@@ -67,13 +163,7 @@ impl Reinforce {
             BaselineKind::LeaveOneOut => State::LeaveOneOut,
         };
         Ok(Self {
-            policy: Policy::new(
-                observation_dim,
-                distribution,
-                &agent.policy_network(),
-                learner.optimizer,
-                &mut rng(0),
-            )?,
+            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
             learner: learner.clone(),
             baseline,
             returns: Vec::new(),

@@ -13,24 +13,109 @@
 //! earlier batches, without which an r that overfits raises the variance; the policy steps before V and r are fitted to
 //! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
 
-use crate::config::{AgentConfig, ControlVariateForm, Gain, LearnerConfig, VarianceObjective};
-use crate::distribution::Distribution;
+use crate::a2c::refuse_tied_rows;
+use crate::config::{
+    ActivationKind, ControlVariateForm, Gain, GainName, NoiseKind, OptimizerKind, VarianceObjective,
+    distribution_options, keys, networks, scaling,
+};
+use crate::distribution;
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
+use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
-use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task, role};
 use relax_envs::EnvRng;
 use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
-use std::sync::Arc;
 
 /// How fast the adaptive gain forgets earlier batches.
 const GAIN_DECAY: f64 = 0.95;
 
+keys! {
+    /// `[agent]` of RELAX-A2C.
+    pub struct RelaxA2cKeys {
+        /// Widths of the hidden layers of the policy, the critic and the control variate.
+        hidden: Vec<usize> = vec![64, 64],
+        /// Activation of the hidden layers: "tanh", "relu" or "elu".
+        activation: ActivationKind = ActivationKind::Tanh,
+        /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        critic_hidden: Option<Vec<usize>> = None,
+        /// "residual" (c = V + r) or "pure" (one network).
+        form: ControlVariateForm = ControlVariateForm::Residual,
+        /// "coupled" (z̃ = z in value) or "independent" noise.
+        noise: NoiseKind = NoiseKind::Coupled,
+        /// Train the control variate on the variance at the distribution's "parameters" or of the "weights".
+        variance_objective: VarianceObjective = VarianceObjective::Parameters,
+        /// "adaptive", or a fixed multiple of the control variate's residual.
+        gain: Gain = Gain::Named(GainName::Adaptive),
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
+        initial_log_std: f64 = 0.0,
+        /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
+        state_dependent_std: bool = false,
+    }
+}
+networks!(RelaxA2cKeys);
+distribution_options!(RelaxA2cKeys);
+
+keys! {
+    /// `[learner]` of RELAX-A2C.
+    pub struct RelaxA2cLearner {
+        /// Step size of the policy's optimiser.
+        learning_rate: f64 = 1e-3,
+        /// Step size of the critic's optimiser.
+        value_learning_rate: f64 = 3e-3,
+        /// Step size of the control variate's optimiser.
+        control_variate_learning_rate: f64 = 1e-3,
+        /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
+        optimizer: OptimizerKind = OptimizerKind::Adam,
+        /// Discount factor γ in [0, 1].
+        gamma: f64 = 0.99,
+        /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
+        lambda: f64 = 1.0,
+        /// Weight of the entropy bonus in the policy gradient.
+        entropy: f64 = 0.0,
+        /// Largest global norm of the policy gradient; 0 switches clipping off.
+        max_grad_norm: f64 = 0.5,
+        /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
+        critic_max_grad_norm: f64 = 0.5,
+        /// Gradient steps of the critic per batch.
+        value_epochs: usize = 1,
+        /// Gradient steps of the control variate per batch.
+        control_variate_epochs: usize = 1,
+        /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
+        normalize_advantages: bool = false,
+        /// Scale the learning rates linearly down to 0 over the run.
+        anneal: bool = false,
+        /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+        reward_scale: f64 = 1.0,
+        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        normalize_observations: bool = false,
+        /// Divide rewards by the standard deviation of the discounted return over all training so far.
+        normalize_rewards: bool = false,
+    }
+}
+scaling!(RelaxA2cLearner);
+
+/// RELAX-A2C's line of the registry.
+pub(crate) fn spec() -> AgentSpec {
+    let summary = "actor-critic with a learned action-dependent control variate";
+    AgentSpec::new("relax-a2c", summary, |agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, task| {
+        let made = Box::new(RelaxA2c::new(task, agent, learner)?);
+        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+    })
+    .dissect(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner| refuse_tied_rows(learner.normalize_advantages))
+    .describe(|agent: &RelaxA2cKeys| {
+        let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let (form, noise) = (word(&agent.form), word(&agent.noise));
+        format!("relax-a2c, {form} c, {noise} noise, gain {}", agent.gain)
+    })
+}
+
 /// The RELAX-A2C agent.
 pub struct RelaxA2c {
-    agent: AgentConfig,
-    learner: LearnerConfig,
+    agent: RelaxA2cKeys,
+    learner: RelaxA2cLearner,
     policy: Policy<ControlVariateShard>,
     critic: Critic,
     control_variate: ControlVariate,
@@ -42,17 +127,13 @@ pub struct RelaxA2c {
 }
 
 impl RelaxA2c {
-    /// A fresh agent for observations of `observation_dim` numbers.
+    /// A fresh agent.
     ///
     /// # Errors
     /// If a network cannot be made.
-    pub fn new(
-        observation_dim: usize,
-        distribution: Arc<dyn Distribution>,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
-        seed: u64,
-    ) -> Result<Self, AgentError> {
+    pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
+        let dim = task.observations.flat_dim();
+        let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         if !distribution.relaxes() {
             let message = format!(
                 "agent.kind = \"relax-a2c\" needs relaxed samples, which a {} policy has not; \"a2c\" needs none",
@@ -60,27 +141,21 @@ impl RelaxA2c {
             );
             return Err(AgentError::Config(message));
         }
-        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         Ok(Self {
             control_variate: ControlVariate::new(
-                observation_dim,
+                dim,
                 distribution.width(),
                 &agent.critic_network(),
                 learner.optimizer,
                 &mut rng(2),
             )?,
-            policy: Policy::new(
-                observation_dim,
-                distribution,
-                &agent.policy_network(),
-                learner.optimizer,
-                &mut rng(0),
-            )?,
-            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
+            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
             agent: agent.clone(),
             learner: learner.clone(),
-            seed,
+            seed: task.seed,
             updates: 0,
             theta: Vec::new(),
         })

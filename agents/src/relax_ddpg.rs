@@ -16,26 +16,121 @@
 //! the policy's batches are on-policy, so only Q learns from replay; y = r + γ Q'(s', a') with a' drawn from the current
 //! policy, which needs no target actor. The gain η is estimated from earlier batches; with η = 0 this is A2C.
 
-use crate::config::{AgentConfig, Gain, LearnerConfig};
-use crate::distribution::Distribution;
+use crate::a2c::refuse_tied_rows;
+use crate::config::{
+    ActivationKind, CriticConfig, Gain, GainName, Normalization, OptimizerKind, ReplayConfig, annealed,
+    distribution_options, keys, networks,
+};
+use crate::distribution;
 use crate::parts::control_variate::ControlVariateShard;
 use crate::parts::critic::Critic;
+use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
 use crate::parts::replay::{Minibatch, Replay};
-use crate::{ActingPolicy, ActingScratch, ActionBuffer, Agent, AgentError, Compute, Metrics, Rollout, role};
+use crate::{
+    ActingPolicy, ActingScratch, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task,
+    role,
+};
 use relax_envs::EnvRng;
 use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
-use std::sync::Arc;
 
 /// How fast the adaptive gain forgets earlier batches.
 const GAIN_DECAY: f64 = 0.95;
 
+keys! {
+    /// `[agent]` of RELAX-DDPG.
+    pub struct RelaxDdpgKeys {
+        /// Widths of the hidden layers of the policy, the critic and the control variate.
+        hidden: Vec<usize> = vec![64, 64],
+        /// Activation of the hidden layers: "tanh", "relu" or "elu".
+        activation: ActivationKind = ActivationKind::Tanh,
+        /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        critic_hidden: Option<Vec<usize>> = None,
+        /// "adaptive", or a fixed multiple of the control variate's residual.
+        gain: Gain = Gain::Named(GainName::Adaptive),
+        /// false leaves out the term that makes it unbiased, which gives SVG(0), DDPG's stochastic relative.
+        correction: bool = true,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
+        initial_log_std: f64 = 0.0,
+        /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
+        state_dependent_std: bool = false,
+    }
+}
+networks!(RelaxDdpgKeys);
+distribution_options!(RelaxDdpgKeys);
+
+keys! {
+    /// `[learner]` of RELAX-DDPG.
+    pub struct RelaxDdpgLearner {
+        /// Step size of the policy's optimiser.
+        learning_rate: f64 = 1e-3,
+        /// Step size of the critic's optimiser.
+        value_learning_rate: f64 = 3e-3,
+        /// Step size of the optimiser of the control variate Q.
+        control_variate_learning_rate: f64 = 1e-3,
+        /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
+        optimizer: OptimizerKind = OptimizerKind::Adam,
+        /// Discount factor γ in [0, 1].
+        gamma: f64 = 0.99,
+        /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
+        lambda: f64 = 1.0,
+        /// Weight of the entropy bonus in the policy gradient.
+        entropy: f64 = 0.0,
+        /// Largest global norm of the policy gradient; 0 switches clipping off.
+        max_grad_norm: f64 = 0.5,
+        /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
+        critic_max_grad_norm: f64 = 0.5,
+        /// Gradient steps of the critic per batch.
+        value_epochs: usize = 1,
+        /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
+        normalize_advantages: bool = false,
+        /// Scale the learning rates linearly down to 0 over the run.
+        anneal: bool = false,
+        /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
+        reward_scale: f64 = 1.0,
+        /// Stored experience.
+        replay: ReplayConfig = ReplayConfig::default(),
+        /// What the critic Q is trained on.
+        critic: CriticConfig = CriticConfig::default(),
+    }
+}
+
+impl RelaxDdpgLearner {
+    /// A learning rate after `progress` ∈ [0, 1] of the run.
+    #[must_use]
+    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
+        annealed(self.anneal, rate, progress)
+    }
+
+    /// How rewards are scaled. What is stored would have to be normalised anew at each use, so running statistics have no part.
+    fn normalization(&self) -> Normalization {
+        let (reward_scale, gamma) = (self.reward_scale, self.gamma);
+        Normalization { observations: false, rewards: false, reward_scale, gamma }
+    }
+}
+
+/// RELAX-DDPG's line of the registry.
+pub(crate) fn spec() -> AgentSpec {
+    let summary =
+        "the unbiased counterpart of DDPG: its critic as the control variate of an on-policy gradient";
+    AgentSpec::new("relax-ddpg", summary, |agent: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, task| {
+        let made = Box::new(RelaxDdpg::new(task, agent, learner)?);
+        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+    })
+    .dissect(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner| refuse_tied_rows(learner.normalize_advantages))
+    .describe(|agent: &RelaxDdpgKeys| match agent.correction {
+        false => "relax-ddpg without its correction".into(),
+        true => format!("relax-ddpg, gain {}", agent.gain),
+    })
+}
+
 /// The RELAX-DDPG agent.
 pub struct RelaxDdpg {
-    agent: AgentConfig,
-    learner: LearnerConfig,
+    agent: RelaxDdpgKeys,
+    learner: RelaxDdpgLearner,
     policy: Policy<ControlVariateShard>,
     critic: Critic,
     q: QCritic,
@@ -54,38 +149,33 @@ pub struct RelaxDdpg {
 }
 
 impl RelaxDdpg {
-    /// A fresh agent for observations of `observation_dim` numbers.
+    /// A fresh agent.
     ///
     /// # Errors
     /// If the actions are not continuous or a network cannot be made.
     pub fn new(
-        observation_dim: usize,
-        distribution: Arc<dyn Distribution>,
-        agent: &AgentConfig,
-        learner: &LearnerConfig,
-        seed: u64,
+        task: Task<'_>,
+        agent: &RelaxDdpgKeys,
+        learner: &RelaxDdpgLearner,
     ) -> Result<Self, AgentError> {
+        let dim = task.observations.flat_dim();
+        let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         if !distribution.is_reparametrised() {
             let message = "agent.kind = \"relax-ddpg\" acts in Box spaces; \"relax-a2c\" and \"a2c\" also in Discrete ones";
             return Err(AgentError::Config(message.into()));
         }
-        let rng = |index| EnvRng::from_seed_sequence(seed, &[role::WEIGHTS, index]);
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let (k, next_actions) = (distribution.width(), distribution.action_buffer());
-        let policy = Policy::new(
-            observation_dim,
-            distribution,
-            &agent.policy_network(),
-            learner.optimizer,
-            &mut rng(0),
-        )?;
+        let policy = Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?;
         Ok(Self {
             current: policy.snapshot(),
             policy,
-            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
-            q: QCritic::new(observation_dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
+            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
-            replay: Replay::new(learner.replay.capacity, observation_dim, k),
-            rngs: [role::REPLAY, role::NEXT_ACTIONS].map(|role| EnvRng::from_seed_sequence(seed, &[role])),
+            replay: Replay::new(learner.replay.capacity, dim, k),
+            rngs: [role::REPLAY, role::NEXT_ACTIONS]
+                .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),
             env_steps: 0,
             updates: 0,
             minibatch: Minibatch::default(),

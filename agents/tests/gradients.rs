@@ -2,8 +2,8 @@
 //! and objectives written down the obvious way, differentiated by finite differences.
 
 use crate::common::{
-    Aim, Net, Task, agent, agent_config, array, choices, finite_differences, fit, gradient, improve,
-    learner_config, log_probs, numbers, relative_error, rewound, with,
+    Aim, Net, Task, agent, array, choices, finite_differences, fit, gradient, improve, log_probs, numbers,
+    relative_error, rewound, settings, with,
 };
 use relax_agents::compute::SHARD_ROWS;
 use relax_agents::{Agent, Rollout, role};
@@ -183,9 +183,13 @@ impl Oracle {
 
 /// An agent with weights far from their start, and a batch of it of more than one shard.
 fn scene(text: &str, learner: &str, gaussian: bool) -> (Box<dyn Agent>, StateDict, Rollout) {
-    let config = agent_config(&format!("hidden = [5, 4]\n{text}"));
     let actions = if gaussian { Space::uniform_box(-9.0, 9.0, &[1]) } else { Space::discrete(3) };
-    let mut agent = agent(&config, &learner_config(&format!("{LEARNER}{learner}")), 2, &actions, SEED);
+    let mut agent = agent(
+        &settings(&format!("hidden = [5, 4]\n{text}"), &format!("{LEARNER}{learner}")),
+        2,
+        &actions,
+        SEED,
+    );
     let mut state = rewound(&agent.state(), UPDATES);
     let mut rng = EnvRng::from_seed(8);
     for network in ["policy", "critic", "control_variate"] {

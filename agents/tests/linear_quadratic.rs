@@ -3,8 +3,7 @@
 //! γ = λ = 1, so the policy gradient theorem holds exactly: any bias is the estimator's. V, r and Q are networks with random
 //! weights, as wrong as can be; an unbiased estimator does not care.
 use relax_agents::certify::LinearQuadratic;
-use relax_agents::config::{AgentConfig, AgentKind, Gain, LearnerConfig};
-use relax_agents::{Agent, Compute, Metrics, make_agent};
+use relax_agents::{Agent, AgentSettings, Compute, Metrics, make_agent};
 use relax_envs::{EnvRng, Space};
 use relax_estimators::certify::{Certificate, Moments, certify};
 use relax_nn::StateDict;
@@ -16,21 +15,15 @@ const SIGNIFICANCE: f64 = 0.001;
 const THETA: [f32; 3] = [-0.6, 0.2, -0.5];
 
 /// An agent with a linear policy at [`THETA`] and random critics.
-fn agent(kind: AgentKind, change: impl FnOnce(&mut AgentConfig)) -> (Box<dyn Agent>, StateDict) {
-    let mut config = AgentConfig {
-        kind,
-        hidden: Vec::new(),
-        critic_hidden: Some(vec![8]),
-        gain: Gain::Fixed(1.0),
-        ..AgentConfig::new(kind)
-    };
-    change(&mut config);
-    let learner = LearnerConfig { gamma: 1.0, lambda: 1.0, max_grad_norm: 0.0, ..LearnerConfig::default() };
+fn agent(text: &str) -> (Box<dyn Agent>, StateDict) {
+    let gain = if text.contains("'a2c'") || text.contains("gain") { "" } else { "gain = 1\n" };
+    let agent = format!("{gain}{text}\nhidden = []\ncritic_hidden = [8]");
+    let settings = AgentSettings::from_texts(&agent, "gamma = 1\nlambda = 1\nmax_grad_norm = 0").unwrap();
     let space = Space::uniform_box(-1.0, 1.0, &[1]);
-    let mut agent = make_agent(&config, &learner, &space, &space, 5).unwrap();
+    let mut agent = make_agent(&settings, &space, &space, 5).unwrap();
     let mut state = agent.state();
     state.insert_f32("policy.parameters", &THETA);
-    if kind == AgentKind::RelaxA2c {
+    if text.contains("'relax-a2c'") {
         // r starts at 0; here it must be something: 2 → 8 → 1.
         let wrong: Vec<f32> = (0..33).map(|i| (1.7 * i as f32).sin()).collect();
         state.insert_f32("control_variate.parameters", &wrong);
@@ -40,8 +33,8 @@ fn agent(kind: AgentKind, change: impl FnOnce(&mut AgentConfig)) -> (Box<dyn Age
 }
 
 /// ∂J/∂(w, b, log σ) as the agent estimates it, trial by trial, always from the same weights.
-fn verdict(name: &str, kind: AgentKind, change: impl FnOnce(&mut AgentConfig)) -> Certificate {
-    let (mut agent, state) = agent(kind, change);
+fn verdict(name: &str, text: &str) -> Certificate {
+    let (mut agent, state) = agent(text);
     let policy = agent.acting_policy();
     let (mut rng, mut moments) = (EnvRng::from_seed(11), Moments::new(3));
     for _ in 0..TRIALS {
@@ -78,16 +71,14 @@ fn the_closed_form_is_the_derivative_of_the_closed_form() {
 
 #[test]
 fn a2c_lax_and_relax_ddpg_are_unbiased() {
-    assert!(verdict("a2c", AgentKind::A2c, |_| {}).passes());
-    assert!(verdict("relax-a2c (LAX), gain 1", AgentKind::RelaxA2c, |_| {}).passes());
-    assert!(verdict("relax-ddpg, gain 1", AgentKind::RelaxDdpg, |_| {}).passes());
-    let half = |config: &mut AgentConfig| config.gain = Gain::Fixed(0.5);
-    assert!(verdict("relax-ddpg, gain 0.5", AgentKind::RelaxDdpg, half).passes());
+    assert!(verdict("a2c", "kind = 'a2c'").passes());
+    assert!(verdict("relax-a2c (LAX), gain 1", "kind = 'relax-a2c'").passes());
+    assert!(verdict("relax-ddpg, gain 1", "kind = 'relax-ddpg'").passes());
+    assert!(verdict("relax-ddpg, gain 0.5", "kind = 'relax-ddpg'\ngain = 0.5").passes());
 }
 
 #[test]
 fn without_the_correction_the_bias_is_found() {
-    let certificate =
-        verdict("relax-ddpg, correction = false", AgentKind::RelaxDdpg, |config| config.correction = false);
+    let certificate = verdict("relax-ddpg, correction = false", "kind = 'relax-ddpg'\ncorrection = false");
     assert!(!certificate.passes() && certificate.worst() > 50.0);
 }

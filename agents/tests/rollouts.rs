@@ -1,6 +1,6 @@
 //! Rollouts merge to what one worker would have made, and work may be shared out in any way.
 
-use crate::common::{Task, agent, agent_config, learner_config};
+use crate::common::{Task, agent, settings};
 use relax_agents::{ActionBuffer, Compute, Episode, Metrics, Rollout};
 use relax_envs::{EnvRng, Space};
 
@@ -92,10 +92,10 @@ fn threads_change_nothing() {
         "kind = 'relax-a2c'\nnoise = 'independent'",
         "kind = 'relax-a2c'\nvariance_objective = 'weights'\nform = 'pure'",
     ] {
-        let config = agent_config(&format!("hidden = [8]\n{text}"));
-        let learner = learner_config("control_variate_epochs = 2\nvalue_epochs = 2\nentropy = 0.01");
+        let learner = "control_variate_epochs = 2\nvalue_epochs = 2\nentropy = 0.01";
+        let settings = settings(&format!("hidden = [8]\n{text}"), learner);
         let run = |compute: &Compute| {
-            let mut agent = agent(&config, &learner, Task::DIM, &Space::discrete(3), 6);
+            let mut agent = agent(&settings, Task::DIM, &Space::discrete(3), 6);
             let mut rng = EnvRng::from_seed(7);
             let mut all = Vec::new();
             for _ in 0..4 {

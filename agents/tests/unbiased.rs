@@ -2,10 +2,9 @@
 //! expected return, by enumeration, with a z-score for every weight. And what would be a bias is found out.
 
 use crate::common::{
-    Aim, Net, Task, agent, agent_config, array, finite_differences, fit, gradient, improve, learner_config,
-    rewound, with,
+    Aim, Net, Task, agent, array, finite_differences, fit, gradient, improve, rewound, settings, with,
 };
-use relax_agents::{Agent, AgentConfig, Rollout};
+use relax_agents::{Agent, Rollout};
 use relax_envs::{EnvRng, Space};
 use relax_estimators::certify::{Certificate, Moments, certify};
 use relax_nn::StateDict;
@@ -48,9 +47,8 @@ fn other_noise(agent: &mut dyn Agent, state: &StateDict, i: u64, mut batch: Roll
 
 /// Trains an agent for a while, then compares the mean of its gradients with the exact one.
 fn certificate(text: &str, gaussian: bool, slots: usize, batches: u64, measure: Measure) -> Certificate {
-    let config: AgentConfig = agent_config(&format!("hidden = [5]\n{text}"));
     let actions = if gaussian { Space::uniform_box(-9.0, 9.0, &[1]) } else { Space::discrete(Task::ACTIONS) };
-    let mut agent = agent(&config, &learner_config(LEARNER), 2, &actions, 31);
+    let mut agent = agent(&settings(&format!("hidden = [5]\n{text}"), LEARNER), 2, &actions, 31);
     let agent = agent.as_mut();
     let mut rng = EnvRng::from_seed(32);
     let roll = if gaussian { Aim::roll } else { Task::roll };
@@ -143,4 +141,26 @@ fn noise_of_another_action_is_found_out() {
     biased(text, 20_000, other_noise);
     let honest = certificate(text, false, 8, 20_000, honest);
     assert!(honest.passes(), "{text}\n{honest}");
+}
+
+/// Several choices at once: a relaxed sample and an estimate for each.
+#[test]
+fn factored() {
+    use relax_agents::certify::{AgentTarget, Problem};
+    use relax_estimators::certify::{Settings, check};
+    let settings =
+        Settings { significance: SIGNIFICANCE, targets: 8, detectable: 0.2, ..Settings::default() };
+    for problem in [Problem::MultiDiscrete, Problem::MultiBinary] {
+        for text in [
+            "kind = 'reinforce'",
+            "kind = 'a2c'",
+            "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
+            "kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'",
+        ] {
+            let mut target = AgentTarget::new(text, problem, 9, Default::default()).unwrap();
+            let verdict = check(&mut target, &settings).unwrap();
+            println!("{}: p = {:.3}", verdict.name, verdict.p_value);
+            assert!(verdict.p_value > SIGNIFICANCE / 8.0, "{}: {:e}", verdict.name, verdict.p_value);
+        }
+    }
 }

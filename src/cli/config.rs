@@ -24,6 +24,9 @@ Example:
         /// Of the configurations of `relax vae`
         #[arg(long)]
         vae: bool,
+        /// Of the configurations of this agent; without it, the keys of all agents
+        #[arg(long, value_name = "KIND", conflicts_with = "vae")]
+        agent: Option<String>,
     },
 }
 
@@ -38,7 +41,7 @@ pub(super) struct ConfigShowArgs {
 pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Error> {
     match command {
         ConfigCommand::Show(args) => show(args),
-        ConfigCommand::Schema { vae } => schema(*vae),
+        ConfigCommand::Schema { vae, agent } => schema(*vae, agent.as_deref()),
     }
 }
 
@@ -52,8 +55,8 @@ fn show(args: &ConfigShowArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn schema(vae: bool) -> Result<ExitCode, Error> {
-    let schema = if vae { schema_of::<VaeConfig>() } else { json_schema() };
+fn schema(vae: bool, agent: Option<&str>) -> Result<ExitCode, Error> {
+    let schema = if vae { schema_of::<VaeConfig>() } else { json_schema(agent)? };
     output::print(&format!("{schema:#}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use relax_runtime::Error;
 use relax_runtime::run::latest_checkpoint;
-use relax_training::config::{Config, agent_name};
+use relax_training::config::Config;
 
 /// The folder that runs go to when none is named.
 const RUNS: &str = "runs";
@@ -74,7 +74,7 @@ pub(super) fn stem(config_path: &Path, config: &Config) -> String {
     let in_file = Config::load(config_path, &[]).map(|file| file.agent.kind);
     let agent = match in_file {
         Ok(kind) if kind == config.agent.kind => String::new(),
-        _ => format!("-{}", agent_name(config.agent.kind)),
+        _ => format!("-{}", config.agent.kind),
     };
     format!("{name}{agent}-s{}", config.run.seed)
 }

@@ -47,7 +47,8 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
     overrides.extend(args.seed.map(|seed| format!("run.seed={seed}")));
     overrides.extend(workers(args.workers));
-    let config = Config::load(&args.config, &overrides)?;
+    let (config, notes) = Config::load_noting(&args.config, &overrides)?;
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
     relax_envs::spec(&config.env.id).map_err(|error| {
         let refused = Error::input(format!("{}: {error}", args.config.display()));
         if config.env.is_python() { refused } else { refused.with_hint("`relax envs list` shows them all") }

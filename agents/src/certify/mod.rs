@@ -8,8 +8,7 @@
 //! use relax_agents::certify::{AgentTarget, Problem};
 //! use relax_estimators::certify::{Settings, check};
 //!
-//! let config = toml::from_str("kind = 'a2c'\nhidden = [5]")?;
-//! let mut target = AgentTarget::new(&config, Problem::Enumerable, 0, Default::default())?;
+//! let mut target = AgentTarget::new("kind = 'a2c'", Problem::Enumerable, 0, Default::default())?;
 //! let settings = Settings { detectable: 0.5, ..Settings::default() };
 //! assert!(check(&mut target, &settings)?.p_value > 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,10 +1,7 @@
 //! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
 
 use super::{Aim, Combined, LinearQuadratic, Net, Task, finite_differences};
-use crate::config::Gain;
-use crate::{
-    Agent, AgentConfig, AgentError, AgentKind, Compute, LearnerConfig, Metrics, Rollout, make_agent,
-};
+use crate::{Agent, AgentError, AgentSettings, Compute, Metrics, Rollout, agent_spec, make_agent};
 use relax_envs::{EnvRng, Space};
 use relax_estimators::certify::Target;
 use relax_nn::StateDict;
@@ -16,7 +13,11 @@ const SLOTS: usize = 16;
 const UPDATES: usize = 60;
 /// Steps of the critics on a batch before it is used, with [`AgentBug::FittedFirst`].
 const FORBIDDEN_FITS: usize = 5;
-const HIDDEN: usize = 5;
+const HIDDEN: i64 = 5;
+/// Without discount, so that the expected return is what the agent climbs.
+const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nmax_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
+                       learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
+                       value_epochs = 4\ncontrol_variate_epochs = 4";
 
 /// Where the exact gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,26 +60,20 @@ pub struct AgentTarget {
 }
 
 impl AgentTarget {
-    /// An agent of this configuration (its networks' widths aside), trained on the problem for some updates.
+    /// The agent that `text` describes (the keys of `[agent]`, TOML), trained on the problem for some updates. Its networks
+    /// are small and everything it learns with is set here, as far as it has such keys.
     ///
     /// # Errors
     /// If the agent cannot be made or trained, or does not show its gradient.
-    pub fn new(config: &AgentConfig, problem: Problem, seed: u64, bug: AgentBug) -> Result<Self, AgentError> {
-        let mut config = config.clone();
-        config.hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN] };
-        config.critic_hidden = Some(vec![8]);
-        let learner = LearnerConfig {
-            gamma: 1.0,
-            lambda: 1.0,
-            max_grad_norm: 0.0,
-            critic_max_grad_norm: 0.0,
-            learning_rate: 3e-3,
-            value_learning_rate: 1e-2,
-            control_variate_learning_rate: 1e-2,
-            value_epochs: 4,
-            control_variate_epochs: 4,
-            ..LearnerConfig::default()
-        };
+    pub fn new(text: &str, problem: Problem, seed: u64, bug: AgentBug) -> Result<Self, AgentError> {
+        let mut settings = AgentSettings::from_texts(text, LEARNER)?;
+        let hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN.into()] };
+        for (key, widths) in [("hidden", hidden), ("critic_hidden", vec![8.into()])] {
+            let has = agent_spec(&settings.kind).is_some_and(|spec| spec.has(&format!("agent.{key}")));
+            if has {
+                settings.agent.insert(key.into(), toml::Value::Array(widths));
+            }
+        }
         let dim = if problem == Problem::LinearQuadratic { 1 } else { Task::DIM };
         let actions = match problem {
             Problem::Enumerable => Space::discrete(Task::ACTIONS),
@@ -87,8 +82,8 @@ impl AgentTarget {
             Problem::Aim | Problem::LinearQuadratic => Space::uniform_box(-9.0, 9.0, &[1]),
         };
         let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
-        let agent = make_agent(&config, &learner, &observations, &actions, seed)?;
-        let name = format!("{} on {}", describe(&config), problem.name());
+        let agent = make_agent(&settings, &observations, &actions, seed)?;
+        let name = format!("{} on {}", described(&settings), problem.name());
         let mut this = Self {
             name,
             problem,
@@ -140,7 +135,7 @@ impl AgentTarget {
         let policy = self.agent.acting_policy();
         let parameters = policy.parameters();
         let wide: Vec<f64> = parameters.iter().map(|&x| f64::from(x)).collect();
-        let net = |outputs| Net::new(Task::DIM, &[HIDDEN], outputs, parameters);
+        let net = |outputs| Net::new(Task::DIM, &policy.card().network.hidden, outputs, parameters);
         let combined = |task: Combined| {
             let net = net(task.width());
             finite_differences(&wide, |p| task.expected_return(&net, p) / Task::HORIZON as f64)
@@ -228,22 +223,6 @@ impl Problem {
 }
 
 /// The agent's name with the settings that make another estimator of it.
-fn describe(config: &AgentConfig) -> String {
-    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let gain = match config.gain {
-        Gain::Named(_) => "adaptive".to_owned(),
-        Gain::Fixed(gain) => gain.to_string(),
-    };
-    match config.kind {
-        AgentKind::Reinforce => {
-            format!("reinforce, baseline {}", word(&config.baseline).replace("leaveoneout", "leave-one-out"))
-        }
-        AgentKind::A2c => "a2c".into(),
-        AgentKind::RelaxA2c => {
-            format!("relax-a2c, {} c, {} noise, gain {gain}", word(&config.form), word(&config.noise))
-        }
-        AgentKind::RelaxDdpg if !config.correction => "relax-ddpg without its correction".into(),
-        AgentKind::RelaxDdpg => format!("relax-ddpg, gain {gain}"),
-        kind => word(&kind),
-    }
+fn described(settings: &AgentSettings) -> String {
+    agent_spec(&settings.kind).map_or_else(|| settings.kind.clone(), |spec| spec.described(settings))
 }

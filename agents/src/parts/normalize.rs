@@ -4,7 +4,7 @@
 //! a copy with the policy ([`Scaling`]), so that a batch is learned from with the very numbers it was acted with. Nothing is
 //! merged in evaluation.
 
-use crate::config::LearnerConfig;
+use crate::config::Normalization;
 use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout};
 use relax_nn::{StateDict, StateTensor};
 
@@ -156,22 +156,21 @@ impl RewardMoments {
 impl Normalized {
     /// `inner` as it is, or with the normalisation that the configuration asks for around it.
     #[must_use]
-    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, learner: &LearnerConfig) -> Box<dyn Agent> {
-        let as_it_is = !learner.normalize_observations && !learner.normalize_rewards;
-        if as_it_is && learner.reward_scale == 1.0 {
+    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, asked: Normalization) -> Box<dyn Agent> {
+        if !asked.observations && !asked.rewards && asked.reward_scale == 1.0 {
             return inner;
         }
         let mut this = Self {
             inner,
-            observations: learner.normalize_observations.then(|| RunningMoments::new(observation_dim)),
-            rewards: learner.normalize_rewards.then(|| RewardMoments {
-                gamma: learner.gamma,
+            observations: asked.observations.then(|| RunningMoments::new(observation_dim)),
+            rewards: asked.rewards.then(|| RewardMoments {
+                gamma: asked.gamma,
                 running: Vec::new(),
                 moments: RunningMoments::new(1),
                 scratch: Vec::new(),
             }),
             scaling: Scaling::default(),
-            reward_scale: learner.reward_scale as f32,
+            reward_scale: asked.reward_scale as f32,
             batch: None,
         };
         this.rescale();

@@ -4,7 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub use relax_agents::certify::{Aim, Net, Task, finite_differences, log_probs};
-use relax_agents::{Agent, AgentConfig, Compute, LearnerConfig, Metrics, Rollout, make_agent};
+use relax_agents::{Agent, AgentSettings, Compute, Metrics, Rollout, make_agent};
 use relax_envs::Space;
 use relax_nn::{StateDict, StateTensor};
 
@@ -15,24 +15,15 @@ pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
 }
 
-pub fn agent_config(text: &str) -> AgentConfig {
-    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
-pub fn learner_config(text: &str) -> LearnerConfig {
-    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+/// Settings from the texts of `[agent]` and `[learner]`.
+pub fn settings(agent: &str, learner: &str) -> AgentSettings {
+    AgentSettings::from_texts(agent, learner).unwrap_or_else(|error| panic!("{agent}: {error}"))
 }
 
 /// An agent for observations of `dim` numbers.
-pub fn agent(
-    config: &AgentConfig,
-    learner: &LearnerConfig,
-    dim: usize,
-    actions: &Space,
-    seed: u64,
-) -> Box<dyn Agent> {
+pub fn agent(settings: &AgentSettings, dim: usize, actions: &Space, seed: u64) -> Box<dyn Agent> {
     let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
-    make_agent(config, learner, &observations, actions, seed).unwrap_or_else(|error| panic!("{error}"))
+    make_agent(settings, &observations, actions, seed).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// An array of an agent's state.

@@ -45,6 +45,9 @@ pub struct Compared {
 /// If a configuration or an imported table is wrong, or a file cannot be written. What was finished stays.
 pub fn compare(request: &Request, options: &CompareOptions) -> Result<Compared, Error> {
     let plan = Plan::new(request)?;
+    if !options.quiet {
+        plan.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    }
     // What the user may have got wrong comes before the work.
     let imported: Vec<RunData> =
         options.imports.iter().map(|path| import(path)).collect::<Result<Vec<_>, _>>()?.concat();

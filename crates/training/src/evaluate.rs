@@ -76,7 +76,7 @@ impl Trained {
         let best = best_checkpoint(dir);
         let path = if best.exists() { best } else { latest_checkpoint(dir) };
         let (header, state) = checkpoint::load(&path)?;
-        let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
+        let config = Config::recorded(&header.config, &path.display().to_string(), &[])?;
         let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
         let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
         let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
@@ -86,8 +86,8 @@ impl Trained {
             Some(Ok(policy)) => policy,
             // A checkpoint without a card, or of a distribution that only its agent knows: the agent has the policy.
             _ => {
-                let (seed, agent, learner) = (config.run.seed, &config.agent, &config.learner);
-                let mut agent = make_agent(agent, learner, &observation_space, &action_space, seed)
+                let (settings, seed) = (config.settings(), config.run.seed);
+                let mut agent = make_agent(&settings, &observation_space, &action_space, seed)
                     .map_err(|error| bad(&error))?;
                 agent.restore(&state).map_err(|error| bad(&error))?;
                 agent.acting_policy()

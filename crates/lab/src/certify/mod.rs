@@ -11,7 +11,6 @@ mod scene;
 
 use std::fmt::Display;
 
-use relax_agents::AgentConfig;
 use relax_agents::certify::{AgentBug, AgentTarget, Problem};
 use relax_estimators::EstimatorError;
 use relax_estimators::certify::{Settings, Target, Verdict, check, holm};
@@ -91,6 +90,15 @@ const AGENTS: &[(&str, Problem)] = &[
     ("kind = 'relax-a2c'\ngain = 1", Problem::MultiBinary),
 ];
 
+/// What the agents that a program added ask to be certified on.
+fn added() -> impl Iterator<Item = (String, Problem)> {
+    let specs = relax_agents::agent_specs().into_iter();
+    specs.flat_map(|spec| {
+        let of_spec = spec.certificates().iter();
+        of_spec.map(move |(keys, problem)| (format!("kind = '{}'\n{keys}", spec.name()), *problem))
+    })
+}
+
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.
 const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
     (
@@ -124,11 +132,11 @@ pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// One line of work: makes its target when its turn comes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Line {
     Node(nodes::Estimator),
     OneCall(one_call::Case),
-    Agent(&'static str, Problem, AgentBug),
+    Agent(String, Problem, AgentBug),
 }
 
 /// Certifies everything in the scope; or, with `inject`, one mistake alone.
@@ -149,7 +157,7 @@ pub fn certify(
             let agent = AGENT_BUGS
                 .iter()
                 .find(|bug| bug.0 == name)
-                .map(|&(name, _, text, problem, bug)| (name, Line::Agent(text, problem, bug)));
+                .map(|&(name, _, text, problem, bug)| (name, Line::Agent(text.to_owned(), problem, bug)));
             let relaxed = (name == RELAXED_OBJECTIVE.0)
                 .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
             let Some((name, line)) = node.or(relaxed).or(agent) else {
@@ -163,7 +171,9 @@ pub fn certify(
         None => {
             let nodes = ESTIMATORS.iter().map(|e| Line::Node(*e));
             let nodes = nodes.chain(CASES.as_flattened().iter().map(|case| Line::OneCall(*case)));
-            let agents = AGENTS.iter().map(|&(text, problem)| Line::Agent(text, problem, AgentBug::None));
+            let agents = AGENTS.iter().map(|&(text, problem)| (text.to_owned(), problem));
+            let agents = agents.chain(added());
+            let agents = agents.map(|(text, problem)| Line::Agent(text, problem, AgentBug::None));
             match options.scope {
                 Scope::All => nodes.chain(agents).collect(),
                 Scope::Estimators => nodes.collect(),
@@ -184,7 +194,7 @@ pub fn certify(
         |i, line| {
             // Every target has noise of its own, whatever else is certified beside it.
             let seed = options.seed.wrapping_mul(1000).wrapping_add(i as u64);
-            one(*line, seed, &settings).inspect(|verdict| done(verdict))
+            one(line.clone(), seed, &settings).inspect(|verdict| done(verdict))
         },
     )?;
     let verdicts = found.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
@@ -200,11 +210,7 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
     match line {
         Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
         Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
-        Line::Agent(text, problem, bug) => {
-            let config: AgentConfig = toml::from_str(&format!("hidden = [5]\n{text}"))
-                .map_err(|error| Error::runtime(format!("`{text}` is no agent: {error}")))?;
-            checked(AgentTarget::new(&config, problem, seed, bug), &of_agents)
-        }
+        Line::Agent(text, problem, bug) => checked(AgentTarget::new(&text, problem, seed, bug), &of_agents),
     }
 }
 

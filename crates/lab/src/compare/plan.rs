@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use relax_runtime::Error;
-use relax_training::config::{Config, agent_name};
+use relax_training::config::Config;
 
 /// What the command line, or a program, asks for.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +102,8 @@ pub struct Plan {
     pub experiments: Vec<Experiment>,
     /// Runs in their order: seed by seed, so that early figures hold all experiments.
     pub jobs: Vec<Job>,
+    /// What to tell the user: keys that another agent's configuration has and this one's not.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
@@ -121,10 +123,15 @@ impl Plan {
         settings.push("rollout.workers=0".into());
         settings.extend(request.budget.map(|steps| format!("run.env_steps={steps}")));
         let mut experiments: Vec<Experiment> = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        let note = |path: &Path, told: Vec<String>, notes: &mut Vec<String>| {
+            notes.extend(told.iter().map(|text| format!("{}: {text}", path.display())));
+        };
         for path in &configs {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let own = Config::load(path, &settings)?;
-            let own_name = agent_name(own.agent.kind);
+            let (own, told) = Config::load_noting(path, &settings)?;
+            note(path, told, &mut notes);
+            let own_name = own.agent.kind.clone();
             let wanted: Vec<String> = match request.agents.as_slice() {
                 [] => vec![own_name.clone()],
                 agents if from_suite => agents.iter().filter(|agent| **agent == own_name).cloned().collect(),
@@ -136,7 +143,9 @@ impl Plan {
                 } else {
                     let mut changed = settings.clone();
                     changed.push(format!("agent.kind={agent}"));
-                    (format!("{stem}-{agent}"), Config::load(path, &changed)?)
+                    let (config, told) = Config::load_noting(path, &changed)?;
+                    note(path, told, &mut notes);
+                    (format!("{stem}-{agent}"), config)
                 };
                 if let Some(twin) = experiments.iter().find(|other| other.label == label) {
                     return Err(Error::input(format!("two configurations are called {}", twin.label))
@@ -163,7 +172,7 @@ impl Plan {
                 jobs.push(Job { label: experiment.label.clone(), folder, config });
             }
         }
-        Ok(Self { suite, experiments, jobs })
+        Ok(Self { suite, experiments, jobs, notes })
     }
 }
 

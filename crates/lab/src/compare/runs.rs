@@ -5,7 +5,7 @@ use std::path::Path;
 
 use relax_runtime::Error;
 use relax_runtime::logging::columns;
-use relax_training::config::{Config, agent_name};
+use relax_training::config::Config;
 use relax_training::{Milestone, Summary};
 
 /// Episodes whose mean return is judged.
@@ -55,14 +55,14 @@ impl RunData {
     /// # Errors
     /// If it is no run folder or a file in it cannot be read.
     pub fn load(label: &str, dir: &Path) -> Result<Self, Error> {
-        let config = Config::load(&dir.join("config.toml"), &[])?;
+        let config = Config::load_recorded(&dir.join("config.toml"))?;
         let summary = Summary::load(&dir.join("summary.json"))?;
         let episodes = columns(&dir.join("episodes.csv"), ["env_steps", "return", "wall_seconds"])?;
         let norms = columns(&dir.join("metrics.csv"), ["env_steps", "squared_norm", "squared_norm_a2c"])?;
         Ok(Self {
             label: label.to_owned(),
             env: config.env.id.clone(),
-            agent: agent_name(config.agent.kind),
+            agent: config.agent.kind.clone(),
             seed: config.run.seed,
             episodes: episodes
                 .into_iter()

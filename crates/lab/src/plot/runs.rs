@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use relax_runtime::Error;
 use relax_runtime::logging::columns;
 use relax_training::Summary;
-use relax_training::config::{Config, agent_name};
+use relax_training::config::Config;
 
 /// Episodes whose mean return is drawn.
 const WINDOW: usize = 100;
@@ -50,7 +50,7 @@ pub(super) fn load_all(folder: &Path) -> Result<Vec<Run>, Error> {
 
 impl Run {
     fn load(folder: &Path) -> Result<Self, Error> {
-        let config = Config::load(&folder.join("config.toml"), &[])?;
+        let config = Config::load_recorded(&folder.join("config.toml"))?;
         let mut experiment = config.clone();
         experiment.run.seed = 0;
         experiment.rollout.workers = 0;
@@ -64,7 +64,7 @@ impl Run {
         Ok(Self {
             folder: folder.to_owned(),
             threshold: threshold(folder, &config),
-            agent: agent_name(config.agent.kind),
+            agent: config.agent.kind.clone(),
             experiment: experiment.to_toml(),
             env: config.env.id,
             returns: moving_mean(&episodes),
@@ -120,7 +120,6 @@ fn medians(values: &[(f64, f64)]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relax_agents::config::AgentKind;
 
     #[test]
     fn the_moving_mean_is_that_of_the_last_hundred() {
@@ -143,7 +142,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         let folder = root.path().join("a");
         std::fs::create_dir(&folder).expect("folder");
-        let mut config = Config::new("CartPole-v1", AgentKind::RelaxA2c);
+        let mut config = Config::new("CartPole-v1", "relax-a2c").expect("an agent");
         config.run.seed = 9;
         std::fs::write(folder.join("config.toml"), config.to_toml()).expect("write");
         let rows: String = (1..=12).map(|i| format!("{i},{},0,{i}.5,3,true,0.1\n", i * 20)).collect();
@@ -165,7 +164,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         assert!(load_all(root.path()).expect_err("empty").to_string().contains("not a run folder"));
         assert!(load_all(&root.path().join("none")).is_err());
-        let text = Config::new("CartPole-v1", AgentKind::A2c).to_toml();
+        let text = Config::new("CartPole-v1", "a2c").expect("an agent").to_toml();
         std::fs::write(root.path().join("config.toml"), text).expect("write");
         std::fs::write(root.path().join("episodes.csv"), "a,b\n1,2\n").expect("write");
         assert!(load_all(root.path()).expect_err("columns").to_string().contains("no column `env_steps`"));

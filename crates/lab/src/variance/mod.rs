@@ -13,7 +13,6 @@ pub mod nested;
 
 use std::path::Path;
 
-use relax_agents::config::BaselineKind;
 use relax_agents::{Agent, Compute, Metrics, make_agent};
 use relax_envs::EnvRng;
 
@@ -24,7 +23,7 @@ use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::latest_checkpoint;
 use relax_training::actor::make_env;
-use relax_training::config::{Config, agent_name};
+use relax_training::config::Config;
 use relax_training::train::Trainer;
 
 /// How to dissect.
@@ -89,7 +88,7 @@ pub fn along_training(config: &Config, options: &VarianceOptions) -> Result<Diss
             points.push(dissect(trainer.agent_mut(), config, options, env_steps)?);
         }
     }
-    Ok(Dissected { env: config.env.id.clone(), agent: agent_name(config.agent.kind), points })
+    Ok(Dissected { env: config.env.id.clone(), agent: config.agent.kind.clone(), points })
 }
 
 /// Dissects the variance at the newest checkpoint of the run folder `dir`.
@@ -99,7 +98,7 @@ pub fn along_training(config: &Config, options: &VarianceOptions) -> Result<Diss
 pub fn at_checkpoint(dir: &Path, options: &VarianceOptions) -> Result<Dissected, Error> {
     let path = latest_checkpoint(dir);
     let (header, state) = checkpoint::load(&path)?;
-    let config = Config::from_toml(&header.config, &path.display().to_string(), &[])?;
+    let config = Config::recorded(&header.config, &path.display().to_string(), &[])?;
     let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
     let mut agent = agent(&config)?;
     agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
@@ -109,25 +108,13 @@ pub fn at_checkpoint(dir: &Path, options: &VarianceOptions) -> Result<Dissected,
             .with_hint(format!("`relax resume {}` trains it", dir.display())));
     }
     let point = dissect(agent.as_mut(), &config, options, env_steps)?;
-    Ok(Dissected { env: config.env.id.clone(), agent: agent_name(config.agent.kind), points: vec![point] })
+    Ok(Dissected { env: config.env.id.clone(), agent: config.agent.kind.clone(), points: vec![point] })
 }
 
 fn agent(config: &Config) -> Result<Box<dyn Agent>, Error> {
-    let refuse = |what: &str| {
-        Error::input(format!(
-            "{what} ties the rows of a batch to one another: its variance has no parts by state and action"
-        ))
-    };
-    if config.learner.normalize_advantages {
-        return Err(
-            refuse("learner.normalize_advantages").with_hint("--set learner.normalize_advantages=false")
-        );
-    }
-    if config.agent.baseline == BaselineKind::LeaveOneOut {
-        return Err(refuse("agent.baseline = \"leave-one-out\"").with_hint("--set agent.baseline=value"));
-    }
+    config.check_dissection()?;
     let env = make_env(&config.env, 1).map_err(|error| Error::input(error.to_string()))?;
-    make_agent(&config.agent, &config.learner, env.observation_space(), env.action_space(), config.run.seed)
+    make_agent(&config.settings(), env.observation_space(), env.action_space(), config.run.seed)
         .map_err(|error| Error::input(error.to_string()))
 }
 
@@ -152,7 +139,7 @@ fn dissect(
         let mut metrics = Metrics::default();
         agent.improve_policy(batch, 0.5, &Compute::serial(), &mut metrics).map_err(|error| failed(&error))?;
         if agent.last_gradient(&mut estimates).is_none() {
-            let name = agent_name(config.agent.kind);
+            let name = config.agent.kind.clone();
             return Err(Error::input(format!(
                 "agent.kind = \"{name}\" has no estimator of a policy gradient to dissect"
             ))

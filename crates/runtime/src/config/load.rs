@@ -5,9 +5,9 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::document::Document;
+use super::document::{Document, Reading, Shape};
 use super::error::{ConfigError, Origin};
-use super::overrides::{Override, unknown_key_hint};
+use super::overrides::Override;
 use super::schema::Keys;
 
 /// A configuration file longer than this is not one.
@@ -54,29 +54,82 @@ pub fn read_text(path: &Path) -> Result<String, ConfigError> {
 /// # Errors
 /// As [`load`].
 pub fn from_toml<D: Document>(text: &str, name: &str, overrides: &[String]) -> Result<D, ConfigError> {
+    read(text, name, overrides, Reading::Written).map(|(config, _)| config)
+}
+
+/// As [`from_toml`], read as `reading` says; with notes for the user.
+///
+/// # Errors
+/// As [`load`].
+pub fn read<D: Document>(
+    text: &str,
+    name: &str,
+    overrides: &[String],
+    reading: Reading,
+) -> Result<(D, Vec<String>), ConfigError> {
     let source = Source { text, name };
     let spanned = DeTable::parse(text).map_err(|error| source.syntax_error(&error))?;
-    let keys = Keys::of::<D>();
-    let mut lines = BTreeMap::new();
-    source.check_keys(spanned.get_ref(), "", &keys, &mut lines)?;
-
     let mut table: toml::Table = text.parse().map_err(|error| source.syntax_error(&error))?;
+    let mut lines = BTreeMap::new();
+    source.note_lines(spanned.get_ref(), "", &mut lines);
+    let Shape { keys, dropped, defaults, notes } = D::shape(&table, overrides, reading).map_err(|error| {
+        // Overrides can only be parsed with the keys that are not known here.
+        let of_key =
+            |text: &&String| text.split_once('=').is_some_and(|(key, _)| Some(key.trim()) == error.key());
+        let origin = match overrides.iter().rev().find(of_key) {
+            Some(text) => Origin::Override(text.clone()),
+            None => source.origin_of(error.key(), &[], &lines),
+        };
+        error.with_origin(origin)
+    })?;
+    for key in &dropped {
+        remove(&mut table, key);
+    }
+    source.check_keys(spanned.get_ref(), "", &keys, &dropped, &lines)?;
     let overrides =
         overrides.iter().map(|text| Override::parse(text, &keys)).collect::<Result<Vec<_>, _>>()?;
     for one in &overrides {
         one.apply(&mut table)?;
     }
+    fill(&mut table, defaults);
 
     let origin = |key: Option<&str>| source.origin_of(key, &overrides, &lines);
     let config = D::deserialize(toml::Value::Table(table)).map_err(|error| {
-        let (key, message, hint) = explain::<D>(&error, &keys);
+        let (key, message, hint) = explain::<D>(&error, "", &keys);
         ConfigError::new(origin(key.as_deref()), key.as_deref(), message).with_hint(hint)
     })?;
-    config.check().map_err(|error| {
+    let config = config.complete().map_err(|error| {
         let origin = origin(error.key());
         error.with_origin(origin)
     })?;
-    Ok(config)
+    Ok((config, notes))
+}
+
+/// Removes the dotted key.
+fn remove(table: &mut toml::Table, key: &str) {
+    match key.split_once('.') {
+        None => {
+            table.remove(key);
+        }
+        Some((outer, inner)) => {
+            if let Some(toml::Value::Table(table)) = table.get_mut(outer) {
+                remove(table, inner);
+            }
+        }
+    }
+}
+
+/// Puts in what is not there.
+fn fill(table: &mut toml::Table, defaults: toml::Table) {
+    for (key, default) in defaults {
+        match (table.get_mut(&key), default) {
+            (None, default) => {
+                table.insert(key, default);
+            }
+            (Some(toml::Value::Table(table)), toml::Value::Table(default)) => fill(table, default),
+            (Some(_), _) => {}
+        }
+    }
 }
 
 /// The complete configuration, defaults included, as TOML that reads back to an equal value.
@@ -110,31 +163,43 @@ impl Source<'_> {
         ConfigError::new(self.at(line), None, message).with_hint(hint)
     }
 
-    /// Checks every key of `table` and notes its line.
+    /// Notes the line of every key of `table`.
+    fn note_lines(&self, table: &DeTable<'_>, path: &str, lines: &mut BTreeMap<String, usize>) {
+        for (name, value) in table.iter() {
+            let line = self.line(name.span().start);
+            let name = name.get_ref();
+            let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+            if let DeValue::Table(inner) = value.get_ref() {
+                self.note_lines(inner, &key, lines);
+            }
+            lines.insert(key, line);
+        }
+    }
+
+    /// Checks every key of `table` but the `dropped` ones.
     fn check_keys(
         &self,
         table: &DeTable<'_>,
         path: &str,
         keys: &Keys,
-        lines: &mut BTreeMap<String, usize>,
+        dropped: &[String],
+        lines: &BTreeMap<String, usize>,
     ) -> Result<(), ConfigError> {
         for (name, value) in table.iter() {
-            let line = self.line(name.span().start);
             let name = name.get_ref();
             let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-            if !keys.allows(&key) {
-                return Err(ConfigError::new(
-                    self.at(Some(line)),
-                    Some(&key),
-                    format!("unknown key `{key}`"),
-                )
-                .with_hint(unknown_key_hint(keys, &key)));
+            if dropped.contains(&key) {
+                continue;
             }
-            lines.insert(key.clone(), line);
+            if !keys.allows(&key) {
+                let (message, hint) = keys.unknown(&key);
+                let origin = self.at(lines.get(&key).copied());
+                return Err(ConfigError::new(origin, Some(&key), message).with_hint(hint));
+            }
             if let DeValue::Table(inner) = value.get_ref()
                 && keys.is_section(&key)
             {
-                self.check_keys(inner, &key, keys, lines)?;
+                self.check_keys(inner, &key, keys, dropped, lines)?;
             }
         }
         Ok(())
@@ -163,11 +228,29 @@ impl Source<'_> {
     }
 }
 
+/// The error for a value of the wrong type in the section `section`, which was read by itself.
+#[must_use]
+pub fn misread<D: Document>(error: &toml::de::Error, section: &str, keys: &Keys) -> ConfigError {
+    let (key, message, hint) = explain::<D>(error, section, keys);
+    ConfigError::new(Origin::Program, key.as_deref(), message).with_hint(hint)
+}
+
 /// Key, message and hint for a value of the wrong type or a missing key.
-fn explain<D: Document>(error: &toml::de::Error, keys: &Keys) -> (Option<String>, String, Option<String>) {
+fn explain<D: Document>(
+    error: &toml::de::Error,
+    section: &str,
+    keys: &Keys,
+) -> (Option<String>, String, Option<String>) {
     // The key is known to the error but shown only in its text, as "…\nin `learner.gamma`".
     let text = error.to_string();
     let found = text.rsplit_once("\nin `").and_then(|(_, rest)| rest.trim_end().strip_suffix('`'));
+    let found = match (found, section) {
+        (Some(key), "") => Some(key.to_owned()),
+        (Some(key), section) => Some(format!("{section}.{key}")),
+        (None, "") => None,
+        (None, section) => Some(section.to_owned()),
+    };
+    let found = found.as_deref();
     let plain = error.message().replace('\n', " ");
     if let Some(field) = plain.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let key = found.map_or_else(|| field.to_owned(), |section| format!("{section}.{field}"));

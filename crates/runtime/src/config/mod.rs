@@ -8,9 +8,9 @@ mod overrides;
 mod ranges;
 mod schema;
 
-pub use document::Document;
+pub use document::{Document, Reading, Shape};
 pub use error::{ConfigError, Origin};
-pub use load::{from_toml, load, read_text, to_toml};
+pub use load::{from_toml, load, misread, read, read_text, to_toml};
 pub use overrides::{Override, check_resume};
 pub use ranges::{finite, refuse, within};
 pub use schema::{Keys, schema_of};

@@ -32,9 +32,8 @@ impl Override {
         };
         let (key, value) = (key.trim(), value.trim());
         if !keys.allows(key) {
-            return Err(
-                refuse(Some(key), format!("unknown key `{key}`")).with_hint(unknown_key_hint(keys, key))
-            );
+            let (message, hint) = keys.unknown(key);
+            return Err(refuse(Some(key), message).with_hint(hint));
         }
         if keys.is_section(key) {
             let hint = format!("set one of its keys: --set {key}.KEY=VALUE; `{}` lists them", keys.command);
@@ -77,14 +76,6 @@ impl Override {
         }
         Ok(())
     }
-}
-
-/// What to say about a key that does not exist.
-pub(super) fn unknown_key_hint(keys: &Keys, key: &str) -> Option<String> {
-    Some(match keys.nearest(key) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("`{}` lists all keys", keys.command),
-    })
 }
 
 fn parse_value(text: &str) -> Option<Value> {

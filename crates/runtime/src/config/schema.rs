@@ -1,6 +1,7 @@
 //! The configuration's JSON schema, made from the structs' own documentation, and what the reader asks of it.
 
-use schemars::generate::SchemaSettings;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::document::Document;
@@ -10,15 +11,15 @@ use super::document::Document;
 /// Editors complete and check TOML files with it.
 #[must_use]
 pub fn schema_of<D: Document>() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<D>();
-    schema.insert("title".to_owned(), D::TITLE.into());
-    schema.to_value()
+    D::schema()
 }
 
 /// All keys of a configuration as dotted paths, with their part of the schema.
 #[derive(Debug)]
 pub struct Keys {
     entries: Vec<(String, Value)>,
+    /// Keys that have a meaning elsewhere, and what to say of them here.
+    elsewhere: BTreeMap<String, String>,
     /// The command that lists them.
     pub command: &'static str,
 }
@@ -27,10 +28,39 @@ impl Keys {
     /// The keys of a kind of configuration.
     #[must_use]
     pub fn of<D: Document>() -> Self {
-        let root = schema_of::<D>();
+        Self::new(&schema_of::<D>(), D::SCHEMA_COMMAND)
+    }
+
+    /// The keys of a schema that `command` prints.
+    #[must_use]
+    pub fn new(schema: &Value, command: &'static str) -> Self {
         let mut entries = Vec::new();
-        collect(&root, &root, "", &mut entries);
-        Self { entries, command: D::SCHEMA_COMMAND }
+        collect(schema, schema, "", &mut entries);
+        Self { entries, elsewhere: BTreeMap::new(), command }
+    }
+
+    /// With keys that have a meaning elsewhere: each with what to say of it when it turns up here.
+    #[must_use]
+    pub fn with_elsewhere(mut self, keys: BTreeMap<String, String>) -> Self {
+        self.elsewhere = keys;
+        self
+    }
+
+    /// Message and hint for a key that is not one of these.
+    #[must_use]
+    pub fn unknown(&self, key: &str) -> (String, Option<String>) {
+        match self.elsewhere.get(key) {
+            Some(message) => {
+                (message.clone(), Some(format!("leave it out; `{}` lists all keys", self.command)))
+            }
+            None => (
+                format!("unknown key `{key}`"),
+                Some(match self.nearest(key) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("`{}` lists all keys", self.command),
+                }),
+            ),
+        }
     }
 
     /// Every key in the order of the structs.

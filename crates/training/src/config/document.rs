@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use relax_runtime::config::{self, ConfigError, Document};
+use relax_agents::agent_spec;
+use relax_runtime::config::{self, ConfigError, Document, Reading, Shape};
 use serde_json::Value;
 
-use super::Config;
+use super::{Config, agent};
 
 impl Document for Config {
     const TITLE: &'static str = "Configuration of a relax run";
@@ -13,6 +14,18 @@ impl Document for Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.validate()
+    }
+
+    fn schema() -> Value {
+        agent::schema(agent::base(), None)
+    }
+
+    fn shape(table: &toml::Table, overrides: &[String], reading: Reading) -> Result<Shape, ConfigError> {
+        agent::shape(table, overrides, reading)
+    }
+
+    fn complete(self) -> Result<Self, ConfigError> {
+        self.completed()
     }
 
     fn example(key: &str) -> Option<&'static str> {
@@ -31,6 +44,33 @@ impl Config {
     /// Names the file and line (or the override), the key and what would be right.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         config::load(path, overrides)
+    }
+
+    /// As [`Config::load`]; with notes for the user: keys of another agent that were left out because an override names this
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_noting(path: &Path, overrides: &[String]) -> Result<(Self, Vec<String>), ConfigError> {
+        let text = config::read_text(path)?;
+        config::read(&text, &path.display().to_string(), overrides, Reading::Written)
+    }
+
+    /// Reads what a run recorded, perhaps with an earlier version, which wrote down the keys of all agents: those of others
+    /// are left out.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn recorded(text: &str, name: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        config::read(text, name, overrides, Reading::Recorded).map(|(config, _)| config)
+    }
+
+    /// As [`Config::recorded`], from the file `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_recorded(path: &Path) -> Result<Self, ConfigError> {
+        Self::recorded(&config::read_text(path)?, &path.display().to_string(), &[])
     }
 
     /// Reads a configuration from TOML text; `name` stands for the file in messages.
@@ -67,10 +107,18 @@ pub fn check_resume_overrides(overrides: &[String]) -> Result<(), ConfigError> {
     config::check_resume::<Config>(overrides, allowed, hint)
 }
 
-/// The JSON schema of a configuration: every key with its meaning, type and default.
+/// The JSON schema of a configuration: every key with its meaning, type and default. Of those of one agent if `kind` names
+/// it, else of any agent's.
 ///
 /// Editors complete and check TOML files with it.
-#[must_use]
-pub fn json_schema() -> Value {
-    config::schema_of::<Config>()
+///
+/// # Errors
+/// If there is no such agent.
+pub fn json_schema(kind: Option<&str>) -> Result<Value, ConfigError> {
+    let Some(kind) = kind else { return Ok(config::schema_of::<Config>()) };
+    let spec = agent_spec(kind).ok_or_else(|| {
+        let message = relax_agents::registry::unknown_agent(kind).to_string();
+        ConfigError::new(config::Origin::Program, Some("agent.kind"), message)
+    })?;
+    Ok(agent::schema(agent::base(), Some(&spec)))
 }

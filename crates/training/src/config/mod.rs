@@ -9,15 +9,16 @@
 //!     kind = "relax-a2c"
 //! "#;
 //! let config = Config::from_toml(text, "example.toml", &["learner.gamma=0.98".to_owned()])?;
-//! assert_eq!(config.learner.gamma, 0.98);
+//! assert_eq!(config.learner["gamma"].as_float(), Some(0.98));
 //! assert_eq!(Config::from_toml(&config.to_toml(), "again", &[])?, config);
 //! # Ok::<(), relax_training::config::ConfigError>(())
 //! ```
 
+mod agent;
 mod document;
 mod validate;
 
-use relax_agents::config::{AgentConfig, AgentKind, LearnerConfig};
+use relax_agents::AgentSettings;
 use relax_envs::{Kwargs, Vectorization, WrapperConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,13 +39,26 @@ pub struct Config {
     pub rollout: RolloutConfig,
     /// How fast and how hard everything is trained.
     #[serde(default)]
-    pub learner: LearnerConfig,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub learner: toml::Table,
     /// How long, with which seed, and how the result is judged.
     #[serde(default)]
     pub run: RunConfig,
     /// When the state of the run is saved.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+}
+
+/// `[agent]`: which agent learns, and the keys that are its own. What they are is the agent's affair
+/// ([`relax_agents::AgentSpec`]), as are those of `[learner]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentConfig {
+    /// The algorithm: "reinforce", "a2c", "relax-a2c", "ddpg", "relax-ddpg", or one that the program adds.
+    pub kind: String,
+    /// The agent's own keys, every one of them once the configuration is read.
+    #[serde(flatten)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub keys: toml::Table,
 }
 
 /// `[env]`: the environment.
@@ -171,27 +185,23 @@ impl Default for CheckpointConfig {
 }
 
 impl Config {
-    /// A configuration with every default, for `kind` on the environment `id`.
-    #[must_use]
-    pub fn new(id: &str, kind: AgentKind) -> Self {
-        Self {
-            env: EnvConfig::new(id),
-            agent: AgentConfig::new(kind),
-            rollout: RolloutConfig::default(),
-            learner: LearnerConfig::default(),
-            run: RunConfig::default(),
-            checkpoint: CheckpointConfig::default(),
-        }
+    /// A configuration with every default, for the agent `kind` on the environment `id`.
+    ///
+    /// # Errors
+    /// If there is no such agent.
+    pub fn new(id: &str, kind: &str) -> Result<Self, ConfigError> {
+        let (id, kind) = (toml::Value::from(id), toml::Value::from(kind));
+        Self::from_toml(&format!("env.id = {id}\nagent.kind = {kind}\n"), "configuration", &[])
     }
-}
 
-/// The name of an algorithm as configurations spell it: `relax-a2c`.
-#[must_use]
-pub fn agent_name(kind: AgentKind) -> String {
-    // Asked of serde, so that the name is written in one place only.
-    match toml::Value::try_from(kind) {
-        Ok(toml::Value::String(name)) => name,
-        other => unreachable!("an algorithm's name is a string, not {other:?}"),
+    /// The settings of the agent.
+    #[must_use]
+    pub fn settings(&self) -> AgentSettings {
+        AgentSettings {
+            kind: self.agent.kind.clone(),
+            agent: self.agent.keys.clone(),
+            learner: self.learner.clone(),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ mod reading {
     use std::path::Path;
 
     use crate::config::Config;
-    use relax_agents::config::{AgentKind, Gain};
 
     const SMALL: &str = "[env]\nid = \"CartPole-v1\"\n\n[agent]\nkind = \"relax-a2c\"\n";
 
@@ -17,17 +16,17 @@ mod reading {
     #[test]
     fn defaults_fill_what_is_left_out() {
         let config = Config::from_toml(SMALL, "x.toml", &[]).expect("valid");
-        assert_eq!(config, Config::new("CartPole-v1", AgentKind::RelaxA2c));
+        assert_eq!(config, Config::new("CartPole-v1", "relax-a2c").expect("an agent"));
         assert_eq!((config.rollout.envs, config.rollout.steps), (8, 32));
     }
 
     #[test]
     fn the_resolved_configuration_reads_back_equal() {
-        let mut config = Config::new("Acrobot-v1", AgentKind::A2c);
+        let mut config = Config::new("Acrobot-v1", "relax-a2c").expect("an agent");
         assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));
-        config.agent.gain = Gain::Fixed(0.1 + 0.2);
-        config.agent.hidden = vec![7];
-        config.learner.learning_rate = 1.0 / 3.0;
+        config.agent.keys.insert("gain".into(), (0.1 + 0.2).into());
+        config.agent.keys.insert("hidden".into(), vec![7].into());
+        config.learner.insert("learning_rate".into(), (1.0 / 3.0).into());
         config.run.seed = i64::MAX as u64;
         config.env.max_episode_steps = Some(17);
         config.env.kwargs.insert("gravity".into(), relax_envs::Kwarg::Float(9.0));
@@ -40,8 +39,8 @@ mod reading {
         let sets =
             ["learner.gamma=0.5".to_owned(), "learner.gamma=0.25".to_owned(), "agent.gain=1.0".to_owned()];
         let config = Config::from_toml(SMALL, "x.toml", &sets).expect("valid");
-        assert_eq!(config.learner.gamma, 0.25);
-        assert_eq!(config.agent.gain, Gain::Fixed(1.0));
+        assert_eq!(config.learner["gamma"].as_float(), Some(0.25));
+        assert_eq!(config.agent.keys["gain"].as_float(), Some(1.0));
     }
 
     #[test]
@@ -54,6 +53,37 @@ mod reading {
         assert_eq!(hint, "did you mean `learner.gamma`?");
         let (message, _) = refuse(SMALL, &["learnr.gamma=0.9"]);
         assert_eq!(message, "--set learnr.gamma=0.9: unknown key `learnr.gamma`");
+    }
+
+    #[test]
+    fn a_key_of_another_agent_is_refused_and_its_agents_named() {
+        let (message, hint) =
+            refuse(&SMALL.replace("relax-a2c", "a2c").replace("[agent]", "[agent]\ngain = 1"), &[]);
+        assert_eq!(message, "x.toml:5: `agent.gain` is a key of relax-a2c and relax-ddpg, not of a2c");
+        assert!(hint.contains("leave it out"), "{hint}");
+        let (message, _) = refuse(SMALL, &["learner.replay.tau=0.5"]);
+        assert!(
+            message.contains("`learner.replay.tau` is a key of ddpg and relax-ddpg, not of relax-a2c"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_an_older_version_recorded_for_all_agents_is_read() {
+        let text = format!(
+            "{SMALL}baseline = \"value\"\n[agent.exploration]\nstd = 0.1\n[learner.replay]\ntau = 0.5\n"
+        );
+        assert!(Config::from_toml(&text, "x.toml", &[]).is_err());
+        let config = Config::recorded(&text, "x.toml", &[]).expect("it reads");
+        assert_eq!(config, Config::from_toml(SMALL, "x.toml", &[]).expect("valid"));
+    }
+
+    #[test]
+    fn an_agent_brings_its_own_kind_of_rollout() {
+        let config = Config::new("CartPole-v1", "reinforce").expect("an agent");
+        assert!(config.rollout_shape().episodes);
+        assert!(!Config::new("CartPole-v1", "a2c").expect("an agent").rollout_shape().episodes);
+        assert!(Config::new("CartPole-v1", "a3c").is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
     check_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
     let (header, state) = checkpoint::load(&path)?;
-    let config = Config::from_toml(&header.config, &path.display().to_string(), overrides)?;
+    let config = Config::recorded(&header.config, &path.display().to_string(), overrides)?;
     let trainer = Trainer::new(&config).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),

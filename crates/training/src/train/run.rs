@@ -12,7 +12,6 @@ use relax_runtime::task::{Evaluated, Journal, Pause, Schedule, Task};
 
 use super::logs::{self, Rows};
 use super::trainer::Trainer;
-use crate::config::agent_name;
 use crate::evaluate::{self, EpisodeOptions, POLICY_NOTE};
 use crate::status::Status;
 use crate::summary::{EvaluationSummary, Summary};
@@ -66,7 +65,7 @@ impl Training {
         let (config, tracker) = (self.trainer.config(), &self.trainer.tracker);
         Summary {
             env: config.env.id.clone(),
-            agent: agent_name(config.agent.kind),
+            agent: config.agent.kind.clone(),
             seed: config.run.seed,
             env_steps: self.trainer.env_steps(),
             episodes: tracker.episodes,

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use relax_agents::config::AgentKind;
 use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
 use relax_envs::WrapperConfig;
 use relax_nn::{StateDict, StateTensor};
@@ -84,11 +83,7 @@ impl Trainer {
             );
             return Err(bad(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
         }
-        if config.agent.kind == AgentKind::Reinforce && config.rollout.mode != RolloutMode::Episodes {
-            return Err(bad("agent.kind = \"reinforce\" learns from whole episodes".into())
-                .with_hint("set rollout.mode = \"episodes\""));
-        }
-        let agent = make_agent(&config.agent, &config.learner, observations, actions, seed)
+        let agent = make_agent(&config.settings(), observations, actions, seed)
             .map_err(|error| bad(error.to_string()))?;
         let distribution = agent.acting_policy().distribution().clone();
         let mut actors = Vec::with_capacity(count);

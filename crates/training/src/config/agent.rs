@@ -1,0 +1,172 @@
+//! The sections `[agent]` and `[learner]`, whose keys are those of the agent that `agent.kind` names: found out first, from the
+//! file and the overrides, before any key is checked.
+
+use std::collections::BTreeMap;
+
+use relax_agents::{AgentSpec, RolloutShape, agent_spec, agent_specs};
+use relax_runtime::config::{self, ConfigError, Document, Keys, Origin, Reading, Shape};
+use serde_json::{Map, Value, json};
+
+use super::{Config, RolloutMode};
+
+/// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.
+pub(super) fn schema(mut base: Value, spec: Option<&AgentSpec>) -> Value {
+    let all = agent_specs();
+    let of: Vec<&AgentSpec> = spec.map_or_else(|| all.iter().collect(), |spec| vec![spec]);
+    let kind = base.pointer("/$defs/AgentConfig/properties/kind").cloned().unwrap_or_default();
+    for section in ["agent", "learner"] {
+        let mut properties = Map::new();
+        if section == "agent" {
+            properties.insert("kind".to_owned(), kind.clone());
+        }
+        for spec in &of {
+            for (key, schema) in spec.schema(section)["properties"].as_object().into_iter().flatten() {
+                properties.entry(key).or_insert_with(|| schema.clone());
+            }
+        }
+        let place = &mut base["properties"][section];
+        let description = place.get("description").cloned().unwrap_or_default();
+        *place = json!({
+            "type": "object", "description": description, "properties": properties, "additionalProperties": false,
+        });
+    }
+    base["properties"]["agent"]["required"] = json!(["kind"]);
+    if let Some(definitions) = base["$defs"].as_object_mut() {
+        definitions.remove("AgentConfig");
+    }
+    base
+}
+
+/// What `agent.kind` is in the text, and in the end.
+fn kinds(table: &toml::Table, overrides: &[String]) -> (Option<String>, Option<String>) {
+    let in_file = table.get("agent").and_then(|agent| agent.get("kind")).and_then(toml::Value::as_str);
+    let set = overrides.iter().rev().find_map(|text| {
+        let (key, value) = text.split_once('=')?;
+        (key.trim() == "agent.kind").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    let in_file = in_file.map(str::to_owned);
+    (in_file.clone(), set.filter(|kind| !kind.is_empty()).or(in_file))
+}
+
+/// The keys of `[agent]` and `[learner]` in a text, dotted, without those of nested tables.
+fn own_keys(table: &toml::Table) -> Vec<String> {
+    let of = |section: &'static str| {
+        let keys = table.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+        keys.map(move |key| format!("{section}.{key}")).collect::<Vec<_>>()
+    };
+    [of("agent"), of("learner")].concat()
+}
+
+pub(super) fn shape(
+    table: &toml::Table,
+    overrides: &[String],
+    reading: Reading,
+) -> Result<Shape, ConfigError> {
+    let (in_file, kind) = kinds(table, overrides);
+    let Some(kind) = kind else { return Ok(Shape::new(Keys::of::<Config>())) };
+    let Some(spec) = agent_spec(&kind) else {
+        let message = format!("`agent.kind`: {}", relax_agents::registry::unknown_agent(&kind));
+        let hint = Keys::of::<Config>().describe("agent.kind").map(|text| format!("agent.kind: {text}"));
+        return Err(ConfigError::new(Origin::Program, Some("agent.kind"), message).with_hint(hint));
+    };
+    let all = agent_specs();
+    let mut elsewhere: BTreeMap<String, String> = BTreeMap::new();
+    for key in Keys::of::<Config>().names().filter(|key| !spec.has(key)) {
+        let owners: Vec<&str> = all.iter().filter(|other| other.has(key)).map(AgentSpec::name).collect();
+        if !owners.is_empty() {
+            let message = format!("`{key}` is a key of {}, not of {kind}", list(&owners));
+            elsewhere.insert(key.to_owned(), message);
+        }
+    }
+    // Keys of the agent that the file was written for go with it.
+    let others = in_file.filter(|old| *old != kind).and_then(|old| agent_spec(&old));
+    let dropped: Vec<String> = own_keys(table)
+        .into_iter()
+        .filter(|key| !spec.has(key))
+        .filter(|key| match reading {
+            Reading::Recorded => elsewhere.contains_key(key),
+            Reading::Written => others.as_ref().is_some_and(|old| old.has(key)),
+        })
+        .collect();
+    let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND).with_elsewhere(elsewhere);
+    let mut shape = Shape { defaults: defaults(spec.default_rollout()), dropped, ..Shape::new(keys) };
+    if reading == Reading::Written && !shape.dropped.is_empty() {
+        let names: Vec<&str> = shape.dropped.iter().map(String::as_str).collect();
+        shape.notes.push(format!("{kind} has no {}: left out", list(&names)));
+    }
+    Ok(shape)
+}
+
+/// The schema as the struct has it, without any agent's keys.
+pub(super) fn base() -> Value {
+    let mut schema =
+        schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
+    schema.insert("title".to_owned(), Config::TITLE.into());
+    schema.to_value()
+}
+
+fn defaults(rollout: RolloutShape) -> toml::Table {
+    let mode = if rollout.episodes { "episodes" } else { "steps" };
+    let mut table = toml::Table::new();
+    table.insert("mode".into(), mode.into());
+    table.insert("envs".into(), (rollout.envs as i64).into());
+    table.insert("steps".into(), (rollout.steps as i64).into());
+    let mut all = toml::Table::new();
+    all.insert("rollout".into(), table.into());
+    all
+}
+
+/// `a, b and c`.
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [some @ .., last] => format!("{} and {last}", some.join(", ")),
+    }
+}
+
+impl Config {
+    fn spec(&self) -> Result<AgentSpec, ConfigError> {
+        agent_spec(&self.agent.kind).ok_or_else(|| {
+            let message =
+                format!("`agent.kind`: {}", relax_agents::registry::unknown_agent(&self.agent.kind));
+            ConfigError::new(Origin::Program, Some("agent.kind"), message)
+        })
+    }
+
+    /// The same with every key of its agent in it, and checked.
+    pub(super) fn completed(mut self) -> Result<Self, ConfigError> {
+        let spec = self.spec()?;
+        let complete = spec.complete(&self.settings()).map_err(|(section, error)| {
+            let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND);
+            config::misread::<Self>(&error, section, &keys)
+        })?;
+        (self.agent.keys, self.learner) = (complete.agent, complete.learner);
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// What a rollout is made of.
+    #[must_use]
+    pub fn rollout_shape(&self) -> RolloutShape {
+        let episodes = self.rollout.mode == RolloutMode::Episodes;
+        RolloutShape { episodes, envs: self.rollout.envs, steps: self.rollout.steps }
+    }
+
+    pub(super) fn validate_agent(&self) -> Result<(), ConfigError> {
+        self.spec()?.refuse(&self.settings(), self.rollout_shape()).map_err(refused)
+    }
+
+    /// Refuses a configuration with whose estimator the variance has no parts.
+    ///
+    /// # Errors
+    /// Names the key, and what would be right.
+    pub fn check_dissection(&self) -> Result<(), ConfigError> {
+        self.spec()?.refuse_dissection(&self.settings()).map_err(refused)
+    }
+}
+
+fn refused(refusal: relax_agents::Refusal) -> ConfigError {
+    let hint = Some(refusal.hint).filter(|hint| !hint.is_empty());
+    ConfigError::new(Origin::Program, Some(&refusal.key), refusal.message).with_hint(hint)
+}

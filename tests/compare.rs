@@ -88,6 +88,45 @@ fn another_librarys_runs_stand_beside_ours() {
     assert!(page.contains("other-a2c") && page.contains("Imported."));
 }
 
+/// A table of training episodes around 100, with or without what was measured after training.
+fn imported(file: &Path, columns: &str, values: &str) {
+    let mut text = format!("agent,env,seed,env_steps,return{columns}\n");
+    for seed in 0..3 {
+        for episode in 1..=30 {
+            text.push_str(&format!("sb3,CartPole-v1,{seed},{},100{values}\n", 100 * episode));
+        }
+    }
+    std::fs::write(file, text).unwrap();
+}
+
+#[test]
+fn what_was_not_measured_alike_is_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("sb3.csv"), folder.path().join("out"));
+    // (columns, values, the return after training, what is remarked, whether P(X > Y) is shown)
+    for (columns, values, iqm, remark, judged) in [
+        ("", "", "", "not evaluated after training", false),
+        (",evaluation", ",480", "480", "evaluation_rule", false),
+        (",evaluation,evaluation_rule", ",480,sampled", "480", "drew actions", false),
+        (",evaluation,evaluation_rule", ",480,greedy", "480", "", true),
+    ] {
+        imported(&file, columns, values);
+        let output = compare(&out, &["--seeds", "3", "--import", file.to_str().unwrap()]);
+        succeeds(&output);
+        let rows = table(&out);
+        let of = |name: &str| rows[0].iter().position(|column| column == name).unwrap();
+        let sb3 = rows.iter().find(|row| row[1] == "sb3").unwrap();
+        assert_eq!((sb3[of("iqm")].as_str(), sb3[of("training")].as_str()), (iqm, "100"), "{columns}");
+        let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(remark) && page.contains(remark), "{columns}: {said}");
+        assert_eq!(page.contains("Probability of improvement"), judged, "{columns}");
+        assert_eq!(said.contains("note: sb3"), !judged, "{said}");
+        // One environment is not several, and its returns need no scale.
+        assert!(!page.contains("Over several environments") && !page.contains("Scaled return"), "{columns}");
+    }
+}
+
 #[test]
 fn mistakes_are_refused_before_anything_is_done() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,6 +134,12 @@ fn mistakes_are_refused_before_anything_is_done() {
     refused(&compare(&out, &["--agents", "a3c"]), &["a3c"]);
     refused(&compare(&out, &["--import", "nowhere.csv"]), &["nowhere.csv"]);
     refused(&compare(&out, &["--seeds", "0"]), &["--seeds"]);
+    let file = folder.path().join("ours.csv");
+    std::fs::write(&file, "agent,env,seed,env_steps,return\ncartpole-a2c,CartPole-v1,0,9,9\n").unwrap();
+    refused(
+        &compare(&out, &["--import", file.to_str().unwrap()]),
+        &["cartpole-a2c", "name of a configuration"],
+    );
     assert!(!out.exists());
     succeeds(&compare(&out, &["--seeds", "1"]));
     let before = std::fs::read(out.join("runs/cartpole-a2c-s0/episodes.csv")).unwrap();

@@ -22,6 +22,10 @@ pub struct EnvSpec {
     pub max_episode_steps: Option<u32>,
     /// The mean return from which the task counts as solved.
     pub reward_threshold: Option<f64>,
+    /// The mean return of uniformly random actions: what scaled returns call 0.
+    pub random_return: Option<f64>,
+    /// The best mean return known: what scaled returns call 1, where there is no threshold.
+    pub best_return: Option<f64>,
     /// One line about the task.
     pub description: String,
     /// Builds the bare environment, without time limit or wrappers.
@@ -39,6 +43,8 @@ impl EnvSpec {
             id: id.into(),
             max_episode_steps: None,
             reward_threshold: None,
+            random_return: None,
+            best_return: None,
             description: description.into(),
             constructor: Arc::new(constructor),
         }
@@ -53,6 +59,18 @@ impl EnvSpec {
     /// Sets the return from which the task counts as solved.
     pub fn reward_threshold(mut self, mean_return: f64) -> Self {
         self.reward_threshold = Some(mean_return);
+        self
+    }
+
+    /// Sets the mean return of uniformly random actions.
+    pub fn random_return(mut self, mean_return: f64) -> Self {
+        self.random_return = Some(mean_return);
+        self
+    }
+
+    /// Sets the best mean return known.
+    pub fn best_return(mut self, mean_return: f64) -> Self {
+        self.best_return = Some(mean_return);
         self
     }
 
@@ -80,6 +98,8 @@ impl fmt::Debug for EnvSpec {
             .field("id", &self.id)
             .field("max_episode_steps", &self.max_episode_steps)
             .field("reward_threshold", &self.reward_threshold)
+            .field("random_return", &self.random_return)
+            .field("best_return", &self.best_return)
             .field("description", &self.description)
             .finish_non_exhaustive()
     }

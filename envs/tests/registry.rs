@@ -32,6 +32,45 @@ fn the_built_in_environments() {
     }
 }
 
+/// Mean and standard error of the returns of `episodes` episodes of uniformly random actions.
+fn random_play(id: &str, episodes: usize) -> (f64, f64) {
+    let mut env = make(id, &Kwargs::new()).unwrap();
+    let mut observation = vec![0.0; env.observation_space().flat_dim()];
+    let (mut rng, mut actions) = (EnvRng::from_seed(1), EnvRng::from_seed(2));
+    let space = env.action_space().clone();
+    let mut returns = Vec::new();
+    for _ in 0..episodes {
+        env.reset(&mut rng, &mut observation).unwrap();
+        let mut total = 0.0;
+        loop {
+            let action = space.sample(&mut actions);
+            let step = env.step(action.as_action_ref(), &mut rng, &mut observation).unwrap();
+            total += step.reward;
+            if step.ended() {
+                break;
+            }
+        }
+        returns.push(total);
+    }
+    let n = episodes as f64;
+    let mean = returns.iter().sum::<f64>() / n;
+    let variance = returns.iter().map(|total| (total - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (variance / n).sqrt())
+}
+
+#[test]
+fn random_play_returns_what_is_registered() {
+    for id in ["Acrobot-v1", "CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"] {
+        let registered = spec(id).unwrap().random_return.unwrap();
+        let (mean, error) = random_play(id, 500);
+        // The registered number is rounded to a tenth.
+        assert!(
+            (mean - registered).abs() < 4.0 * error + 0.05,
+            "{id}: {mean} ± {error}, registered {registered}"
+        );
+    }
+}
+
 #[test]
 fn wrong_ids_and_arguments_get_helpful_messages() {
     let text = message(make("CartPole-v2", &Kwargs::new()));

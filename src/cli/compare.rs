@@ -7,6 +7,7 @@ use clap::{Args, value_parser};
 
 use super::output;
 use relax_lab::compare::{Analysis, Request};
+use relax_lab::report::table;
 use relax_lab::study::{self, CompareOptions};
 use relax_runtime::Error;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
@@ -23,7 +24,9 @@ The same command continues a comparison that was interrupted or killed, and make
 one that was finished with fewer seeds. OUT holds report.html, results.csv, figures/ and runs/.
 
 An imported table has the columns agent,env,seed,env_steps,return, one row a training episode, and if
-known wall_seconds and evaluation (the run's return after training, the same in all of its rows).")]
+known wall_seconds, evaluation (the run's mean return after training) and evaluation_rule (greedy or
+sampled: how it chose actions), the same in all rows of a run. Returns after training are compared
+only where both sides were evaluated under the same rule; ours are greedy.")]
 pub(super) struct CompareArgs {
     /// Configurations, or one suite (a TOML file with the key `configs`)
     #[arg(value_name = "CONFIG", required_unless_present = "import")]
@@ -94,33 +97,35 @@ pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Error> {
     }
 }
 
-/// The table, for a terminal.
+/// The table, for a terminal, and what it does not say.
 fn text(analysis: &Analysis) -> String {
     let mut text = format!(
-        "{:<26} {:<18} {:>4} {:>32} {:>9} {:>12} {:>24}\n",
-        "environment", "agent", "runs", "return: IQM [95 %]", "solved", "episodes", "E‖ĝ‖² : A2C"
+        "{:<26} {:<18} {:>4} {:>30} {:>24} {:>16} {:>9}\n",
+        "environment", "agent", "runs", "return: IQM [95 %]", "E‖ĝ‖² : A2C", "solved", "episodes"
     );
     for entry in &analysis.entries {
-        let iqm = format!("{:.1} [{:.1}, {:.1}]", entry.iqm.point, entry.iqm.low, entry.iqm.high);
-        let solved = match entry.threshold {
-            Some(_) => format!("{} of {}", entry.solved, entry.runs.len()),
-            None => "–".into(),
-        };
+        let unknown = || "–".to_owned();
+        let iqm =
+            entry.evaluation.map_or_else(unknown, |found| table::spread(found.iqm, entry.scores.len(), 1));
+        let solved = table::solved(analysis, entry).unwrap_or_else(unknown);
         let episodes = match entry.time_to.as_ref().map(|times| times[0]) {
             Some(time) => time.median.map_or_else(|| format!("> {:.0}", time.horizon), |m| format!("{m:.0}")),
-            None => "–".into(),
+            None => unknown(),
         };
         let ratio = match entry.ratio_of_sums {
-            Some(r) if entry.has_ratio() => format!("{:.3} [{:.3}, {:.3}]", r.point, r.low, r.high),
+            Some(ratio) if entry.has_ratio() => table::spread(ratio, entry.runs.len(), 3),
             Some(_) => "1".into(),
-            None => "–".into(),
+            None => unknown(),
         };
         text.push_str(&format!(
-            "{:<26} {:<18} {:>4} {iqm:>32} {solved:>9} {episodes:>12} {ratio:>24}\n",
+            "{:<26} {:<18} {:>4} {iqm:>30} {ratio:>24} {solved:>16} {episodes:>9}\n",
             entry.env,
             entry.name,
             entry.runs.len()
         ));
+    }
+    for remark in &analysis.remarks {
+        text.push_str(&format!("note: {remark}\n"));
     }
     text
 }

@@ -65,6 +65,8 @@ fn show(id: &str) -> Result<ExitCode, Error> {
             "solved at",
             or_none(spec.reward_threshold.map(|mean| format!("{mean} (mean return of 100 episodes)"))),
         ),
+        ("random play", or_none(spec.random_return.map(|mean| format!("{mean} (mean return)")))),
+        ("best known", or_none(spec.best_return.map(|mean| format!("{mean} (mean return)")))),
         ("arguments", arguments(&spec)),
     ];
     let text: String = rows.iter().map(|(name, value)| format!("{name:13} {value}\n")).collect();

@@ -51,6 +51,10 @@ pub fn compare(request: &Request, options: &CompareOptions) -> Result<Compared, 
     // What the user may have got wrong comes before the work.
     let imported: Vec<RunData> =
         options.imports.iter().map(|path| import(path)).collect::<Result<Vec<_>, _>>()?.concat();
+    if let Some(run) = imported.iter().find(|run| plan.has(run)) {
+        let message = format!("the imported agent {} has the name of a configuration", run.label);
+        return Err(Error::input(message).with_hint("give it another name in its table, such as its library's"));
+    }
     if plan.jobs.is_empty() && imported.is_empty() {
         return Err(Error::input("there is nothing to compare")
             .with_hint("name configurations, a suite, or a table with --import"));

@@ -2,7 +2,7 @@
 //! environments that the same agents were run on.
 
 use super::plan::Suite;
-use super::runs::RunData;
+use super::runs::{Rule, RunData};
 use super::stats::{self, Interval, bootstrap};
 use super::survival::{Duration, common_horizon, median_time, restricted_mean_interval};
 use relax_runtime::Error;
@@ -12,8 +12,10 @@ use relax_runtime::Error;
 pub struct Analysis {
     /// By environment, in the order of the runs.
     pub entries: Vec<Entry>,
-    /// Environments with the same agents.
+    /// Several environments with the same agents, evaluated alike.
     pub groups: Vec<Group>,
+    /// What the numbers do not say, in sentences: what was not measured, or not in the same way.
+    pub remarks: Vec<String>,
 }
 
 /// One configuration on one environment, over its seeds.
@@ -27,12 +29,16 @@ pub struct Entry {
     pub runs: Vec<RunData>,
     /// The return at which the environment counts as solved.
     pub threshold: Option<f64>,
-    /// Interquartile mean of the runs' scores.
-    pub iqm: Interval,
-    /// Mean of the runs' scores.
-    pub mean: Interval,
-    /// Median of the runs' scores.
-    pub median: Interval,
+    /// Returns of the evaluations after training, one for every run that has one.
+    pub scores: Vec<f64>,
+    /// How those evaluations chose actions; not stated if the runs differ in it.
+    pub rule: Rule,
+    /// Interquartile mean, mean and median of the scores; none without a score.
+    pub evaluation: Option<Centre>,
+    /// Interquartile mean of the runs' mean returns of the last 100 training episodes.
+    pub training: Interval,
+    /// Environment steps that a run was given.
+    pub budget: f64,
     /// How many runs reached the threshold.
     pub solved: usize,
     /// Episodes, environment steps and seconds to the threshold; none without one, seconds only if known.
@@ -43,6 +49,17 @@ pub struct Entry {
     pub ratio_of_sums: Option<Interval>,
     /// The same of each run's median over updates.
     pub median_ratio: Option<Interval>,
+}
+
+/// Where scores lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Centre {
+    /// Interquartile mean.
+    pub iqm: Interval,
+    /// Mean.
+    pub mean: Interval,
+    /// Median.
+    pub median: Interval,
 }
 
 /// Time to a threshold, runs that never reached it included.
@@ -56,22 +73,65 @@ pub struct TimeTo {
     pub horizon: f64,
 }
 
-/// Environments that the same agents were run on, and those agents' scores, scaled.
+/// Several environments that the same agents were run on and evaluated alike, and those agents' scores, scaled.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// Ids of the environments.
-    pub envs: Vec<String>,
+    /// What the environments' returns are measured by, in order.
+    pub references: Vec<Reference>,
     /// Names of the agents.
     pub names: Vec<String>,
-    /// `[agent][environment][run]`: 0 and 1 are the returns of [`Analysis::new`]'s scale.
+    /// How the evaluations chose actions.
+    pub rule: Rule,
+    /// `[agent][environment][run]`: 0 and 1 are the reference scores.
     pub scores: Vec<Vec<Vec<f64>>>,
 }
 
+/// What the returns of an environment are measured by: known beforehand, so that no agent of the comparison moves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// Id of the environment.
+    pub env: String,
+    /// The return that counts as 0.
+    pub zero: f64,
+    /// The return that counts as 1.
+    pub one: f64,
+    /// What the two are.
+    pub what: &'static str,
+}
+
+impl Reference {
+    /// That of `suite` for `env`, or else the registered one: random play, and the threshold or the best return
+    /// known. Gymnasium's environments have those of ours of the same name, which are bit-equal.
+    #[must_use]
+    pub fn of(env: &str, suite: &Suite) -> Option<Self> {
+        let new = |zero: f64, one: f64, what| Self { env: env.to_owned(), zero, one, what };
+        if let Some([zero, one]) = suite.scale.get(env) {
+            return Some(new(*zero, *one, "the suite's"));
+        }
+        let spec = relax_envs::spec(env.strip_prefix("gym:").unwrap_or(env)).ok()?;
+        let zero = spec.random_return?;
+        match (spec.reward_threshold, spec.best_return) {
+            (Some(threshold), _) => Some(new(zero, threshold, "random actions, threshold")),
+            (None, Some(best)) => Some(new(zero, best, "random actions, best known")),
+            (None, None) => None,
+        }
+    }
+
+    /// `score` on the scale.
+    #[must_use]
+    pub fn scaled(&self, score: f64) -> f64 {
+        (score - self.zero) / (self.one - self.zero)
+    }
+}
+
+/// Fewer runs than these say nothing of the next one, so nothing is said of which agent is better.
+pub const LEAST_RUNS: usize = 3;
+
 impl Analysis {
-    /// Judges `runs` as `suite` says. Without a scale of its own, an environment's lowest and highest score are 0 and 1.
+    /// Judges `runs` as `suite` says.
     ///
     /// # Errors
-    /// If there are no runs.
+    /// If there are no runs, or two of them are one.
     pub fn new(runs: Vec<RunData>, suite: &Suite) -> Result<Self, Error> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut grouped: Vec<(String, String, Vec<RunData>)> = Vec::new();
@@ -95,6 +155,12 @@ impl Analysis {
             grouped.iter().map(|(env, _, runs)| (env.clone(), runs[0].agent.clone())).collect();
         for (env, label, mut runs) in grouped {
             runs.sort_by_key(|run| run.seed);
+            if let Some(twins) = runs.windows(2).find(|pair| pair[0].seed == pair[1].seed) {
+                let message = format!("there are two runs of {label} on {env} with seed {}", twins[0].seed);
+                return Err(Error::input(message).with_hint(
+                    "seeds counted twice make intervals too narrow; give an imported agent a name of its own",
+                ));
+            }
             let agent = runs[0].agent.clone();
             let twins = agents.iter().filter(|(e, a)| *e == env && *a == agent).count() > 1;
             let threshold = suite
@@ -104,8 +170,10 @@ impl Analysis {
                 .or_else(|| relax_envs::spec(&env).ok().and_then(|spec| spec.reward_threshold));
             entries.push(Entry::new(env, if twins { label } else { agent }, runs, threshold));
         }
-        let groups = groups(&order, &entries, suite);
-        Ok(Self { entries, groups })
+        let (groups, unscaled) = groups(&order, &entries, suite);
+        let mut remarks = super::remarks::of(&entries);
+        remarks.extend(unscaled);
+        Ok(Self { entries, groups, remarks })
     }
 
     /// Ids of the environments, in order.
@@ -116,6 +184,18 @@ impl Analysis {
         envs
     }
 
+    /// Pairs of entries of an environment whose scores can be compared: evaluated under the same known rule, over enough runs.
+    #[must_use]
+    pub fn comparable<'a>(&'a self, env: &'a str) -> Vec<[&'a Entry; 2]> {
+        let entries: Vec<&Entry> = self.of(env).collect();
+        let mut pairs = Vec::new();
+        for (i, x) in entries.iter().enumerate() {
+            let alike = entries[i + 1..].iter().filter(|y| x.is_measured_like(y));
+            pairs.extend(alike.map(|y| [*x, *y]));
+        }
+        pairs
+    }
+
     /// The entries of an environment.
     pub fn of<'a>(&'a self, env: &'a str) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(move |entry| entry.env == env)
@@ -124,7 +204,14 @@ impl Analysis {
 
 impl Entry {
     fn new(env: String, name: String, runs: Vec<RunData>, threshold: Option<f64>) -> Self {
-        let scores = vec![runs.iter().map(RunData::score).filter(|s| s.is_finite()).collect::<Vec<f64>>()];
+        let evaluations: Vec<_> = runs.iter().filter_map(|run| run.evaluation).collect();
+        let scores = [evaluations.iter().map(|found| found.mean).collect::<Vec<f64>>()];
+        let rule = match evaluations.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|other| other.rule == first.rule) => first.rule,
+            _ => Rule::Unstated,
+        };
+        let training: Vec<f64> =
+            runs.iter().map(RunData::training_return).filter(|r| r.is_finite()).collect();
         let speeds: Vec<f64> = runs.iter().map(|r| r.steps_per_second).filter(|s| s.is_finite()).collect();
         let geometric = |of: fn(&RunData) -> f64| {
             let logs: Vec<f64> = runs.iter().map(|run| of(run).ln()).filter(|x| x.is_finite()).collect();
@@ -136,9 +223,15 @@ impl Entry {
         let time_to = threshold
             .map(|threshold| [0, 1, 2].map(|measure| TimeTo::new(&durations(&runs, threshold, measure))));
         Self {
-            iqm: bootstrap(&scores, stats::iqm),
-            mean: bootstrap(&scores, stats::mean),
-            median: bootstrap(&scores, |s| stats::median_of(&s[0])),
+            evaluation: (!scores[0].is_empty()).then(|| Centre {
+                iqm: bootstrap(&scores, stats::iqm),
+                mean: bootstrap(&scores, stats::mean),
+                median: bootstrap(&scores, |s| stats::median_of(&s[0])),
+            }),
+            scores: scores.concat(),
+            rule,
+            training: bootstrap(&[training], stats::iqm),
+            budget: runs.iter().map(|run| run.budget).fold(0.0, f64::max),
             solved: threshold
                 .map_or(0, |threshold| runs.iter().filter(|run| run.reached(threshold).is_some()).count()),
             time_to,
@@ -156,6 +249,21 @@ impl Entry {
     #[must_use]
     pub fn has_ratio(&self) -> bool {
         self.ratio_of_sums.is_some_and(|ratio| (ratio.point - 1.0).abs() > 1e-9)
+    }
+
+    /// Whether a run of this and one of `other` can be held against each other.
+    #[must_use]
+    pub fn is_measured_like(&self, other: &Self) -> bool {
+        self.rule != Rule::Unstated
+            && self.rule == other.rule
+            && self.scores.len().min(other.scores.len()) >= LEAST_RUNS
+    }
+
+    /// Whether it was given as many environment steps as agents with `longest`. Other libraries' tables end with the last
+    /// episode, a little before the budget does.
+    #[must_use]
+    pub fn has_budget(&self, longest: f64) -> bool {
+        self.budget >= 0.9 * longest
     }
 
     /// The grid of environment steps of its curves: up to its longest run.
@@ -196,39 +304,156 @@ impl TimeTo {
     }
 }
 
-fn groups(order: &[String], entries: &[Entry], suite: &Suite) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for env in order {
-        let names: Vec<String> = entries.iter().filter(|e| e.env == *env).map(|e| e.name.clone()).collect();
-        let same = |group: &&mut Group| {
-            group.names.len() == names.len() && names.iter().all(|name| group.names.contains(name))
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.envs.push(env.clone()),
-            None => groups.push(Group { envs: vec![env.clone()], names, scores: Vec::new() }),
+/// Environments put together, and remarks on those that could not be.
+fn groups(order: &[String], entries: &[Entry], suite: &Suite) -> (Vec<Group>, Vec<String>) {
+    let (mut groups, mut unscaled): (Vec<Group>, Vec<String>) = (Vec::new(), Vec::new());
+    for rule in [Rule::Greedy, Rule::Sampled] {
+        for env in order {
+            let alike =
+                |entry: &&Entry| entry.env == *env && entry.rule == rule && entry.scores.len() >= LEAST_RUNS;
+            let names: Vec<String> = entries.iter().filter(alike).map(|entry| entry.name.clone()).collect();
+            if names.len() < 2 {
+                continue;
+            }
+            let Some(reference) = Reference::of(env, suite) else {
+                unscaled.push(env.clone());
+                continue;
+            };
+            let same = |group: &&mut Group| {
+                group.rule == rule
+                    && group.names.len() == names.len()
+                    && names.iter().all(|name| group.names.contains(name))
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.references.push(reference),
+                None => groups.push(Group { references: vec![reference], names, rule, scores: Vec::new() }),
+            }
         }
     }
+    let several = order.len() > 1;
+    groups.retain(|group| group.references.len() > 1);
     for group in &mut groups {
+        let scaled = |name: &String, reference: &Reference| -> Vec<f64> {
+            let entry = entries.iter().find(|entry| entry.env == reference.env && entry.name == *name);
+            entry.map_or_else(Vec::new, |e| e.scores.iter().map(|score| reference.scaled(*score)).collect())
+        };
         group.scores = group
             .names
             .iter()
-            .map(|name| group.envs.iter().map(|env| scaled(entries, suite, env, name)).collect())
+            .map(|name| group.references.iter().map(|reference| scaled(name, reference)).collect())
             .collect();
     }
-    groups
+    unscaled.dedup();
+    let remarks = unscaled.into_iter().filter(|_| several).map(|env| {
+        format!(
+            "{env} has no reference scores, so it is not put together with other environments. A suite's section [scale] \
+             can give the returns that count as 0 and 1."
+        )
+    });
+    (groups, remarks.collect())
 }
 
-fn scaled(entries: &[Entry], suite: &Suite, env: &str, name: &str) -> Vec<f64> {
-    let scores = |entry: &Entry| entry.runs.iter().map(RunData::score).collect::<Vec<f64>>();
-    let all: Vec<f64> = entries.iter().filter(|e| e.env == env).flat_map(scores).collect();
-    let [low, high] = suite.scale.get(env).copied().unwrap_or_else(|| {
-        let (low, high) =
-            all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &s| (l.min(s), h.max(s)));
-        [low, high]
-    });
-    let width = if high > low { high - low } else { 1.0 };
-    entries
-        .iter()
-        .find(|e| e.env == env && e.name == name)
-        .map_or_else(Vec::new, |e| scores(e).iter().map(|score| (score - low) / width).collect())
+#[cfg(test)]
+mod tests {
+    use super::super::runs::{EpisodeRow, Evaluated};
+    use super::*;
+
+    fn run(env: &str, name: &str, seed: u64, evaluation: Option<(f64, Rule)>) -> RunData {
+        RunData {
+            label: name.into(),
+            env: env.into(),
+            agent: name.into(),
+            seed,
+            episodes: vec![EpisodeRow { env_steps: 10.0, total: 100.0, seconds: 1.0 }],
+            evaluation: evaluation.map(|(mean, rule)| Evaluated { mean, rule }),
+            env_steps: 10.0,
+            budget: 10.0,
+            steps_per_second: 10.0,
+            squared_norms: Vec::new(),
+            config: None,
+        }
+    }
+
+    fn runs(env: &str, name: &str, evaluations: &[Option<(f64, Rule)>]) -> Vec<RunData> {
+        evaluations.iter().zip(0..).map(|(evaluation, seed)| run(env, name, seed, *evaluation)).collect()
+    }
+
+    fn pairs(analysis: &Analysis, env: &str) -> Vec<String> {
+        analysis.comparable(env).iter().map(|[x, y]| format!("{} > {}", x.name, y.name)).collect()
+    }
+
+    #[test]
+    fn only_like_is_compared_with_like() {
+        let env = "CartPole-v1";
+        let greedy = [490.0, 495.0, 500.0].map(|mean| Some((mean, Rule::Greedy)));
+        let sampled = [400.0, 410.0, 420.0].map(|mean| Some((mean, Rule::Sampled)));
+        let unstated = [480.0, 481.0, 482.0].map(|mean| Some((mean, Rule::Unstated)));
+        let all = [
+            runs(env, "ours", &greedy),
+            runs(env, "theirs", &[None; 3]),
+            runs(env, "sampled", &sampled),
+            runs(env, "unstated", &unstated),
+            runs(env, "mixed", &[greedy[0], sampled[0], greedy[1]]),
+            runs(env, "few", &greedy[..2]),
+            runs(env, "partly", &[greedy[0], greedy[1], greedy[2], None]),
+        ];
+        let analysis = Analysis::new(all.concat(), &Suite::default()).expect("runs");
+        assert_eq!(pairs(&analysis, env), ["ours > partly"]);
+        let entry = |name: &str| analysis.of(env).find(|entry| entry.name == name).expect("an entry");
+        // The training mean of 100 is no evaluation, and stands by itself.
+        assert_eq!((entry("theirs").evaluation, entry("theirs").training.point), (None, 100.0));
+        assert_eq!(entry("ours").evaluation.map(|found| found.iqm.point), Some(495.0));
+        assert_eq!((entry("mixed").rule, entry("partly").scores.len()), (Rule::Unstated, 3));
+        for name in ["theirs", "sampled", "unstated", "mixed", "few", "partly"] {
+            assert!(
+                analysis.remarks.iter().any(|remark| remark.starts_with(name)),
+                "{name}: {:?}",
+                analysis.remarks
+            );
+        }
+        assert!(analysis.groups.is_empty(), "one environment is not several");
+    }
+
+    #[test]
+    fn scaled_returns_do_not_depend_on_who_is_compared() {
+        let score = |mean: f64| vec![Some((mean, Rule::Greedy)); 3];
+        let all = |worst: f64| {
+            [
+                runs("CartPole-v1", "a", &score(492.5)),
+                runs("CartPole-v1", "b", &score(500.0)),
+                runs("Acrobot-v1", "a", &score(worst)),
+                runs("Acrobot-v1", "b", &score(-80.0)),
+                runs("Own-v0", "a", &score(1.0)),
+                runs("Own-v0", "b", &score(2.0)),
+            ]
+            .concat()
+        };
+        let group = |runs, suite: &Suite| {
+            let analysis = Analysis::new(runs, suite).expect("runs");
+            assert_eq!(analysis.groups.len(), 1);
+            (analysis.groups[0].clone(), analysis.remarks)
+        };
+        let (found, remarks) = group(all(-90.0), &Suite::default());
+        let spec = relax_envs::spec("CartPole-v1").expect("registered");
+        let random = spec.random_return.expect("registered");
+        let expected = (492.5 - random) / (475.0 - random);
+        assert!((found.scores[0][0][0] - expected).abs() < 1e-12 && expected > 1.0);
+        assert_eq!(found.scores[0][0], group(all(-500.0), &Suite::default()).0.scores[0][0]);
+        assert_eq!(
+            found.references.iter().map(|r| r.env.as_str()).collect::<Vec<_>>(),
+            ["CartPole-v1", "Acrobot-v1"]
+        );
+        assert!(remarks.iter().any(|remark| remark.starts_with("Own-v0") && remark.contains("[scale]")));
+
+        let suite = Suite { scale: [("Own-v0".to_owned(), [0.0, 4.0])].into(), ..Suite::default() };
+        let (found, remarks) = group(all(-90.0), &suite);
+        assert_eq!((found.scores[1][2][0], remarks), (0.5, Vec::<String>::new()));
+    }
+
+    #[test]
+    fn a_seed_counts_once() {
+        let twice = [runs("X-v0", "a", &[None]), runs("X-v0", "a", &[None])].concat();
+        let error = Analysis::new(twice, &Suite::default()).expect_err("twice");
+        assert!(error.to_string().contains("seed 0") && error.exit_code() == 2);
+    }
 }

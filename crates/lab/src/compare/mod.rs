@@ -14,6 +14,7 @@
 pub mod analysis;
 pub mod jobs;
 pub mod plan;
+mod remarks;
 pub mod runs;
 pub mod stats;
 pub mod survival;

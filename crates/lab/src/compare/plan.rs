@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::runs::RunData;
 use relax_runtime::Error;
 use relax_training::config::Config;
 
@@ -173,6 +174,13 @@ impl Plan {
             }
         }
         Ok(Self { suite, experiments, jobs, notes })
+    }
+
+    /// Whether `run` goes by the name of an experiment on the same environment.
+    #[must_use]
+    pub fn has(&self, run: &RunData) -> bool {
+        let same = |own: &Experiment| own.label == run.label && own.config.env.id == run.env;
+        self.experiments.iter().any(same)
     }
 }
 

@@ -80,9 +80,16 @@ fn draw_header(area: &Panel<'_>, figure: &Figure) -> Result<()> {
     for (row, (curve, colour)) in figure.returns.iter().zip(colours(&figure.returns)).enumerate() {
         let y = (HEADER_HEIGHT + LEGEND_ROW * row as u32) as i32;
         area.draw(&PathElement::new([(LEFT, y), (LEFT + 26, y)], colour.stroke_width(3)))?;
-        let label = match curve.runs {
-            1 => format!("{}: one run", curve.label),
-            runs => format!("{}: mean of {runs} runs, band from the lowest to the highest", curve.label),
+        let label = match (curve.runs, curve.goes_on_to) {
+            (1, _) => format!("{}: one run", curve.label),
+            (runs, None) => {
+                format!("{}: mean of {runs} runs, band from the lowest to the highest", curve.label)
+            }
+            (runs, Some(last)) => format!(
+                "{}: mean of {runs} runs, to where the first of them ends (the last ends at {}), band from the lowest to the highest",
+                curve.label,
+                steps_label(last)
+            ),
         };
         area.draw_text(&label, &style, (LEFT + 36, y - 8))?;
     }
@@ -203,7 +210,7 @@ mod tests {
         let points = (0..5)
             .map(|i| Point { env_steps: f64::from(i) * 1e5, low: 1.0, mean: f64::from(i) + 2.0, high: 9.0 })
             .collect();
-        Curve { label: agent.into(), agent: agent.into(), runs, points }
+        Curve { label: agent.into(), agent: agent.into(), runs, points, goes_on_to: None }
     }
 
     #[test]

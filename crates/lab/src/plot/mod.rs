@@ -2,8 +2,8 @@
 //!
 //! The upper panel shows the return (mean of the last 100 episodes) against environment steps, the lower one, where a run
 //! measured it, the variance of the agent's gradient as a multiple of A2C's on the same batches. Runs that differ in nothing
-//! but their seed (and number of workers) form one curve: the mean over runs, with a band from the lowest to the highest. A
-//! run that ended earlier than the others of its curve stays at its last value.
+//! but their seed (and number of workers) form one curve: the mean over runs, with a band from the lowest to the highest. It
+//! ends where the first of its runs does, so that it is the mean of all of them everywhere.
 
 pub(crate) mod draw;
 pub mod png;
@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use relax_runtime::Error;
 use runs::Run;
 
-/// Points along the x-axis.
+/// Points along a curve.
 const GRID: usize = 240;
+/// Runs of one budget end with the last episode of each, a little apart; ends further apart than this are said.
+const NOTABLE: f64 = 1.05;
 
 /// Draws the curves of the run folders `folders` (or of the run folders directly inside them) into the file `out`.
 ///
@@ -48,6 +50,8 @@ struct Curve {
     agent: String,
     runs: usize,
     points: Vec<Point>,
+    /// Where the last of its runs ends, if the curve ends before.
+    goes_on_to: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,17 +96,25 @@ impl Curve {
     fn new(label: &str, runs: &[&Run], series: fn(&Run) -> &[(f64, f64)]) -> Option<Self> {
         let all: Vec<&[(f64, f64)]> = runs.iter().map(|run| series(run)).filter(|s| !s.is_empty()).collect();
         let agent = runs.first()?.agent.clone();
-        let end = all.iter().filter_map(|series| series.last()).map(|point| point.0).fold(0.0, f64::max);
+        let ends = || all.iter().filter_map(|series| series.last()).map(|point| point.0);
+        let (first, last) = (ends().fold(f64::INFINITY, f64::min), ends().fold(0.0, f64::max));
         let points = (0..=GRID)
-            .map(|index| end * index as f64 / GRID as f64)
+            .map(|index| if index == GRID { first } else { first * index as f64 / GRID as f64 })
             .filter_map(|env_steps| Point::over(&all, env_steps))
             .collect::<Vec<_>>();
-        (!points.is_empty()).then(|| Self { label: label.to_owned(), agent, runs: all.len(), points })
+        let goes_on_to = (last > NOTABLE * first).then_some(last);
+        (!points.is_empty()).then(|| Self {
+            label: label.to_owned(),
+            agent,
+            runs: all.len(),
+            points,
+            goes_on_to,
+        })
     }
 }
 
 impl Point {
-    /// Mean, lowest and highest of the series at `env_steps`; `None` before all of them have begun.
+    /// Mean, lowest and highest of the series at `env_steps`; `None` before all of them have begun or after one has ended.
     fn over(all: &[&[(f64, f64)]], env_steps: f64) -> Option<Self> {
         let mut point = Self { env_steps, low: f64::INFINITY, mean: 0.0, high: f64::NEG_INFINITY };
         for series in all {
@@ -115,14 +127,14 @@ impl Point {
     }
 }
 
-/// The value at `x`, linearly between two points; the last value after the end, none before the beginning.
+/// The value at `x`, linearly between two points; none before the beginning and after the end.
 fn interpolate(series: &[(f64, f64)], x: f64) -> Option<f64> {
     let next = series.partition_point(|&(at, _)| at <= x);
     let (x0, y0) = *series.get(next.checked_sub(1)?)?;
-    Some(match series.get(next) {
-        Some(&(x1, y1)) => y0 + (y1 - y0) * (x - x0) / (x1 - x0),
-        None => y0,
-    })
+    match series.get(next) {
+        Some(&(x1, y1)) => Some(y0 + (y1 - y0) * (x - x0) / (x1 - x0)),
+        None => (x0 == x).then_some(y0),
+    }
 }
 
 /// Runs of the same configuration, each group with its name: the agent's, and where that is not enough, a folder's too.
@@ -164,27 +176,33 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_is_the_mean_with_its_range_and_ended_runs_stay_at_their_last_value() {
+    fn a_curve_is_the_mean_of_all_its_runs_and_ends_where_the_first_does() {
         let runs = [
             run("a2c", "one", &[(0.0, 10.0), (100.0, 30.0)]),
             run("a2c", "one", &[(0.0, 20.0), (50.0, 50.0)]),
         ];
         let figure = Figure::new(&runs).expect("a figure");
         let [curve] = figure.returns.as_slice() else { panic!("one curve") };
-        assert_eq!((curve.label.as_str(), curve.runs), ("a2c", 2));
+        assert_eq!((curve.label.as_str(), curve.runs, curve.goes_on_to), ("a2c", 2, Some(100.0)));
         let first = curve.points[0];
         assert_eq!((first.low, first.mean, first.high), (10.0, 15.0, 20.0));
         let last = curve.points[GRID];
-        assert_eq!((last.env_steps, last.low, last.mean, last.high), (100.0, 30.0, 40.0, 50.0));
+        assert_eq!((last.env_steps, last.low, last.mean, last.high), (50.0, 20.0, 35.0, 50.0));
         assert!(figure.variance_ratios.is_empty());
+        let svg = draw::svg(&figure).expect("draws");
+        assert!(svg.contains("mean of 2 runs") && svg.contains("the last ends at 100"), "{svg}");
+
+        let together =
+            [run("a2c", "one", &[(0.0, 10.0), (98.0, 3.0)]), run("a2c", "one", &[(0.0, 9.0), (100.0, 3.0)])];
+        assert_eq!(Figure::new(&together).expect("a figure").returns[0].goes_on_to, None);
     }
 
     #[test]
-    fn interpolation_is_exact_at_the_points_and_stays_at_the_end() {
+    fn interpolation_is_exact_at_the_points_and_stays_inside() {
         let series = [(10.0, 1.0), (10.0, 3.0), (20.0, 5.0)];
         assert_eq!(
-            [9.0, 10.0, 15.0, 20.0, 99.0].map(|x| interpolate(&series, x)),
-            [None, Some(3.0), Some(4.0), Some(5.0), Some(5.0)]
+            [9.0, 10.0, 15.0, 20.0, 20.1, 99.0].map(|x| interpolate(&series, x)),
+            [None, Some(3.0), Some(4.0), Some(5.0), None, None]
         );
         assert_eq!(interpolate(&[], 1.0), None);
     }

@@ -39,15 +39,20 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
     for env in analysis.envs() {
         let entries: Vec<&Entry> = analysis.of(env).collect();
         figures.push(curves(analysis, env, &entries));
-        figures.push(scores(analysis, env, &entries));
+        figures.extend(scores(analysis, env, &entries));
         if entries.iter().any(|entry| entry.solved > 0) {
             figures.push(times(analysis, env, &entries));
         }
         if entries.iter().any(|entry| entry.has_ratio()) {
             figures.push(ratios(analysis, env, &entries));
         }
+        let together = |group: &Group| group.references.iter().any(|reference| reference.env == env);
+        let pairs = analysis.comparable(env);
+        if !pairs.is_empty() && !analysis.groups.iter().any(together) {
+            figures.push(improvement(analysis, env, &pairs));
+        }
     }
-    for (number, group) in analysis.groups.iter().enumerate().filter(|(_, g)| g.names.len() > 1) {
+    for (number, group) in analysis.groups.iter().enumerate() {
         figures.push(aggregates(analysis, group, number));
         figures.push(profiles(analysis, group, number));
         figures.push(improvements(analysis, group, number));
@@ -118,7 +123,7 @@ fn curves(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
         env: Some(env.to_owned()),
         caption:
             "Mean return of the last 100 training episodes: interquartile mean over seeds, with its 95 % \
-                  stratified-bootstrap interval."
+                  stratified-bootstrap interval. A curve ends where the first of its runs does."
                 .into(),
         csv: curve_csv("env_steps", &series),
         chart: Chart {
@@ -150,17 +155,35 @@ fn bars(title: String, label: &str, rows: Vec<(String, usize, Interval)>) -> (Ch
     (chart, csv)
 }
 
-fn scores(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
-    let rows = entries.iter().map(|e| (e.name.clone(), colour(analysis, &e.name), e.iqm)).collect();
+/// Returns after training; none if no agent was evaluated. Where agents were evaluated differently, each says how.
+fn scores(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Option<Figure> {
+    let evaluated: Vec<(&Entry, Interval)> =
+        entries.iter().filter_map(|entry| Some((*entry, entry.evaluation?.iqm))).collect();
+    let alike = evaluated.windows(2).all(|pair| pair[0].0.rule == pair[1].0.rule);
+    let name = |entry: &Entry| match alike {
+        true => entry.name.clone(),
+        false => format!("{}, {}", entry.name, entry.rule.name()),
+    };
+    let rows: Vec<(String, usize, Interval)> =
+        evaluated.iter().map(|(e, iqm)| (name(e), colour(analysis, &e.name), *iqm)).collect();
+    if rows.is_empty() {
+        return None;
+    }
     let (chart, csv) =
         bars(format!("{env}: return after training"), "interquartile mean of the return", rows);
-    Figure {
-        id: format!("{}-scores", slug(env)),
-        env: Some(env.to_owned()),
-        caption: "Evaluation after training: interquartile mean over seeds with its 95 % interval.".into(),
-        chart,
-        csv,
+    let missing: Vec<&str> =
+        entries.iter().filter(|entry| entry.evaluation.is_none()).map(|entry| entry.name.as_str()).collect();
+    let mut caption =
+        "Evaluation after training: interquartile mean over seeds with its 95 % interval.".to_owned();
+    if !alike {
+        caption.push_str(
+            " Not all evaluations chose actions in the same way; only those that did can be compared.",
+        );
     }
+    if !missing.is_empty() {
+        let _ = write!(caption, " Not evaluated, so not shown: {}.", missing.join(", "));
+    }
+    Some(Figure { id: format!("{}-scores", slug(env)), env: Some(env.to_owned()), caption, chart, csv })
 }
 
 fn times(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
@@ -250,7 +273,8 @@ fn ratios(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
 }
 
 fn over(group: &Group) -> String {
-    group.envs.join(", ")
+    let envs: Vec<&str> = group.references.iter().map(|reference| reference.env.as_str()).collect();
+    envs.join(", ")
 }
 
 fn aggregates(analysis: &Analysis, group: &Group, number: usize) -> Figure {
@@ -267,8 +291,9 @@ fn aggregates(analysis: &Analysis, group: &Group, number: usize) -> Figure {
         id: format!("all-{}-aggregates", number + 1),
         env: None,
         caption: format!(
-            "Over {}: returns scaled to 0 … 1, with 95 % stratified-bootstrap intervals.",
-            over(group)
+            "Over {}: {} evaluations, scaled by the reference scores (0 and 1), with 95 % stratified-bootstrap intervals.",
+            over(group),
+            group.rule.name()
         ),
         chart,
         csv,
@@ -315,6 +340,7 @@ fn profiles(analysis: &Analysis, group: &Group, number: usize) -> Figure {
     }
 }
 
+/// P(X > Y) of agents over a group's environments.
 fn improvements(analysis: &Analysis, group: &Group, number: usize) -> Figure {
     let mut rows = Vec::new();
     for (i, x) in group.names.iter().enumerate() {
@@ -323,20 +349,34 @@ fn improvements(analysis: &Analysis, group: &Group, number: usize) -> Figure {
             rows.push((format!("{x} > {y}"), colour(analysis, x), found));
         }
     }
+    wins(format!("all-{}-improvement", number + 1), None, &over(group), group.rule.name(), rows)
+}
+
+/// P(X > Y) of pairs of agents on one environment.
+fn improvement(analysis: &Analysis, env: &str, pairs: &[[&Entry; 2]]) -> Figure {
+    let row = |[x, y]: &[&Entry; 2]| {
+        let found = bootstrap_improvement(std::slice::from_ref(&x.scores), std::slice::from_ref(&y.scores));
+        (format!("{} > {}", x.name, y.name), colour(analysis, &x.name), found)
+    };
+    let rows = pairs.iter().map(row).collect();
+    wins(format!("{}-improvement", slug(env)), Some(env.to_owned()), env, pairs[0][0].rule.name(), rows)
+}
+
+fn wins(
+    id: String,
+    env: Option<String>,
+    over: &str,
+    rule: &str,
+    rows: Vec<(String, usize, Interval)>,
+) -> Figure {
     let (mut chart, csv) = bars("Probability of improvement".into(), "P(X > Y)", rows);
     chart.reference = Some((0.5, String::new()));
     chart.range = Some((0.0, 1.0));
-    Figure {
-        id: format!("all-{}-improvement", number + 1),
-        env: None,
-        caption: format!(
-            "Over {}: that a run of the first agent returns more than one of the second, ties counting half, with 95 % \
-             intervals. An interval that holds ½ settles nothing.",
-            over(group)
-        ),
-        chart,
-        csv,
-    }
+    let caption = format!(
+        "Over {over}: that a run of the first agent returns more than one of the second after training ({rule} evaluations), \
+         ties counting half, with 95 % intervals. An interval that holds ½ settles nothing."
+    );
+    Figure { id, env, caption, chart, csv }
 }
 
 impl Figure {

@@ -22,6 +22,7 @@ pub(super) fn page(
         ("introduction", introduction(suite, failed)),
         ("headings", headings()),
         ("rows", rows(table)),
+        ("remarks", remarks(analysis)),
         ("published", published(analysis, suite)),
         ("figures", drawings(analysis, figures)),
         ("provenance", made(provenance)),
@@ -106,6 +107,41 @@ fn rows(table: &[Vec<Cell>]) -> String {
     text
 }
 
+/// What the numbers do not say.
+fn remarks(analysis: &Analysis) -> String {
+    if analysis.remarks.is_empty() {
+        return String::new();
+    }
+    let mut text = "<ul class=\"remarks\">".to_owned();
+    for remark in &analysis.remarks {
+        let _ = write!(text, "<li>{}</li>", code_spans(&escape(remark)));
+    }
+    text.push_str("</ul>");
+    text
+}
+
+/// What the scaled returns of several environments are measured by.
+fn references(analysis: &Analysis) -> String {
+    let rows = markdown::references(analysis);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "<div class=\"scroll\"><table><thead><tr>".to_owned();
+    for heading in markdown::REFERENCES {
+        let _ = write!(text, "<th>{}</th>", escape(heading));
+    }
+    text.push_str("</tr></thead><tbody>");
+    for row in rows {
+        text.push_str("<tr>");
+        row.iter().for_each(|cell| {
+            let _ = write!(text, "<td>{}</td>", escape(cell));
+        });
+        text.push_str("</tr>");
+    }
+    text.push_str("</tbody></table></div>");
+    text
+}
+
 fn published(analysis: &Analysis, suite: &Suite) -> String {
     let found = markdown::published(analysis, suite);
     if found.is_empty() {
@@ -129,11 +165,11 @@ fn published(analysis: &Analysis, suite: &Suite) -> String {
 
 fn drawings(analysis: &Analysis, figures: &[Figure]) -> String {
     let mut text = String::new();
-    let section = |heading: &str, of: &[&Figure]| {
+    let section = |heading: &str, before: &str, of: &[&Figure]| {
         if of.is_empty() {
             return String::new();
         }
-        let mut text = format!("<h2>{}</h2><div class=\"figures\">", escape(heading));
+        let mut text = format!("<h2>{}</h2>{before}<div class=\"figures\">", escape(heading));
         for figure in of {
             let _ = write!(
                 text,
@@ -149,9 +185,9 @@ fn drawings(analysis: &Analysis, figures: &[Figure]) -> String {
     let of = |env: Option<&str>| -> Vec<&Figure> {
         figures.iter().filter(|figure| figure.env.as_deref() == env).collect()
     };
-    text.push_str(&section("Over several environments", &of(None)));
+    text.push_str(&section("Over several environments", &references(analysis), &of(None)));
     for env in analysis.envs() {
-        text.push_str(&section(env, &of(Some(env))));
+        text.push_str(&section(env, "", &of(Some(env))));
     }
     text
 }

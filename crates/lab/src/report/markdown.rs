@@ -22,6 +22,23 @@ pub(super) const PUBLISHED: [&str; 5] = [
     "here: mean ± standard deviation over seeds",
 ];
 
+/// Headings of the reference scores.
+pub(super) const REFERENCES: [&str; 4] =
+    ["environment", "scaled return 0", "scaled return 1", "what they are"];
+
+/// Rows of the reference scores that some scaled return rests on.
+pub(super) fn references(analysis: &Analysis) -> Vec<[String; 4]> {
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for reference in analysis.groups.iter().flat_map(|group| &group.references) {
+        let [zero, one] = [reference.zero, reference.one].map(|score| table::decimal(score, 1));
+        let row = [reference.env.clone(), zero, one, reference.what.to_owned()];
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
 /// Rows of the comparison with published figures.
 pub(super) fn published(analysis: &Analysis, suite: &Suite) -> Vec<[String; 5]> {
     suite
@@ -71,6 +88,12 @@ pub(super) fn write(
     for (run, error) in failed {
         let _ = writeln!(text, "**{run} failed and is missing below: {error}**\n");
     }
+    for remark in &analysis.remarks {
+        let _ = writeln!(text, "- {remark}");
+    }
+    if !analysis.remarks.is_empty() {
+        text.push('\n');
+    }
     let rows = table::rows(analysis);
     for env in analysis.envs() {
         let _ = writeln!(text, "## {env}\n");
@@ -91,6 +114,11 @@ pub(super) fn write(
             let _ = writeln!(text, "{}\n", figure.caption);
         }
         pictures(&mut text, &images, over_all.into_iter())?;
+        let _ = writeln!(text, "| {} |\n|{}", REFERENCES.join(" | "), " --- |".repeat(REFERENCES.len()));
+        references(analysis).iter().for_each(|row| {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        });
+        text.push('\n');
     }
     let found = published(analysis, suite);
     if !found.is_empty() {

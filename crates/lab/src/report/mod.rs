@@ -6,7 +6,7 @@ pub mod chart;
 mod figures;
 mod html;
 mod markdown;
-mod table;
+pub mod table;
 
 use std::path::Path;
 

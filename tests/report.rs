@@ -49,7 +49,12 @@ const PROBE: &str = r#"<script>window.addEventListener("load",function(){
   heads[r].querySelector("button").click();var up=values(r),sort=heads[r].getAttribute("aria-sort");
   heads[r].querySelector("button").click();var down=values(r);
   heads[column("agent")].querySelector("button").click();var agents=values(column("agent"));
-  var out={before:before,up:up,down:down,sort:sort,agents:agents,errors:window.found,
+  var box=table.parentElement,cell=table.tBodies[0].rows[0].cells[column("E‖ĝ‖² : A2C")];
+  var seen=cell.getBoundingClientRect().right<=box.getBoundingClientRect().right;
+  var letters=Array.from(document.querySelectorAll("figure svg")).map(function(s){
+    return Math.min.apply(null,Array.from(s.querySelectorAll("text")).map(function(t){
+      return t.getAttribute("font-size")*s.getBoundingClientRect().width/s.viewBox.baseVal.width;}));});
+  var out={seen:seen,letters:Math.min.apply(null,letters),before:before,up:up,down:down,sort:sort,agents:agents,errors:window.found,
     figures:document.querySelectorAll("figure svg").length,
     wide:document.documentElement.scrollWidth-document.documentElement.clientWidth,
     loaded:performance.getEntriesByType("resource").map(function(e){return e.name;}),
@@ -137,6 +142,9 @@ fn a_browser_shows_and_sorts_it() {
         sorted.reverse();
         assert_eq!(numbers(&found["down"]), sorted);
         assert_eq!(found["sort"], "ascending");
+        // What the page is read for is in sight without scrolling, and the smallest letters of a chart can be read.
+        assert!(width < 1000 || found["seen"] == true, "{found:#}");
+        assert!(found["letters"].as_f64().unwrap() >= 10.5, "at {width}: {found:#}");
         assert_eq!(found["agents"], serde_json::json!(["a2c", "ddpg", "relax-a2c"]));
         assert!(found["figures"].as_u64().unwrap() >= 8, "{found:#}");
         assert!(found["wide"].as_i64().unwrap() <= 0, "wider than the window of {width}: {found:#}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, value_parser};
-use relax_lab::plot::png;
+use relax_lab::chart::png;
 use relax_lab::toy::{self, ToyConfig};
 use relax_runtime::{Error, files};
 
@@ -69,7 +69,7 @@ pub(super) fn run(args: &ToyArgs) -> Result<ExitCode, Error> {
     };
     write("toy.csv", &toy::runs_csv(&runs))?;
     write("relaxation.csv", &toy::relaxation_csv(&relaxations))?;
-    let svg = toy::svg(&config, &runs, &relaxations)?;
+    let svg = toy::svg(&config, &runs, &relaxations);
     for name in ["toy.svg", "toy.png"] {
         png::write_figure(&svg, &folder.join(name))?;
     }

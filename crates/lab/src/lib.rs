@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | compare agents over seeds | [`study::compare`], [`compare`], [`report`] |
 //! | draw learning curves | [`plot`](mod@plot) |
+//! | draw any chart | [`chart`] |
 //! | check that estimators and agents are unbiased | [`certify`](mod@certify) |
 //! | split a policy gradient's variance | [`variance`] |
 //! | compare estimators on the toy problem | [`toy`] |
@@ -11,6 +12,7 @@
 //! | use a network as control variate of an estimator | [`control_variate`] |
 
 pub mod certify;
+pub mod chart;
 pub mod compare;
 pub mod control_variate;
 pub mod plot;

@@ -53,7 +53,9 @@ pub fn compare(request: &Request, options: &CompareOptions) -> Result<Compared, 
         options.imports.iter().map(|path| import(path)).collect::<Result<Vec<_>, _>>()?.concat();
     if let Some(run) = imported.iter().find(|run| plan.has(run)) {
         let message = format!("the imported agent {} has the name of a configuration", run.label);
-        return Err(Error::input(message).with_hint("give it another name in its table, such as its library's"));
+        return Err(
+            Error::input(message).with_hint("give it another name in its table, such as its library's")
+        );
     }
     if plan.jobs.is_empty() && imported.is_empty() {
         return Err(Error::input("there is nothing to compare")

@@ -119,9 +119,13 @@ fn finished(job: &Job, dir: &Path) -> bool {
 }
 
 fn line(summary: &Summary) -> String {
-    let score = summary.evaluation.map(|e| e.mean).or(summary.mean_return_100);
-    let score = score.map_or_else(|| "–".into(), |score| format!("{score:.1}"));
-    format!("{score:>8}  {:.1} s", summary.wall_seconds)
+    // An evaluation and a training mean are two measures: each is called by its name.
+    let found = match (summary.evaluation, summary.mean_return_100) {
+        (Some(evaluation), _) => format!("evaluation {:.1}", evaluation.mean),
+        (None, Some(mean)) => format!("training {mean:.1}"),
+        (None, None) => "no episode".into(),
+    };
+    format!("{found:>18}  {:.1} s", summary.wall_seconds)
 }
 
 fn say(text: &str) {

@@ -5,12 +5,12 @@
 //! but their seed (and number of workers) form one curve: the mean over runs, with a band from the lowest to the highest. It
 //! ends where the first of its runs does, so that it is the mean of all of them everywhere.
 
-pub(crate) mod draw;
-pub mod png;
+mod draw;
 mod runs;
 
 use std::path::{Path, PathBuf};
 
+use crate::chart::{Ink, png};
 use relax_runtime::Error;
 use runs::Run;
 
@@ -29,9 +29,7 @@ pub fn plot(folders: &[PathBuf], out: &Path) -> Result<(), Error> {
         runs.extend(runs::load_all(folder)?);
     }
     let figure = Figure::new(&runs)?;
-    let svg = draw::svg(&figure)
-        .map_err(|error| Error::runtime(format!("cannot draw {}: {error}", out.display())))?;
-    png::write_figure(&svg, out)
+    png::write_figure(&draw::sheet(&figure).svg(Ink::Alone), out)
 }
 
 /// What is drawn: curves over environment steps.
@@ -189,8 +187,8 @@ mod tests {
         let last = curve.points[GRID];
         assert_eq!((last.env_steps, last.low, last.mean, last.high), (50.0, 20.0, 35.0, 50.0));
         assert!(figure.variance_ratios.is_empty());
-        let svg = draw::svg(&figure).expect("draws");
-        assert!(svg.contains("mean of 2 runs") && svg.contains("the last ends at 100"), "{svg}");
+        let svg = draw::sheet(&figure).svg(Ink::Alone);
+        assert!(svg.contains("a2c: mean of 2 runs") && svg.contains("ends at 100"), "{svg}");
 
         let together =
             [run("a2c", "one", &[(0.0, 10.0), (98.0, 3.0)]), run("a2c", "one", &[(0.0, 9.0), (100.0, 3.0)])];
@@ -232,7 +230,7 @@ mod tests {
     #[test]
     fn a_figure_without_points_is_still_drawn() {
         let figure = Figure::new(&[run("a2c", "one", &[])]).expect("a figure");
-        let svg = draw::svg(&figure).expect("draws");
+        let svg = draw::sheet(&figure).svg(Ink::Alone);
         assert!(svg.starts_with("<svg") && svg.contains("CartPole-v1"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Bar, Chart, Content, Series};
+use crate::chart::palette;
+use crate::chart::{Bar, Chart, Content, Series};
 use crate::compare::analysis::durations;
 use crate::compare::stats::{self, Interval, bootstrap, bootstrap_improvement};
 use crate::compare::survival::survival;
@@ -62,19 +63,14 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
 
 /// An agent has the same colour in every figure.
 fn colour(analysis: &Analysis, name: &str) -> usize {
-    match name {
-        "relax-a2c" => 0,
-        "a2c" => 1,
-        "reinforce" => 2,
-        "ddpg" => 3,
-        "relax-ddpg" => 4,
-        _ => {
-            let mut others: Vec<&str> = analysis.entries.iter().map(|entry| entry.name.as_str()).collect();
-            others.retain(|n| !["relax-a2c", "a2c", "reinforce", "ddpg", "relax-ddpg"].contains(n));
-            others.dedup();
-            5 + others.iter().position(|other| *other == name).unwrap_or(0)
+    let mut agents: Vec<(&str, &str)> = Vec::new();
+    for entry in &analysis.entries {
+        if !agents.iter().any(|(name, _)| *name == entry.name) {
+            agents.push((&entry.name, &entry.runs[0].agent));
         }
     }
+    let place = agents.iter().position(|(other, _)| *other == name).unwrap_or(0);
+    palette::colours(agents.iter().map(|(_, kind)| *kind)).get(place).copied().unwrap_or(0)
 }
 
 /// `cartpole-v1` of `CartPole-v1`.
@@ -199,8 +195,8 @@ fn times(analysis: &Analysis, env: &str, entries: &[&Entry]) -> Figure {
                 name: entry.name.clone(),
                 colour: colour(analysis, &entry.name),
                 points,
-                band: Vec::new(),
                 steps: true,
+                ..Series::default()
             }
         })
         .collect();
@@ -318,7 +314,7 @@ fn profiles(analysis: &Analysis, group: &Group, number: usize) -> Figure {
                 colour: colour(analysis, name),
                 points: levels.iter().zip(&found).map(|(&level, i)| (level, i.point)).collect(),
                 band: found.iter().map(|i| (i.low, i.high)).collect(),
-                steps: false,
+                ..Series::default()
             }
         })
         .collect();

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Ink, escape};
 use super::table::{Cell, HEADINGS};
 use super::{Figure, Provenance, markdown};
+use crate::chart::palette::{DARK, LIGHT};
+use crate::chart::{Ink, escape};
 use crate::compare::plan::Suite;
 use crate::compare::{Analysis, Entry};
 
@@ -18,6 +19,9 @@ pub(super) fn page(
 ) -> String {
     let title = if suite.title.is_empty() { "Comparison of agents" } else { &suite.title };
     let parts = [
+        ("light", variables(&LIGHT)),
+        ("dark", variables(&DARK)),
+        ("meanings", meanings()),
         ("title", escape(title)),
         ("introduction", introduction(suite, failed)),
         ("headings", headings()),
@@ -71,6 +75,18 @@ fn introduction(suite: &Suite, failed: &[(String, String)]) -> String {
         );
     }
     text
+}
+
+/// The palette as CSS variables, which the charts use.
+fn variables(colours: &[&str]) -> String {
+    colours.iter().enumerate().map(|(i, colour)| format!("--c{i}:{colour};")).collect()
+}
+
+/// What the columns mean, for readers who cannot point at a heading.
+fn meanings() -> String {
+    let item =
+        |(name, meaning): &(&str, &str)| format!("<dt>{}</dt><dd>{}.</dd>", escape(name), escape(meaning));
+    HEADINGS[2..].iter().map(item).collect()
 }
 
 fn headings() -> String {

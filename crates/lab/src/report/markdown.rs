@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::table::{self, HEADINGS};
 use super::{Figure, Provenance};
+use crate::chart::Ink;
 use crate::compare::Analysis;
 use crate::compare::analysis::durations;
 use crate::compare::plan::Suite;
 use crate::compare::stats;
-use crate::report::chart::Ink;
 use relax_runtime::Error;
 use relax_runtime::files;
 
@@ -110,9 +110,6 @@ pub(super) fn write(
     let over_all: Vec<&Figure> = figures.iter().filter(|figure| figure.env.is_none()).collect();
     if !over_all.is_empty() {
         text.push_str("## Over several environments\n\n");
-        for figure in &over_all {
-            let _ = writeln!(text, "{}\n", figure.caption);
-        }
         pictures(&mut text, &images, over_all.into_iter())?;
         let _ = writeln!(text, "| {} |\n|{}", REFERENCES.join(" | "), " --- |".repeat(REFERENCES.len()));
         references(analysis).iter().for_each(|row| {
@@ -140,7 +137,7 @@ pub(super) fn write(
     files::write_atomically(path, text.as_bytes()).map_err(|source| Error::io("write", path, source))
 }
 
-/// Draws the figures into the folder `images` and shows them side by side.
+/// Draws the figures into the folder `images` and shows each above its caption.
 fn pictures<'a>(
     text: &mut String,
     images: &Path,
@@ -152,8 +149,7 @@ fn pictures<'a>(
         let path = images.join(&name);
         files::write_atomically(&path, figure.chart.svg(Ink::Alone).as_bytes())
             .map_err(|source| Error::io("write", &path, source))?;
-        let _ = writeln!(text, "![{}](img/{folder}/{name})", figure.chart.title);
+        let _ = writeln!(text, "![{}](img/{folder}/{name})\n\n*{}*\n", figure.chart.title, figure.caption);
     }
-    text.push('\n');
     Ok(())
 }

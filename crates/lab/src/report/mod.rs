@@ -1,8 +1,6 @@
 //! The report of a comparison: one `report.html` that needs nothing else, every figure as SVG, PNG and CSV, the table as
 //! CSV, and if wanted the same as Markdown.
 
-mod axis;
-pub mod chart;
 mod figures;
 mod html;
 mod markdown;
@@ -17,8 +15,7 @@ use crate::compare::plan::Suite;
 use relax_runtime::Error;
 use relax_runtime::files;
 
-use crate::plot::png;
-use chart::Ink;
+use crate::chart::{Ink, png};
 
 /// Where results come from.
 #[derive(Debug, Clone, PartialEq)]

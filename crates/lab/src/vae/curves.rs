@@ -6,24 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-
-use super::VaeConfig;
-use crate::plot::draw::{PALETTE, number_label, steps_label};
-use crate::plot::png;
 use relax_runtime::Error;
 
-type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+use super::VaeConfig;
+use crate::chart::palette::colours;
+use crate::chart::{Chart, Content, Ink, Series as Line, Sheet, png};
 
-const WIDTH: u32 = 960;
-const BOUND_HEIGHT: u32 = 460;
-const VARIANCE_HEIGHT: u32 = 320;
-const HEADER: u32 = 62;
-const LEGEND_ROW: u32 = 24;
-const LEFT: i32 = 90;
-const FONT: &str = "sans-serif";
 /// What is left out at the start, as a share of the iterations.
 const SKIPPED: f64 = 0.05;
 
@@ -43,6 +31,8 @@ struct Curves {
 #[derive(Debug)]
 struct Group {
     label: String,
+    /// Name of its estimator.
+    method: &'static str,
     runs: usize,
     curves: Curves,
 }
@@ -65,9 +55,7 @@ pub fn plot(folders: &[PathBuf], out: &Path) -> Result<(), Error> {
         let message = format!("some runs are of {heading}, others of {}", title(other));
         return Err(Error::input(message).with_hint("plot one data set and model at a time"));
     }
-    let svg = svg(&heading, &groups(runs))
-        .map_err(|error| Error::runtime(format!("cannot draw {}: {error}", out.display())))?;
-    png::write_figure(&svg, out)
+    png::write_figure(&sheet(&heading, &groups(runs)).svg(Ink::Alone), out)
 }
 
 /// `folder` itself if it is a run folder; else the run folders in it, or in its `runs`.
@@ -161,7 +149,7 @@ fn groups(runs: Vec<(VaeConfig, Curves)>) -> Vec<Group> {
                 validation: pick(&|curves| curves.validation.clone()),
                 log_variance: (0..layers).map(layer).collect(),
             };
-            Group { label: label(&config, twin), runs: all.len(), curves }
+            Group { label: label(&config, twin), method: method(&config).name(), runs: all.len(), curves }
         })
         .collect()
 }
@@ -177,99 +165,45 @@ fn mean(all: &[Series]) -> Series {
     whole.map(|(x, (sum, count))| (x as f64, sum / count as f64)).collect()
 }
 
-/// One line of a panel.
-struct Line<'a> {
-    points: &'a [(f64, f64)],
-    colour: RGBColor,
-    dashed: bool,
-}
-
-fn svg(heading: &str, groups: &[Group]) -> Drawn<String> {
-    let end = groups.iter().flat_map(|group| &group.curves.train).map(|point| point.0).fold(0.0, f64::max);
-    let end = if end > 0.0 { end } else { 1.0 };
+/// Bounds above, and where it was measured, the gradient's log-variance below.
+fn sheet(heading: &str, groups: &[Group]) -> Sheet {
+    let all = || groups.iter().flat_map(|group| [&group.curves.train, &group.curves.validation]).flatten();
+    let end = all().map(|point| point.0).fold(0.0, f64::max);
+    let shown = |points: &Series| -> Series {
+        points.iter().copied().filter(|point| point.0 >= SKIPPED * end).collect()
+    };
     let (mut bounds, mut variances) = (Vec::new(), Vec::new());
-    for (group, colour) in groups.iter().zip(PALETTE.iter().cycle()) {
-        let line = |points, dashed| Line { points, colour: *colour, dashed };
-        bounds.push(line(group.curves.train.as_slice(), false));
-        bounds.push(line(group.curves.validation.as_slice(), true));
-        let layers = group.curves.log_variance.iter().enumerate();
-        variances.extend(layers.map(|(layer, points)| line(points.as_slice(), layer > 0)));
-    }
-    let has_variance = variances.iter().any(|line| !line.points.is_empty());
-    let header = HEADER + LEGEND_ROW * groups.len() as u32;
-    let height = header + BOUND_HEIGHT + if has_variance { VARIANCE_HEIGHT } else { 0 };
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
-        root.fill(&WHITE)?;
-        let (top, panels) = root.split_vertically(header);
-        let (upper, lower) = panels.split_vertically(BOUND_HEIGHT);
-        draw_header(&top, heading, groups)?;
-        draw_panel(&upper, "bound in nats (solid: training, dashed: validation)", end, &bounds)?;
-        if has_variance {
-            let layered = groups.iter().any(|group| group.curves.log_variance.len() > 1);
-            let label = if layered { "log-variance (solid: layer 1, dashed: above)" } else { "log-variance" };
-            draw_panel(&lower, label, end, &variances)?;
-        }
-        root.present()?;
-    }
-    Ok(text)
-}
-
-fn draw_header(area: &Area<'_>, heading: &str, groups: &[Group]) -> Drawn<()> {
-    let title = (FONT, 22).into_font().style(FontStyle::Bold).color(&BLACK);
-    area.draw_text(heading, &title, (LEFT, 14))?;
-    let style = (FONT, 15).into_font().color(&BLACK);
-    for ((row, group), colour) in groups.iter().enumerate().zip(PALETTE.iter().cycle()) {
-        let y = (HEADER + LEGEND_ROW * row as u32) as i32;
-        area.draw(&PathElement::new([(LEFT, y), (LEFT + 26, y)], colour.stroke_width(3)))?;
-        let label = match group.runs {
+    for (group, colour) in groups.iter().zip(colours(groups.iter().map(|group| group.method))) {
+        let name = match group.runs {
             1 => format!("{}: one run", group.label),
             runs => format!("{}: mean of {runs} runs", group.label),
         };
-        area.draw_text(&label, &style, (LEFT + 36, y - 8))?;
+        let line = |points: &Series, dashed| Line {
+            name: name.clone(),
+            colour,
+            points: shown(points),
+            dashed,
+            ..Line::default()
+        };
+        bounds.push(line(&group.curves.train, false));
+        bounds.push(line(&group.curves.validation, true));
+        let layers = group.curves.log_variance.iter().enumerate();
+        variances.extend(layers.map(|(layer, points)| line(points, layer > 0)));
     }
-    Ok(())
-}
-
-fn draw_panel(area: &Area<'_>, label: &str, end: f64, lines: &[Line<'_>]) -> Drawn<()> {
-    let shown = |line: &Line<'_>| -> Series {
-        line.points.iter().copied().filter(|point| point.0 >= SKIPPED * end).collect()
+    let chart = |label: &str, lines: Vec<Line>| Chart {
+        title: String::new(),
+        labels: ("iterations".into(), label.into()),
+        content: Content::Curves(lines),
+        reference: None,
+        range: None,
     };
-    let all: Vec<Series> = lines.iter().map(shown).collect();
-    let values = || all.iter().flatten().map(|point| point.1);
-    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-    let air = 0.04 * (high - low).max(1e-3 * (1.0 + high.abs()));
-    let (low, high) = (low - air, high + air);
-    let mut chart = ChartBuilder::on(area)
-        .margin(12)
-        .margin_right(28)
-        .x_label_area_size(48)
-        .y_label_area_size(LEFT - 12)
-        .build_cartesian_2d(0.0..end, low..high)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(BLACK.mix(0.1))
-        .x_desc("iterations")
-        .y_desc(label)
-        .axis_desc_style((FONT, 17))
-        .label_style((FONT, 15))
-        .x_labels(8)
-        .y_labels(7)
-        .x_label_formatter(&|steps| steps_label(*steps))
-        .y_label_formatter(&|value| number_label(*value, high - low))
-        .draw()?;
-    for (line, points) in lines.iter().zip(all) {
-        let style = line.colour.stroke_width(2);
-        match (points.as_slice(), line.dashed) {
-            ([point], _) => drop(chart.draw_series([Circle::new(*point, 3, line.colour.filled())])?),
-            (_, false) => drop(chart.draw_series(LineSeries::new(points, style))?),
-            (_, true) => drop(chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?),
-        }
+    let mut charts = vec![chart("bound in nats (solid: training, dashed: validation)", bounds)];
+    if variances.iter().any(|line| !line.points.is_empty()) {
+        let layered = groups.iter().any(|group| group.curves.log_variance.len() > 1);
+        let label = if layered { "log-variance (solid: layer 1, dashed: above)" } else { "log-variance" };
+        charts.push(chart(label, variances));
     }
-    Ok(())
+    Sheet { title: heading.to_owned(), notes: Vec::new(), charts }
 }
 
 #[cfg(test)]
@@ -302,10 +236,28 @@ mod tests {
         ]);
         let labels: Vec<_> = groups.iter().map(|group| (group.label.as_str(), group.runs)).collect();
         assert_eq!(labels, [("rebar at 1e-3", 2), ("rebar at 3e-4", 1), ("disarm", 1)]);
-        let text = svg("mnist, linear2", &groups).expect("draws");
+        let text = sheet("mnist, linear2", &groups).svg(Ink::Alone);
         for part in ["mean of 2 runs", "bound in nats", "log-variance", "iterations"] {
             assert!(text.contains(part), "{part}");
         }
         assert!(!text.contains("href"), "self-contained");
+    }
+
+    /// The last evaluation of a short run comes after its last row of metrics.
+    #[test]
+    fn a_short_run_is_drawn_to_its_last_evaluation() {
+        let curves = Curves {
+            train: vec![(1000.0, -130.0)],
+            validation: vec![(1500.0, -125.0)],
+            log_variance: vec![vec![(1500.0, 2.0)]],
+        };
+        let group = Group { label: "rebar".into(), method: "rebar", runs: 1, curves };
+        let sheet = sheet("mnist, linear1", &[group]);
+        let Content::Curves(lines) = &sheet.charts[0].content else { panic!("curves") };
+        assert_eq!(lines[0].points, [(1000.0, -130.0)]);
+        assert_eq!(lines[1].points, [(1500.0, -125.0)]);
+        let svg = sheet.svg(Ink::Alone);
+        // Both axes reach 1500, and say so once each: no tick is written twice.
+        assert_eq!((svg.matches(">1500<").count(), svg.matches(">1000<").count()), (2, 2), "{svg}");
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><text x="2" y="15">γ</text></svg>"#;
-//! let png = relax_lab::plot::png::from_svg(svg)?;
+//! let png = relax_lab::chart::png::from_svg(svg)?;
 //! assert_eq!(&png[1..4], b"PNG");
 //! # Ok::<(), relax_runtime::Error>(())
 //! ```
@@ -43,7 +43,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
     let failed = |problem: String| Error::runtime(format!("a figure cannot be drawn as PNG: {problem}"));
     let options = Options { fontdb: FONTS.clone(), font_family: "sans-serif".into(), ..Options::default() };
-    let tree = Tree::from_str(svg, &options).map_err(|error| failed(error.to_string()))?;
+    let tree = Tree::from_str(&without_style(svg), &options).map_err(|error| failed(error.to_string()))?;
     let size = tree.size();
     let (width, height) = (SCALE * size.width(), SCALE * size.height());
     if width > MOST_PIXELS || height > MOST_PIXELS {
@@ -53,6 +53,14 @@ pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| failed("it has no size".into()))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
     pixels.encode_png().map_err(|error| failed(error.to_string()))
+}
+
+/// `svg` without its style sheet, which is for readers in the dark: a PNG is light.
+fn without_style(svg: &str) -> String {
+    match (svg.find("<style>"), svg.find("</style>")) {
+        (Some(start), Some(end)) if start < end => [&svg[..start], &svg[end + "</style>".len()..]].concat(),
+        _ => svg.to_owned(),
+    }
 }
 
 /// Writes `svg` to `path`, as PNG if the name ends so and as it is otherwise.

@@ -22,8 +22,12 @@ impl Axis {
         if let Some((least, most)) = anchor {
             return Self::fixed(low.min(least), high.max(most));
         }
+        // No air beyond zero: what is never negative has an axis that begins there at the lowest.
         let air = 0.05 * (high - low);
-        Self::fixed(low - air, high + air)
+        let with_air = (low - air, high + air);
+        let low = if low >= 0.0 { with_air.0.max(0.0) } else { with_air.0 };
+        let high = if high <= 0.0 { with_air.1.min(0.0) } else { with_air.1 };
+        Self::fixed(low, high)
     }
 
     /// From `low` to `high`, made wider if they are one.
@@ -68,9 +72,10 @@ fn number(value: f64, step: f64, largest: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    let decimals = (0..6)
+    // As many as the step needs, so that no two ticks are written alike; 2.5 needs one more than 2 and 5 do.
+    let decimals = (0..12)
         .find(|&d| ((step * 10f64.powi(d)).round() / 10f64.powi(d) - step).abs() < 1e-3 * step)
-        .unwrap_or(6);
+        .unwrap_or(12);
     format!("{scaled:.*}{unit}", decimals as usize).replace('-', "−")
 }
 
@@ -85,6 +90,8 @@ mod tests {
         assert!(axis.ticks().len() >= 3 && axis.ticks().iter().all(|t| *t >= axis.low && *t <= axis.high));
         assert_eq!(Axis::over([].into_iter(), None), Axis::fixed(0.0, 1.0));
         assert!(Axis::over([3.0].into_iter(), None).ticks().len() >= 2);
+        assert_eq!(Axis::over([1.0, 100.0].into_iter(), None).low, 0.0);
+        assert_eq!(Axis::over([-100.0, -1.0].into_iter(), None).high, 0.0);
     }
 
     #[test]
@@ -93,5 +100,25 @@ mod tests {
             [(250_000.0, 50_000.0), (1.5e6, 5e5), (-0.05, 0.05), (0.0, 0.1), (100.0, 50.0), (2.5, 2.5)];
         let expected = ["250k", "1.5M", "−0.05", "0", "100", "2.5"];
         assert_eq!(written.map(|(value, step)| number(value, step, value.abs())), expected);
+    }
+
+    #[test]
+    fn no_two_ticks_are_written_alike() {
+        for (low, high) in [
+            (0.0, 1500.0),
+            (0.0, 1e4),
+            (0.0, 12_345.0),
+            (-205.123, -205.121),
+            (1e6, 1.000_01e6),
+            (9999.0, 10_001.0),
+            (0.0, 3.0),
+            (-1e-7, 1e-7),
+        ] {
+            let axis = Axis::fixed(low, high);
+            let mut labels: Vec<String> = axis.ticks().into_iter().map(|tick| axis.label(tick)).collect();
+            let count = labels.len();
+            labels.dedup();
+            assert!(count >= 3 && labels.len() == count, "{low} … {high}: {labels:?}");
+        }
     }
 }

@@ -164,6 +164,66 @@ fn wrong_arguments_show_the_usage() {
 }
 
 #[test]
+fn what_was_meant_is_named() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("write");
+    write("vae.toml", "[model]\nkind = \"linear1\"\n[estimator]\nmethod = \"rebar\"\n");
+    refused(folder.path(), &["train", "vae.toml"], &["an auto-encoder", "relax vae vae.toml"]);
+    refused(folder.path(), &["vae", "good.toml"], &["describes an agent", "relax train good.toml"]);
+    std::fs::create_dir(folder.path().join("run")).expect("folder");
+    std::fs::copy(folder.path().join("vae.toml"), folder.path().join("run/config.toml")).expect("copy");
+    refused(folder.path(), &["eval", "run"], &["a run of `relax vae`", "relax plot run"]);
+    let pong = ["train", "good.toml", "--quiet", "--set", "env.id=ALE/Pong-v5"];
+    refused(folder.path(), &pong, &["ALE/Pong-v5", "gym:ALE/Pong-v5"]);
+    refused(folder.path(), &["envs", "show", "ALE/Pong-v5"], &["gym:ALE/Pong-v5"]);
+    for command in [&["train", "good.toml"][..], &["eval", "."], &["vae", "vae.toml"]] {
+        let output = relax(folder.path(), &[command, &["--seed", "-1"]].concat());
+        let error = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains("a whole number from 0 to"), "{error}");
+    }
+    let both = relax(folder.path(), &["eval", ".", "--stochastic", "--deterministic"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+/// As training's own evaluation: the most probable action, unless drawn ones are asked for.
+#[test]
+fn evaluation_is_greedy_unless_asked_otherwise() {
+    let folder = folder();
+    let sets = ["run.env_steps=600", "run.evaluation_episodes=3"];
+    let arguments = ["train", "good.toml", "--quiet", "--out", "run", "--set", sets[0], "--set", sets[1]];
+    accepted(folder.path(), &arguments);
+    let greedy = accepted(folder.path(), &["eval", "run"]);
+    assert_eq!(greedy, accepted(folder.path(), &["eval", "run", "--deterministic"]));
+    assert_ne!(greedy, accepted(folder.path(), &["eval", "run", "--stochastic"]));
+}
+
+#[test]
+fn a_run_greets_with_what_was_chosen() {
+    let folder = folder();
+    let arguments = ["train", "good.toml", "--seed", "4", "--out", "run", "--set", "run.env_steps=600"];
+    let output = relax(folder.path(), &arguments);
+    let said = text(&output.stderr);
+    for part in ["a2c on CartPole-v1, as good.toml says", "seed 4", "run.env_steps=600", "run folder run"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("variance ratio"), "A2C has none: {said}");
+    let entries = std::fs::read_dir(folder.path().join("run")).expect("list").flatten();
+    let events = entries.map(|e| e.path()).find(|path| path.to_string_lossy().contains("tfevents"));
+    let events = text(&std::fs::read(events.expect("an event file")).expect("read"));
+    for tag in [
+        "_hparams_/session_start_info",
+        "learner.gamma",
+        "rollout/return_mean_100",
+        "rollout/episode_length",
+        "train/gradient_norm",
+        "time/steps_per_second",
+        "evaluation/return_mean",
+    ] {
+        assert!(events.contains(tag), "{tag}");
+    }
+}
+
+#[test]
 fn environments_are_listed_shown_and_checked() {
     let folder = folder();
     let list = accepted(folder.path(), &["envs", "list"]);
@@ -221,7 +281,9 @@ fn every_suite_of_the_repository_is_valid() {
 #[test]
 fn schema_and_completions_are_printed() {
     let folder = folder();
-    let schema = accepted(folder.path(), &["config", "schema"]);
+    let explained = accepted(folder.path(), &["config", "schema"]);
+    assert!(explained.contains("[learner]") && explained.contains("Discount factor"), "{explained}");
+    let schema = accepted(folder.path(), &["config", "schema", "--json"]);
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
     assert!(schema["properties"]["learner"].is_object());
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -5,6 +5,14 @@ use clap::Args;
 /// TOML has no larger whole numbers, and the run's configuration is saved as TOML.
 pub(super) const MAX_SEED: u64 = i64::MAX as u64;
 
+/// A run's seed, with a message that says what it may be.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(seed) if seed <= MAX_SEED => Ok(seed),
+        _ => Err(format!("a seed is a whole number from 0 to {MAX_SEED}")),
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// Change one setting, for example learner.gamma=0.98; may be repeated

@@ -85,8 +85,19 @@ fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
 fn find(id: &str) -> Result<EnvSpec, Error> {
     relax_envs::spec(id).map_err(|error| {
         let refused = Error::input(error.to_string());
-        if id.starts_with("gym:") { refused } else { refused.with_hint("`relax envs list` shows them all") }
+        if id.starts_with("gym:") { refused } else { refused.with_hint(hint(id)) }
     })
+}
+
+/// What to do about an unknown id: a namespace, as in `ALE/Pong-v5`, is Gymnasium's.
+pub(super) fn hint(id: &str) -> String {
+    if id.contains('/') {
+        format!(
+            "Gymnasium's environments are named with `gym:` before them: gym:{id}; `relax envs list` shows our own"
+        )
+    } else {
+        format!("`relax envs list` shows them all; one of Gymnasium's would be gym:{id}")
+    }
 }
 
 /// The names of the constructor's arguments. A constructor knows them only itself, and tells when given a wrong one.

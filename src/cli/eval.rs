@@ -8,14 +8,17 @@ use relax_runtime::Error;
 use relax_training::EvaluationSummary;
 use relax_training::evaluate::{self, EvalOptions};
 
-use super::args::MAX_SEED;
-use super::{out_folder, output};
+use super::args::seed;
+use super::{kinds, out_folder, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   relax eval runs/cartpole-relax-s0-1
-  relax eval runs/cartpole-relax-s0-1 --episodes 1 --deterministic --render cartpole.gif")]
+  relax eval runs/cartpole-relax-s0-1 --episodes 1 --render cartpole.gif
+
+The policy takes its most probable action, as in the evaluations of training; --stochastic draws
+actions instead, as training itself does.")]
 pub(super) struct EvalArgs {
     /// The run folder
     dir: PathBuf,
@@ -25,19 +28,23 @@ pub(super) struct EvalArgs {
     /// Draw the first episode into an animated GIF
     #[arg(long, value_name = "FILE.gif")]
     render: Option<PathBuf>,
-    /// Take the most probable action instead of drawing one
+    /// Draw actions from the policy instead of taking the most probable one
     #[arg(long)]
+    stochastic: bool,
+    /// Take the most probable action: the default
+    #[arg(long, hide = true, conflicts_with = "stochastic")]
     deterministic: bool,
     /// Names the episodes' random numbers
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
 pub(super) fn run(args: &EvalArgs) -> Result<ExitCode, Error> {
     out_folder::require_run(&args.dir)?;
+    kinds::require_training_run(&args.dir)?;
     let options = EvalOptions {
         episodes: args.episodes as usize,
-        deterministic: args.deterministic,
+        deterministic: args.deterministic || !args.stochastic,
         render: args.render.clone(),
         seed: args.seed,
     };

@@ -15,6 +15,8 @@ mod config;
 mod ending;
 mod envs;
 mod eval;
+mod greeting;
+mod kinds;
 mod out_folder;
 mod output;
 mod plot;
@@ -50,7 +52,7 @@ const EXAMPLES: &str = "\
 Examples:
   relax train configs/cartpole-relax.toml
   relax train configs/cartpole-relax.toml --seed 3 --set learner.learning_rate=5e-4
-  relax eval runs/cartpole-relax-s0-1 --deterministic --render cartpole.gif
+  relax eval runs/cartpole-relax-s0-1 --render cartpole.gif
   relax resume runs/cartpole-relax-s0-1
   relax plot runs --out curves.svg
 

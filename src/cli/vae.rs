@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_lab::vae::{self, Bound, VaeConfig, VaeOutcome, VaeSummary};
 use relax_runtime::Error;
 use relax_runtime::run::TrainOptions;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
-use super::args::{MAX_SEED, SetArgs};
-use super::{out_folder, output};
+use super::args::{SetArgs, seed};
+use super::{kinds, out_folder, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = VAE_EXAMPLES)]
@@ -20,7 +20,7 @@ pub(super) struct VaeArgs {
     #[command(flatten)]
     set: SetArgs,
     /// The run's seed; short for --set run.seed=N
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=MAX_SEED))]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// The folder with the images; short for --set data.folder=DIR [default: data/mnist or data/omniglot]
     #[arg(long, value_name = "DIR")]
@@ -44,13 +44,14 @@ Examples:
 
 The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
 curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
-`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` lists
+`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` explains
 every key.";
 
 pub(super) fn run(args: &VaeArgs) -> Result<ExitCode, Error> {
     let mut overrides = args.set.set.clone();
     overrides.extend(args.seed.map(|seed| format!("run.seed={seed}")));
     overrides.extend(args.threads.map(|threads| format!("run.threads={threads}")));
+    kinds::require_vae(&args.config)?;
     let config = with_data(VaeConfig::load(&args.config, &overrides)?, args.data.as_deref());
     let out = out_folder::prepare(args.out.as_deref(), &stem(&args.config, &config))?;
     let options = TrainOptions { out: out.clone(), quiet: args.quiet, stop: stop_on_signals()? };

@@ -185,7 +185,8 @@ impl<T: Task> Run<T> {
         std::fs::create_dir_all(dir.join(CHECKPOINTS)).map_err(|source| Error::io("create", dir, source))?;
         write_config(dir, &task.header())?;
         let progress = Progress::new(task.schedule().budget, 0, quiet);
-        let logs = Logs::create(dir, &task.tables())?;
+        let mut logs = Logs::create(dir, &task.tables())?;
+        logs.settings(&task.header().config)?;
         let mut journal = Journal { dir: dir.to_owned(), logs, progress, clock: Clock::new() };
         save(&mut task, &mut journal, &latest_checkpoint(dir))?;
         Ok(Self { task, journal })

@@ -11,7 +11,7 @@ pub struct Status {
     pub episodes: u64,
     /// Mean return of the last 100 episodes.
     pub mean_return_100: Option<f64>,
-    /// Variance of this agent's gradient as a multiple of A2C's on the same batch.
+    /// Variance of this agent's gradient as a multiple of A2C's on the same batch; none for A2C, whose is 1 by definition.
     pub variance_ratio: Option<f64>,
 }
 
@@ -23,9 +23,10 @@ impl Shown for Status {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mean = self.mean_return_100.map(|mean| format!("return {mean:.1} ({} episodes)", self.episodes));
+        let mean = self.mean_return_100.map(|mean| format!("return {mean:.1}"));
+        let episodes = (self.episodes > 0).then(|| format!("{} episodes", self.episodes));
         let ratio = self.variance_ratio.map(|ratio| format!("variance ratio {ratio:.2}"));
-        mean.into_iter().chain(ratio).collect()
+        mean.into_iter().chain(episodes).chain(ratio).collect()
     }
 }
 
@@ -40,6 +41,6 @@ mod tests {
         status.episodes = 120;
         status.mean_return_100 = Some(123.44);
         status.variance_ratio = Some(0.456);
-        assert_eq!(status.notes(), ["return 123.4 (120 episodes)", "variance ratio 0.46"]);
+        assert_eq!(status.notes(), ["return 123.4", "120 episodes", "variance ratio 0.46"]);
     }
 }

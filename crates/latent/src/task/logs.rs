@@ -42,8 +42,11 @@ pub(super) fn metrics(logs: &mut Logs, row: &Metrics<'_>) -> Result<(), Error> {
     cells.push(Cell::Number((row.iterations_per_second * 10.0).round() / 10.0));
     cells.push(Cell::Seconds(row.wall_seconds));
     logs.row(METRICS, &cells)?;
+    let names: Vec<String> = row.diagnostics.iter().map(|(name, _)| format!("train/{name}")).collect();
     let mut scalars = vec![("train/bound", row.bound), ("train/gradient_norm", row.gradient_norm)];
-    scalars.extend(row.diagnostics.iter().map(|(name, value)| (name.as_str(), *value)));
+    scalars.extend(names.iter().zip(row.diagnostics).map(|(name, (_, value))| (name.as_str(), *value)));
+    scalars.push(("time/steps_per_second", row.iterations_per_second));
+    scalars.push(("time/wall_seconds", row.wall_seconds));
     logs.scalars(row.iteration, &scalars)
 }
 
@@ -53,8 +56,8 @@ pub(super) fn evaluation(logs: &mut Logs, layers: usize, row: &Evaluation<'_>) -
     cells.extend((0..layers).map(|l| Cell::from(layer(l))));
     cells.push(Cell::Seconds(row.wall_seconds));
     logs.row(EVALUATIONS, &cells)?;
-    let names: Vec<String> = (1..=layers).map(|l| format!("log_variance/layer_{l}")).collect();
-    let mut scalars = vec![("validation/bound", row.validation)];
+    let names: Vec<String> = (1..=layers).map(|l| format!("evaluation/log_variance_{l}")).collect();
+    let mut scalars = vec![("evaluation/bound", row.validation)];
     scalars.extend(names.iter().zip(row.log_variance).map(|(name, value)| (name.as_str(), *value)));
     logs.scalars(row.iteration, &scalars)
 }

@@ -87,6 +87,14 @@ impl Logs {
         self.events.write(position, scalars)
     }
 
+    /// Writes down the run's settings (TOML), for TensorBoard's table of hyper-parameters.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn settings(&mut self, toml: &str) -> Result<(), Error> {
+        self.events.settings(toml)
+    }
+
     /// Hands everything to the operating system.
     ///
     /// # Errors

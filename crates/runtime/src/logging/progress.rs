@@ -20,7 +20,7 @@ pub trait Shown {
     /// How many of them are behind it.
     fn position(&self) -> u64;
 
-    /// What else there is to say, in short.
+    /// What else there is to say, in short; what matters most comes first, since a narrow terminal cuts the rest off.
     fn notes(&self) -> Vec<String>;
 }
 
@@ -51,7 +51,7 @@ impl Progress {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:24.cyan/dim} {percent:>3}%  {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:8.cyan/dim} {percent:>3}%  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━"));
             Display::Bar(bar)
         } else {
@@ -104,12 +104,12 @@ impl Progress {
         let rate = status.position().saturating_sub(self.first) as f64 / seconds.max(1e-9);
         match &self.display {
             Display::Bar(bar) => {
-                bar.set_message(line(status, self.total, rate));
+                bar.set_message(line(status, self.total, rate, seconds));
                 bar.set_position(status.position());
             }
             Display::Lines => {
                 let percent = 100 * status.position() / self.total.max(1);
-                put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate)));
+                put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate, seconds)));
             }
             Display::Nothing => {}
         }
@@ -121,16 +121,20 @@ fn twentieth(steps: u64, total: u64) -> u64 {
     steps.saturating_mul(20) / total.max(1)
 }
 
-fn line<S: Shown>(status: &S, total: u64, rate: f64) -> String {
-    let mut parts = vec![
-        format!("{} / {} {}", short(status.position() as f64), short(total as f64), S::UNIT),
-        format!("{} {}/s", short(rate), S::UNIT),
-    ];
-    parts.extend(status.notes());
+/// How long it will take, how fast it is and the first of the notes, which fit 60 columns beside the bar; then the rest.
+fn line<S: Shown>(status: &S, total: u64, rate: f64, seconds: f64) -> String {
     let left = total.saturating_sub(status.position());
-    if left > 0 && rate >= 1e-3 {
+    let mut parts = Vec::new();
+    if left == 0 {
+        parts.push(format!("took {}", duration(seconds)));
+    } else if rate >= 1e-3 {
         parts.push(format!("{} left", duration(left as f64 / rate)));
     }
+    parts.push(format!("{} {}/s", short(rate), S::UNIT));
+    let mut notes = status.notes().into_iter();
+    parts.extend(notes.next());
+    parts.push(format!("{} / {} {}", short(status.position() as f64), short(total as f64), S::UNIT));
+    parts.extend(notes);
     parts.join(" · ")
 }
 
@@ -190,11 +194,20 @@ mod tests {
 
     #[test]
     fn the_line_says_what_is_known() {
-        let text = line(&Status(50_000, Vec::new()), 100_000, 10_000.0);
-        assert_eq!(text, "50.0k / 100k steps · 10.0k steps/s · 0:05 left");
-        let text =
-            line(&Status(100_000, vec!["return 123.4".into(), "ratio 0.46".into()]), 100_000, 10_000.0);
-        assert_eq!(text, "100k / 100k steps · 10.0k steps/s · return 123.4 · ratio 0.46");
+        let text = line(&Status(50_000, Vec::new()), 100_000, 10_000.0, 5.0);
+        assert_eq!(text, "0:05 left · 10.0k steps/s · 50.0k / 100k steps");
+        let notes = vec!["return 123.4".into(), "ratio 0.46".into()];
+        let text = line(&Status(100_000, notes), 100_000, 10_000.0, 10.0);
+        assert_eq!(text, "took 0:10 · 10.0k steps/s · return 123.4 · 100k / 100k steps · ratio 0.46");
+    }
+
+    /// Time left, speed and return are read on the narrowest terminal: the bar and the percentage take 15 columns.
+    #[test]
+    fn what_matters_fits_sixty_columns() {
+        let notes = vec!["return -1234.5".into(), "120 episodes".into()];
+        let text = line(&Status(1_000_000, notes), 100_000_000, 12_345.0, 81.0);
+        let seen: String = text.chars().take(60 - 15).collect();
+        assert_eq!(seen, "2:13:39 left · 12.3k steps/s · return -1234.5");
     }
 
     #[test]
@@ -203,7 +216,7 @@ mod tests {
             let mut progress = Progress::new(total, first, true);
             progress.update(&Status(0, Vec::new()));
             progress.finish(&Status(first, Vec::new()));
-            let _ = line(&Status(first, Vec::new()), total, 0.0);
+            let _ = line(&Status(first, Vec::new()), total, 0.0, 0.0);
         }
     }
 }

@@ -67,6 +67,40 @@ impl EventWriter {
         self.write_at(now(), step, scalars)
     }
 
+    /// Appends the settings of a run, given as TOML, for TensorBoard's table of hyper-parameters (`hparams`); keys of sections
+    /// are joined by dots.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn settings(&mut self, toml: &str) -> Result<(), Error> {
+        let mut settings = Vec::new();
+        flatten("", &toml.parse::<toml::Table>().unwrap_or_default(), &mut settings);
+        // `tensorboard.hparams.HParamsPluginData`: `session_start_info = 3`, which holds `hparams = 1`, a map from names to
+        // `google.protobuf.Value`, and `start_time_secs = 5`.
+        let mut info = Vec::new();
+        for (name, value) in settings {
+            let mut entry = Vec::new();
+            put_bytes(&mut entry, 1, name.as_bytes());
+            put_bytes(&mut entry, 2, &value);
+            put_bytes(&mut info, 1, &entry);
+        }
+        let now = now();
+        put_double(&mut info, 5, now);
+        let within = |field: u8, content: &[u8]| {
+            let mut message = Vec::new();
+            put_bytes(&mut message, field, content);
+            message
+        };
+        // `SummaryMetadata`: `plugin_data = 1` with `plugin_name = 1` and `content = 2`; `Summary.Value`: `metadata = 9`.
+        let mut plugin = within(1, b"hparams");
+        put_bytes(&mut plugin, 2, &within(3, &info));
+        let mut value = within(1, b"_hparams_/session_start_info");
+        put_bytes(&mut value, 9, &within(1, &plugin));
+        put_double(&mut self.event, 1, now);
+        put_bytes(&mut self.event, 5, &within(1, &value));
+        self.put_record()
+    }
+
     /// Hands every event to the operating system.
     ///
     /// # Errors
@@ -122,6 +156,30 @@ impl EventWriter {
         self.event.clear();
         self.position.bytes += self.record.len() as u64;
         self.writer.write_all(&self.record).map_err(|source| Error::io("write", &self.path, source))
+    }
+}
+
+/// The values of `table` under their dotted names, each as a `google.protobuf.Value`: `number_value = 2`, `string_value = 3`,
+/// `bool_value = 4`.
+fn flatten(before: &str, table: &toml::Table, found: &mut Vec<(String, Vec<u8>)>) {
+    for (key, value) in table {
+        let name = if before.is_empty() { key.clone() } else { format!("{before}.{key}") };
+        let mut bytes = Vec::new();
+        match value {
+            toml::Value::Table(inner) => {
+                flatten(&name, inner, found);
+                continue;
+            }
+            toml::Value::Integer(number) => put_double(&mut bytes, 2, *number as f64),
+            toml::Value::Float(number) => put_double(&mut bytes, 2, *number),
+            toml::Value::String(text) => put_bytes(&mut bytes, 3, text.as_bytes()),
+            toml::Value::Boolean(flag) => {
+                put_key(&mut bytes, 4, 0);
+                put_varint(&mut bytes, u64::from(*flag));
+            }
+            other => put_bytes(&mut bytes, 3, other.to_string().as_bytes()),
+        }
+        found.push((name, bytes));
     }
 }
 
@@ -302,6 +360,41 @@ mod tests {
         assert_eq!(decoded[1], (256, vec![("train/return".into(), 21.5), (long, -1e-3)]));
         assert_eq!(decoded[2].0, 70_000);
         assert!(decoded[2].1[0].1.is_nan());
+    }
+
+    #[test]
+    fn settings_are_those_of_the_hparams_plugin() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut events = EventWriter::create(folder.path()).expect("creates");
+        let toml = "[env]\nid = \"X-v0\"\n[learner]\ngamma = 0.5\nanneal = true\n[agent]\nhidden = [4, 2]\n";
+        events.settings(toml).expect("writes");
+        events.write(1, &[("rollout/return", 2.0)]).expect("writes");
+        events.flush().expect("flushes");
+        let bytes = std::fs::read(events.path()).expect("read");
+        assert_eq!(events.position(), Position { bytes: bytes.len() as u64, rows: 1 });
+        // Past the first record, the version: 12 bytes before its payload, 4 behind.
+        let first = u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize + 16;
+        let length = u64::from_le_bytes(bytes[first..first + 8].try_into().expect("eight")) as usize;
+        let payload = &bytes[first + 12..][..length];
+        let field = |message: &[u8], number: u64| -> Vec<u8> {
+            let found = fields(message).into_iter().find(|(n, _)| *n == number);
+            found.unwrap_or_else(|| panic!("field {number}")).1
+        };
+        let value = field(&field(payload, 5), 1);
+        assert_eq!(field(&value, 1), b"_hparams_/session_start_info");
+        let plugin = field(&field(&value, 9), 1);
+        assert_eq!(field(&plugin, 1), b"hparams");
+        let info = field(&field(&plugin, 2), 3);
+        let settings: Vec<(String, Vec<u8>)> = fields(&info)
+            .into_iter()
+            .filter(|(number, _)| *number == 1)
+            .map(|(_, entry)| (String::from_utf8(field(&entry, 1)).expect("text"), field(&entry, 2)))
+            .collect();
+        let of = |name: &str| &settings.iter().find(|(n, _)| n == name).expect("a setting").1;
+        assert_eq!(field(of("learner.gamma"), 2), 0.5f64.to_le_bytes());
+        assert_eq!(field(of("learner.anneal"), 4)[0], 1);
+        assert_eq!(field(of("env.id"), 3), b"X-v0");
+        assert_eq!(field(of("agent.hidden"), 3), b"[4, 2]");
     }
 
     #[test]

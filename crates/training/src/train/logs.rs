@@ -31,6 +31,26 @@ pub(super) fn tables() -> Vec<Table> {
 pub(super) struct Rows {
     row: Vec<Cell>,
     scalars: Vec<(&'static str, f64)>,
+    /// Number and summed length of the episodes since the last row of metrics.csv.
+    lengths: (u64, u64),
+}
+
+/// TensorBoard's names of [`Metrics::NAMES`], in the same order: what `relax vae` has too is called the same there.
+fn tags() -> impl Iterator<Item = &'static str> {
+    Metrics::NAMES.iter().map(|name| match *name {
+        "policy_loss" => "train/policy_loss",
+        "value_loss" => "train/value_loss",
+        "control_variate_loss" => "train/control_variate_loss",
+        "entropy" => "train/entropy",
+        "policy_gradient_norm" => "train/gradient_norm",
+        "explained_variance" => "train/explained_variance",
+        "squared_norm" => "train/squared_norm",
+        "squared_norm_a2c" => "train/squared_norm_a2c",
+        "variance_ratio" => "train/variance_ratio",
+        "gain" => "train/gain",
+        "learning_rate" => "train/learning_rate",
+        other => other,
+    })
 }
 
 impl Rows {
@@ -55,27 +75,33 @@ impl Rows {
         logs.row(METRICS, &self.row)?;
 
         self.scalars.clear();
-        self.scalars.extend(mean.map(|mean| ("mean_return_100", mean)));
-        let named = Metrics::NAMES.iter().copied().zip(metrics.values());
-        self.scalars.extend(named.filter(|(_, value)| !value.is_nan()));
+        self.scalars.extend(mean.map(|mean| ("rollout/return_mean_100", mean)));
+        let (episodes, steps) = std::mem::take(&mut self.lengths);
+        let length = (episodes > 0).then(|| steps as f64 / episodes as f64);
+        self.scalars.extend(length.map(|length| ("rollout/episode_length", length)));
+        self.scalars.push(("rollout/episodes", trainer.episodes() as f64));
+        self.scalars.extend(tags().zip(metrics.values()).filter(|(_, value)| !value.is_nan()));
+        self.scalars.push(("time/steps_per_second", env_steps_per_second));
+        self.scalars.push(("time/wall_seconds", wall_seconds));
         logs.scalars(trainer.env_steps(), &self.scalars)
     }
-}
 
-/// One row of `episodes.csv`.
-pub(super) fn episode(logs: &mut Logs, episode: &Finished) -> Result<(), Error> {
-    logs.row(
-        EPISODES,
-        &[
-            Cell::Integer(episode.number),
-            Cell::Integer(episode.env_steps),
-            Cell::Integer(u64::from(episode.slot)),
-            Cell::Number(episode.total_reward),
-            Cell::Integer(u64::from(episode.length)),
-            Cell::Flag(episode.terminated),
-            Cell::Seconds(episode.wall_seconds),
-        ],
-    )
+    /// One row of `episodes.csv`.
+    pub fn episode(&mut self, logs: &mut Logs, episode: &Finished) -> Result<(), Error> {
+        self.lengths = (self.lengths.0 + 1, self.lengths.1 + u64::from(episode.length));
+        logs.row(
+            EPISODES,
+            &[
+                Cell::Integer(episode.number),
+                Cell::Integer(episode.env_steps),
+                Cell::Integer(u64::from(episode.slot)),
+                Cell::Number(episode.total_reward),
+                Cell::Integer(u64::from(episode.length)),
+                Cell::Flag(episode.terminated),
+                Cell::Seconds(episode.wall_seconds),
+            ],
+        )
+    }
 }
 
 /// One row of `evaluations.csv`.
@@ -95,5 +121,16 @@ pub(super) fn evaluation(
             Cell::Seconds(wall_seconds),
         ],
     )?;
-    logs.scalars(env_steps, &[("evaluation/mean", evaluation.mean), ("evaluation/std", evaluation.std)])
+    logs.scalars(env_steps, &[("evaluation/return_mean", evaluation.mean), ("evaluation/return_std", evaluation.std)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_tag_in_the_group_train() {
+        assert_eq!(tags().count(), Metrics::NAMES.len());
+        assert!(tags().all(|tag| tag.starts_with("train/")), "{:?}", tags().collect::<Vec<_>>());
+    }
 }

@@ -51,7 +51,9 @@ impl Training {
 
     /// Logs an update.
     fn report(&mut self, journal: &mut Journal, metrics: &Metrics) -> Result<(), Error> {
-        self.variance_ratio = Some(metrics.variance_ratio).filter(|ratio| ratio.is_finite());
+        let ratio = Some(metrics.variance_ratio).filter(|ratio| ratio.is_finite());
+        // A2C's is 1 by definition.
+        self.variance_ratio = ratio.filter(|_| self.trainer.config().agent.kind != "a2c");
         let every = self.trainer.config().run.log_every_updates;
         if every > 0 && self.trainer.updates().is_multiple_of(every) {
             let (rate, wall) = (self.env_steps_per_second(journal), journal.clock.wall());
@@ -139,7 +141,7 @@ impl Task for Training {
         let advanced = self.trainer.advance(&|| clock.wall(), &|position, over| pause.wanted(position, over));
         journal.clock.add_training(lap.elapsed());
         for episode in self.trainer.finished() {
-            logs::episode(&mut journal.logs, episode)?;
+            self.rows.episode(&mut journal.logs, episode)?;
         }
         self.report(journal, &advanced?)
     }

@@ -3,13 +3,24 @@
 use clap::Args;
 
 /// TOML has no larger whole numbers, and the run's configuration is saved as TOML.
-pub(super) const MAX_SEED: u64 = i64::MAX as u64;
+const MAX_SEED: u64 = i64::MAX as u64;
+/// The largest seed that others can follow.
+const MAX_FIRST_SEED: u64 = 1 << 60;
 
 /// A run's seed, with a message that says what it may be.
 pub(super) fn seed(text: &str) -> Result<u64, String> {
+    within(text, MAX_SEED)
+}
+
+/// The first of several seeds.
+pub(super) fn first_seed(text: &str) -> Result<u64, String> {
+    within(text, MAX_FIRST_SEED)
+}
+
+fn within(text: &str, most: u64) -> Result<u64, String> {
     match text.parse::<u64>() {
-        Ok(seed) if seed <= MAX_SEED => Ok(seed),
-        _ => Err(format!("a seed is a whole number from 0 to {MAX_SEED}")),
+        Ok(seed) if seed <= most => Ok(seed),
+        _ => Err(format!("a seed is a whole number from 0 to {most}")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum, value_parser};
 
+use super::args::seed;
 use super::output;
 use relax_lab::certify::{self, Certificate, CertifyOptions, Scope};
 use relax_runtime::{Error, files};
@@ -46,7 +47,7 @@ pub(super) struct CertifyArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
     detectable: f64,
     /// Names the random problems and the noise
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Targets checked at a time [default: as many as there are cores]
     #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]

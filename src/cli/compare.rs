@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, value_parser};
 
+use super::args::first_seed;
 use super::output;
 use relax_lab::compare::{Analysis, Request};
 use relax_lab::report::table;
@@ -38,7 +39,7 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=100_000))]
     seeds: Option<u64>,
     /// The first seed [default: the suite's, or 0]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=1 << 60))]
+    #[arg(long, value_name = "N", value_parser = first_seed, allow_negative_numbers = true)]
     first_seed: Option<u64>,
     /// Runs at a time [default: as many as there are cores]
     #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]

@@ -7,6 +7,7 @@ use relax_envs::check::{CheckOptions, check_env};
 use relax_envs::{EnvError, EnvSpec, Kwarg, Kwargs, MakeOptions};
 use relax_runtime::Error;
 
+use super::args::seed;
 use super::output;
 
 #[derive(Debug, Subcommand)]
@@ -27,7 +28,7 @@ pub(super) struct CheckArgs {
     /// Its id, such as CartPole-v1
     id: String,
     /// Seed of the episodes and the random actions
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Steps of the random walk that the checks watch
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=100_000_000))]

@@ -8,7 +8,7 @@ use relax_lab::chart::png;
 use relax_lab::toy::{self, ToyConfig};
 use relax_runtime::{Error, files};
 
-use super::args::MAX_SEED;
+use super::args::first_seed;
 use super::{out_folder, output};
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub(super) struct ToyArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=100_000))]
     seeds: u64,
     /// Seed of the first run; the others follow it
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_SEED - 100_000))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = first_seed, allow_negative_numbers = true)]
     first_seed: u64,
     /// Step size of Adam, for theta and for what an estimator learns
     #[arg(long, value_name = "RATE", default_value_t = 0.01)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, value_parser};
 
-use super::args::SetArgs;
+use super::args::{SetArgs, seed};
 use super::output;
 use relax_lab::report::{self, Figure};
 use relax_lab::variance::{self, Dissected, Parts, VarianceOptions};
@@ -42,7 +42,7 @@ pub(super) struct VarianceArgs {
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=1000))]
     points: u32,
     /// Names the dissection's random numbers
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Write the figure and the numbers to this folder
     #[arg(long, value_name = "DIR")]

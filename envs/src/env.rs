@@ -1,6 +1,6 @@
 //! The `Env` trait: what a new environment implements. Actions and steps are here too.
 
-use crate::{EnvError, EnvRng, Frame, Space};
+use crate::{EnvError, EnvRng, Frame, Kwargs, Space};
 
 /// A borrowed action, as [`Env::step`] takes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +75,15 @@ impl Step {
     }
 }
 
+/// One of [`Env::attributes`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// A number.
+    Number(f64),
+    /// An array of them.
+    Numbers(Vec<f64>),
+}
+
 /// A reinforcement-learning environment with Gymnasium's semantics.
 ///
 /// Observations are written into a caller's buffer of [`observation_space`](Env::observation_space)`.flat_dim()`
@@ -131,6 +140,26 @@ pub trait Env: Send {
     /// A buffer of the wrong length, or the environment's own failure.
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError>;
 
+    /// As [`reset`](Env::reset), with the options of Gymnasium's `reset(options=…)`: what they mean is the environment's own.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvError::ResetOption`] for an option that the environment does not have, which is any unless it offers some.
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
+        match options.keys().next() {
+            None => self.reset(rng, observation),
+            Some(key) => Err(EnvError::ResetOption {
+                env: std::any::type_name::<Self>().to_owned(),
+                reason: format!("there is no `{key}`: it takes none"),
+            }),
+        }
+    }
+
     /// Takes one step and writes the observation after it, `[flat_dim]`.
     ///
     /// Continuous actions beyond the bounds of the action space are treated as Gymnasium's environment of that
@@ -148,6 +177,28 @@ pub trait Env: Send {
 
     /// A picture of the current state, if the environment can draw itself and an episode has been started.
     fn render(&self) -> Option<Frame> {
+        None
+    }
+
+    /// Numbers of the environment by the names that Gymnasium's has them under: constants such as "gravity", and "state".
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        Vec::new()
+    }
+
+    /// Changes one of the [`attributes`](Env::attributes).
+    ///
+    /// # Errors
+    ///
+    /// [`EnvError::FixedAttribute`] unless the environment lets it be changed.
+    fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), EnvError> {
+        let _ = value;
+        Err(EnvError::FixedAttribute { env: std::any::type_name::<Self>().to_owned(), name: name.to_owned() })
+    }
+
+    /// The part in here that keeps running statistics of what passes through it, such as the wrapper `NormalizeReward`, if
+    /// there is one. Training refuses it: evaluation and the other environments of a run would not share them. A wrapper
+    /// passes the question on.
+    fn running_statistics(&self) -> Option<String> {
         None
     }
 
@@ -195,6 +246,23 @@ impl<E: Env + ?Sized> Env for Box<E> {
     }
     fn render(&self) -> Option<Frame> {
         (**self).render()
+    }
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
+        (**self).reset_with(options, rng, observation)
+    }
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        (**self).attributes()
+    }
+    fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), EnvError> {
+        (**self).set_attribute(name, value)
+    }
+    fn running_statistics(&self) -> Option<String> {
+        (**self).running_statistics()
     }
     fn save_state(&self, state: &mut Vec<f64>) -> Result<(), EnvError> {
         (**self).save_state(state)

@@ -94,6 +94,22 @@ pub enum EnvError {
         /// Environment id.
         env: String,
     },
+    /// An option of a reset that the environment does not have, or with a value that it cannot take.
+    #[error("reset options of `{env}`: {reason}")]
+    ResetOption {
+        /// Environment id or type name.
+        env: String,
+        /// What was wrong, and what would be right.
+        reason: String,
+    },
+    /// A number of the environment that cannot be changed.
+    #[error("`{name}` of `{env}` is fixed: it can be read, not changed")]
+    FixedAttribute {
+        /// Environment id or type name.
+        env: String,
+        /// Its name.
+        name: String,
+    },
     /// A buffer of the wrong length.
     #[error("{what} must hold {expected} values, but holds {got}")]
     BufferLength {

@@ -42,7 +42,7 @@ mod vectorization;
 mod watch;
 pub mod wrappers;
 
-pub use env::{Action, ActionRef, Env, Step};
+pub use env::{Action, ActionRef, Attribute, Env, Step};
 pub use error::EnvError;
 pub use frame::Frame;
 pub use kwargs::{Kwarg, KwargReader, Kwargs};

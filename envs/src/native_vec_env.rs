@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{check_active, check_length};
 use crate::{
-    ActionRef, Actions, Env, EnvError, EnvRng, Frame, MakeOptions, SlotInfo, Space, StepBuffers, VecEnv,
-    VecEnvState,
+    ActionRef, Actions, Env, EnvError, EnvRng, Frame, Kwargs, MakeOptions, SlotInfo, Space, StepBuffers,
+    VecEnv, VecEnvState,
 };
 
 /// Words a slot takes in [`VecEnvState::rng`].
@@ -32,6 +32,7 @@ pub struct NativeVecEnv {
     observation_space: Space,
     action_space: Space,
     dim: usize,
+    autoreset: bool,
 }
 
 impl NativeVecEnv {
@@ -64,6 +65,7 @@ impl NativeVecEnv {
             rngs: vec![EnvRng::from_seed(0); envs.len()],
             infos: vec![SlotInfo::default(); envs.len()],
             dim: observation_space.flat_dim(),
+            autoreset: true,
             envs,
             observation_space,
             action_space,
@@ -78,6 +80,57 @@ impl NativeVecEnv {
     pub fn make(id: &str, slots: usize, options: &MakeOptions) -> Result<Self, EnvError> {
         let envs = (0..slots).map(|_| crate::make_with(id, options)).collect::<Result<_, _>>()?;
         Self::new(id, envs)
+    }
+
+    /// Whether the step that ends an episode also starts the next one, as a [`VecEnv`] must and does by default. Without,
+    /// a slot stands still after an end until [`reset_slots`](Self::reset_slots) starts its next episode; `observations`
+    /// then hold the last one of the episode too.
+    pub fn set_autoreset(&mut self, autoreset: bool) {
+        self.autoreset = autoreset;
+    }
+
+    /// Starts a fresh episode in some slots (ascending) with the options of Gymnasium's `reset(options=…)`: with its own seed
+    /// where `seeds` has one, else with the slot's random numbers going on. Writes their rows of `observations`
+    /// `[slots, D]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`VecEnv::reset`]; an option that the environment does not take.
+    pub fn reset_slots(
+        &mut self,
+        active: &[u32],
+        seeds: &[Option<u64>],
+        options: &Kwargs,
+        observations: &mut [f32],
+    ) -> Result<(), EnvError> {
+        check_active(active, self.slots())?;
+        check_length("seeds", seeds.len(), active.len())?;
+        check_length("observations", observations.len(), self.slots() * self.dim)?;
+        for (&slot, &seed) in active.iter().zip(seeds) {
+            let slot = slot as usize;
+            let observation = &mut observations[slot * self.dim..(slot + 1) * self.dim];
+            if let Some(seed) = seed {
+                self.rngs[slot] = EnvRng::from_seed(seed);
+                self.infos[slot] = SlotInfo { seed, episode: 0, running: false };
+            }
+            self.infos[slot].running = false;
+            self.envs[slot]
+                .reset_with(options, &mut self.rngs[slot], observation)
+                .and_then(|()| check_finite(observation))
+                .map_err(|error| self.slot_error(slot, error))?;
+            self.infos[slot].running = true;
+        }
+        Ok(())
+    }
+
+    /// The environment of a slot; none beyond the last.
+    pub fn env(&self, slot: usize) -> Option<&dyn Env> {
+        self.envs.get(slot).map(|env| &**env)
+    }
+
+    /// As [`env`](Self::env), to be changed.
+    pub fn env_mut(&mut self, slot: usize) -> Option<&mut (dyn Env + 'static)> {
+        self.envs.get_mut(slot).map(|env| &mut **env)
     }
 
     #[cold]
@@ -132,6 +185,9 @@ impl NativeVecEnv {
             let info = &mut self.infos[slot];
             info.episode += 1;
             info.running = false;
+            if !self.autoreset {
+                return Ok(());
+            }
             self.envs[slot].reset(&mut self.rngs[slot], observation)?;
             check_finite(observation)?;
             self.infos[slot].running = true;
@@ -249,6 +305,10 @@ impl VecEnv for NativeVecEnv {
 
     fn slot_info(&self, slot: usize) -> Option<SlotInfo> {
         self.infos.get(slot).copied()
+    }
+
+    fn running_statistics(&self) -> Option<String> {
+        self.envs.first()?.running_statistics()
     }
 
     fn save_state(&self) -> Result<VecEnvState, EnvError> {

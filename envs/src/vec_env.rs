@@ -161,6 +161,12 @@ pub trait VecEnv: Send {
         false
     }
 
+    /// The part of an environment that keeps running statistics of what passes through it, as
+    /// [`Env::running_statistics`](crate::Env::running_statistics) says it.
+    fn running_statistics(&self) -> Option<String> {
+        None
+    }
+
     /// By which another thread can notice that a call does not come back; none where that cannot happen.
     fn watch(&self) -> Option<Watch> {
         None

@@ -1,8 +1,8 @@
 //! `NativeVecEnv`: autoreset with the final observation kept, active slots, errors that name the episode, save and load.
 use relax_envs::wrappers::TimeLimit;
 use relax_envs::{
-    ActionRef, Actions, Env, EnvError, EnvRng, MakeOptions, NativeVecEnv, Space, Step, StepBuffers, VecEnv,
-    WrapperConfig,
+    ActionRef, Actions, Env, EnvError, EnvRng, Kwarg, Kwargs, MakeOptions, NativeVecEnv, Space, Step,
+    StepBuffers, VecEnv, WrapperConfig,
 };
 
 /// Counts its steps; the action says how the step ends. Observation: episode number, step number.
@@ -247,4 +247,31 @@ fn a_refused_state_changes_nothing() {
     }
     let (unsupported, _) = Script::slots(2);
     assert!(unsupported.save_state().unwrap_err().to_string().contains("cannot save"));
+}
+
+#[test]
+fn slots_can_be_reset_one_by_one_with_options() {
+    let mut envs = NativeVecEnv::make("CartPole-v1", 3, &MakeOptions::default()).unwrap();
+    envs.set_autoreset(false);
+    let mut out = StepBuffers::new(3, 4);
+    envs.reset(&[0, 1, 2], &mut out.observations).unwrap();
+    while !out.terminated.contains(&true) {
+        envs.step(&[0, 1, 2], Actions::Discrete(&[1, 0, 1]), &mut out).unwrap();
+    }
+    let ended = out.terminated.iter().position(|&ended| ended).unwrap() as u32;
+    // The last observation is where the next episode's first would be, and the slot stands still.
+    let row = 4 * ended as usize..4 * ended as usize + 4;
+    assert_eq!(out.observations[row.clone()], out.final_observations[row.clone()]);
+    assert!(envs.step(&[ended], Actions::Discrete(&[0]), &mut out).is_err());
+    let options =
+        Kwargs::from([("low".to_owned(), Kwarg::Float(0.01)), ("high".to_owned(), Kwarg::Float(0.02))]);
+    let before = out.observations.clone();
+    envs.reset_slots(&[ended], &[None], &options, &mut out.observations).unwrap();
+    assert!(out.observations[row.clone()].iter().all(|x| (0.01..=0.02).contains(x)));
+    let others = |all: &[f32]| [&all[..row.start], &all[row.end..]].concat();
+    assert_eq!(others(&before), others(&out.observations));
+    envs.step(&[ended], Actions::Discrete(&[0]), &mut out).unwrap();
+    let wrong = Kwargs::from([("lo".to_owned(), Kwarg::Int(1))]);
+    let error = envs.reset_slots(&[0], &[None], &wrong, &mut out.observations).unwrap_err().to_string();
+    assert!(error.contains("there is no `lo`; there are low, high"), "{error}");
 }

@@ -232,3 +232,23 @@ fn configuration_names_are_the_wrappers() {
         assert!(serde_json::from_str::<WrapperConfig>(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_part_that_keeps_statistics_is_named_through_every_wrapper() {
+    let wrapped = |wrappers: &[WrapperConfig]| {
+        let mut env: Box<dyn Env> = Box::new(pendulum());
+        for wrapper in wrappers {
+            env = wrapper.wrap(env).unwrap();
+        }
+        env.running_statistics()
+    };
+    let outer = [WrapperConfig::FrameStack { size: 2 }, WrapperConfig::TimeLimit { max_episode_steps: 5 }];
+    for (wrapper, name) in [
+        (WrapperConfig::NormalizeObservation {}, "NormalizeObservation"),
+        (WrapperConfig::NormalizeReward { gamma: 0.9 }, "NormalizeReward"),
+    ] {
+        let wrappers = [&[wrapper][..], &outer, &[WrapperConfig::ClipAction {}]].concat();
+        assert_eq!(wrapped(&wrappers).as_deref(), Some(name));
+    }
+    assert_eq!(wrapped(&outer), None);
+}

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use super::numpy_math::{float32_cos_sin, scalar_square};
 use crate::canvas::{Canvas, rotate};
 use crate::error::observation_array;
-use crate::{ActionRef, Env, EnvError, EnvRng, Frame, Space, StateReader, Step};
+use crate::{ActionRef, Attribute, Env, EnvError, EnvRng, Frame, Kwargs, Space, StateReader, Step};
 
 pub(super) const ID: &str = "Acrobot-v1";
 
@@ -110,9 +110,19 @@ impl Env for Acrobot {
     }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         let observation = observation_array::<6>(observation)?;
+        let (low, high) = super::reset_bounds(ID, options, -0.1, 0.1)?;
         // Gymnasium's first state is float32, and so is the arithmetic of its first observation.
-        let first: [f32; 4] = std::array::from_fn(|_| rng.uniform(-0.1, 0.1) as f32);
+        let first: [f32; 4] = std::array::from_fn(|_| rng.uniform(low, high) as f32);
         let ((cos1, sin1), (cos2, sin2)) = (float32_cos_sin(first[0]), float32_cos_sin(first[1]));
         *observation = [cos1, sin1, cos2, sin2, first[2], first[3]];
         self.state = first.map(f64::from);
@@ -145,6 +155,23 @@ impl Env for Acrobot {
         let terminated = -cos1 - (theta2 + theta1).cos() > 1.0;
         self.running = !terminated;
         Ok(Step { reward: if terminated { 0.0 } else { -1.0 }, terminated, truncated: false })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Numbers};
+        vec![
+            ("dt", Number(TIME_STEP)),
+            ("LINK_LENGTH_1", Number(LINK)),
+            ("LINK_LENGTH_2", Number(LINK)),
+            ("LINK_MASS_1", Number(LINK)),
+            ("LINK_MASS_2", Number(LINK)),
+            ("LINK_COM_POS_1", Number(CENTER_OF_MASS)),
+            ("LINK_COM_POS_2", Number(CENTER_OF_MASS)),
+            ("LINK_MOI", Number(LINK)),
+            ("MAX_VEL_1", Number(MAX_VELOCITY[0])),
+            ("MAX_VEL_2", Number(MAX_VELOCITY[1])),
+            ("state", Numbers(self.state.to_vec())),
+        ]
     }
 
     fn render(&self) -> Option<Frame> {

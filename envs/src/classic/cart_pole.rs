@@ -2,7 +2,7 @@
 
 use crate::canvas::{Canvas, rotate};
 use crate::error::observation_array;
-use crate::{ActionRef, Env, EnvError, EnvRng, Frame, Space, StateReader, Step};
+use crate::{ActionRef, Attribute, Env, EnvError, EnvRng, Frame, Kwargs, Space, StateReader, Step};
 
 pub(super) const ID: &str = "CartPole-v1";
 
@@ -31,6 +31,8 @@ pub struct CartPole {
     running: bool,
     started: bool,
     sutton_barto_reward: bool,
+    /// m/s².
+    gravity: f64,
     observation_space: Space,
     action_space: Space,
 }
@@ -44,6 +46,7 @@ impl CartPole {
             running: false,
             started: false,
             sutton_barto_reward,
+            gravity: GRAVITY,
             observation_space: Space::bounded(&high.map(|v| -v), &high),
             action_space: Space::discrete(2),
         }
@@ -65,8 +68,18 @@ impl Env for CartPole {
     }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         let observation = observation_array::<4>(observation)?;
-        self.state = std::array::from_fn(|_| rng.uniform(-0.05, 0.05));
+        let (low, high) = super::reset_bounds(ID, options, -0.05, 0.05)?;
+        self.state = std::array::from_fn(|_| rng.uniform(low, high));
         (self.running, self.started) = (true, true);
         *observation = self.state.map(|v| v as f32);
         Ok(())
@@ -91,8 +104,8 @@ impl Env for CartPole {
         let [x, x_dot, theta, theta_dot] = self.state;
         let (sin, cos) = theta.sin_cos();
         let temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
-        let theta_acceleration =
-            (GRAVITY * sin - cos * temp) / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+        let theta_acceleration = (self.gravity * sin - cos * temp)
+            / (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
         let x_acceleration = temp - POLE_MASS_LENGTH * theta_acceleration * cos / TOTAL_MASS;
 
         let x = x + TIME_STEP * x_dot;
@@ -109,6 +122,31 @@ impl Env for CartPole {
             (true, true) => -1.0,
         };
         Ok(Step { reward, terminated, truncated: false })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Numbers};
+        vec![
+            ("gravity", Number(self.gravity)),
+            ("masscart", Number(1.0)),
+            ("masspole", Number(POLE_MASS)),
+            ("total_mass", Number(TOTAL_MASS)),
+            ("length", Number(HALF_LENGTH)),
+            ("polemass_length", Number(POLE_MASS_LENGTH)),
+            ("force_mag", Number(FORCE)),
+            ("tau", Number(TIME_STEP)),
+            ("theta_threshold_radians", Number(ANGLE_LIMIT)),
+            ("x_threshold", Number(POSITION_LIMIT)),
+            ("state", Numbers(self.state.to_vec())),
+        ]
+    }
+
+    fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), EnvError> {
+        if name != "gravity" {
+            return Err(EnvError::FixedAttribute { env: ID.to_owned(), name: name.to_owned() });
+        }
+        self.gravity = value;
+        Ok(())
     }
 
     fn render(&self) -> Option<Frame> {

@@ -17,7 +17,7 @@ pub use mountain_car::MountainCar;
 pub use mountain_car_continuous::MountainCarContinuous;
 pub use pendulum::Pendulum;
 
-use crate::{EnvSpec, KwargReader};
+use crate::{EnvError, EnvSpec, Kwarg, KwargReader, Kwargs};
 
 /// What the registry starts with: limits and thresholds are Gymnasium's. Random play is the mean of 5000 (MountainCarContinuous)
 /// to 200 000 (CartPole) episodes, with standard errors of 0.03 (CartPole), 0.06, 0.08 (Acrobot) and 1.3 (Pendulum); Pendulum's
@@ -68,4 +68,41 @@ pub(crate) fn specs() -> Vec<EnvSpec> {
         .random_return(-1228.7)
         .best_return(-144.2),
     ]
+}
+
+/// The bounds `low` and `high` of the first state from a reset's options, as Gymnasium's classic control reads them.
+fn reset_bounds(env: &str, options: &Kwargs, low: f64, high: f64) -> Result<(f64, f64), EnvError> {
+    if options.is_empty() {
+        return Ok((low, high));
+    }
+    let refuse = |reason: String| EnvError::ResetOption { env: env.to_owned(), reason };
+    let [low, high] = reset_numbers(env, options, [("low", low), ("high", high)])?;
+    if low > high {
+        Err(refuse(format!("`low` is {low:?}, above `high`, {high:?}")))
+    } else {
+        Ok((low, high))
+    }
+}
+
+/// Finite numbers by name from a reset's options; those that are not given are as here.
+fn reset_numbers<const N: usize>(
+    env: &str,
+    options: &Kwargs,
+    defaults: [(&str, f64); N],
+) -> Result<[f64; N], EnvError> {
+    let refuse = |reason: String| EnvError::ResetOption { env: env.to_owned(), reason };
+    let names = defaults.map(|(name, _)| name);
+    if let Some(key) = options.keys().find(|key| !names.contains(&key.as_str())) {
+        return Err(refuse(format!("there is no `{key}`; there are {}", names.join(", "))));
+    }
+    let mut numbers = defaults.map(|(_, default)| default);
+    for (number, name) in numbers.iter_mut().zip(names) {
+        match options.get(name) {
+            None => {}
+            Some(Kwarg::Float(value)) if value.is_finite() => *number = *value,
+            Some(Kwarg::Int(value)) => *number = *value as f64,
+            Some(other) => return Err(refuse(format!("`{name}` must be a finite number, but is {other}"))),
+        }
+    }
+    Ok(numbers)
 }

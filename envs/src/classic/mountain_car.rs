@@ -2,7 +2,7 @@
 
 use super::track;
 use crate::error::observation_array;
-use crate::{ActionRef, Env, EnvError, EnvRng, Frame, Space, StateReader, Step};
+use crate::{ActionRef, Attribute, Env, EnvError, EnvRng, Frame, Kwargs, Space, StateReader, Step};
 
 pub(super) const ID: &str = "MountainCar-v0";
 
@@ -57,8 +57,18 @@ impl Env for MountainCar {
     }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         let observation = observation_array::<2>(observation)?;
-        (self.position, self.velocity) = (rng.uniform(-0.6, -0.4), 0.0);
+        let (low, high) = super::reset_bounds(ID, options, -0.6, -0.4)?;
+        (self.position, self.velocity) = (rng.uniform(low, high), 0.0);
         (self.running, self.started) = (true, true);
         *observation = self.state().map(|v| v as f32);
         Ok(())
@@ -87,6 +97,17 @@ impl Env for MountainCar {
         self.running = !terminated;
         *observation = self.state().map(|v| v as f32);
         Ok(Step { reward: -1.0, terminated, truncated: false })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Numbers};
+        vec![
+            ("force", Number(FORCE)),
+            ("gravity", Number(GRAVITY)),
+            ("goal_position", Number(GOAL)),
+            ("goal_velocity", Number(self.goal_velocity)),
+            ("state", Numbers(self.state().to_vec())),
+        ]
     }
 
     fn render(&self) -> Option<Frame> {

@@ -2,7 +2,7 @@
 
 use super::track;
 use crate::error::observation_array;
-use crate::{ActionRef, Env, EnvError, EnvRng, Frame, Space, StateReader, Step};
+use crate::{ActionRef, Attribute, Env, EnvError, EnvRng, Frame, Kwargs, Space, StateReader, Step};
 
 pub(super) const ID: &str = "MountainCarContinuous-v0";
 
@@ -89,8 +89,18 @@ impl Env for MountainCarContinuous {
     }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         let observation = observation_array::<2>(observation)?;
-        self.motion = Motion::Double(rng.uniform(-0.6, -0.4), 0.0);
+        let (low, high) = super::reset_bounds(ID, options, -0.6, -0.4)?;
+        self.motion = Motion::Double(rng.uniform(low, high), 0.0);
         (self.running, self.started) = (true, true);
         *observation = self.state().map(|v| v as f32);
         Ok(())
@@ -127,6 +137,16 @@ impl Env for MountainCarContinuous {
         let bonus = if terminated { 100.0 } else { 0.0 };
         let action = f64::from(action);
         Ok(Step { reward: bonus - action * action * 0.1, terminated, truncated: false })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Numbers};
+        vec![
+            ("power", Number(POWER)),
+            ("goal_position", Number(GOAL)),
+            ("goal_velocity", Number(self.goal_velocity)),
+            ("state", Numbers(self.state().to_vec())),
+        ]
     }
 
     fn render(&self) -> Option<Frame> {

@@ -28,14 +28,29 @@ pub(super) fn python_modulo(x: f64, modulus: f64) -> f64 {
     }
 }
 
-/// `numpy.cos` and `numpy.sin` of a float32 in [-π/4, π/4] on processors with fused multiply-add: NumPy's own
-/// polynomials, which differ from the correctly rounded value in about one case of 1500.
+/// `numpy.cos` and `numpy.sin` of a float32 on processors with fused multiply-add: NumPy's own polynomials in [-π/4, π/4],
+/// which differ from the correctly rounded value in about one case of 1500, and its reduction to that range, which holds to
+/// |x| = 71476 (beyond, the values here are the rounded ones).
 pub(super) fn float32_cos_sin(x: f32) -> (f32, f32) {
     const COS: [f32; 5] = [2.437_226_6e-5, -0.001_388_652, 0.041_666_62, -0.5, 1.0];
     const SIN: [f32; 4] = [2.840_409_7e-6, -0.000_198_564_91, 0.008_333_397, -0.166_666_67];
+    /// -π/2 in three parts.
+    const MINUS_HALF_PI: [f32; 3] = [-1.570_796, -3.139_164_7e-7, -5.390_302_5e-15];
+    if x.abs() > 71_476.0 {
+        let (sin, cos) = f64::from(x).sin_cos();
+        return (cos as f32, sin as f32);
+    }
+    let quadrant = (x * std::f32::consts::FRAC_2_PI).round_ties_even();
+    let x = MINUS_HALF_PI.iter().fold(x, |x, part| quadrant.mul_add(*part, x));
     let square = x * x;
     let polynomial = |terms: &[f32]| terms.iter().fold(0.0, |sum: f32, term| sum.mul_add(square, *term));
-    (polynomial(&COS), (polynomial(&SIN) * square).mul_add(x, x))
+    let (cos, sin) = (polynomial(&COS), (polynomial(&SIN) * square).mul_add(x, x));
+    match quadrant as i32 & 3 {
+        0 => (cos, sin),
+        1 => (-sin, cos),
+        2 => (-cos, -sin),
+        _ => (sin, -cos),
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +85,16 @@ mod tests {
             (-0.09993144, 0.99501103, -0.0997652),
             (0.055235825, 0.9984749, 0.05520774),
             (0.09706645, 0.9952927, 0.09691409),
+        ] {
+            assert_eq!(float32_cos_sin(x), (cos, sin));
+            assert_ne!(rounded(x), (cos, sin));
+        }
+        // One in each quadrant.
+        for (x, cos, sin) in [
+            (35.740_43, -0.378_232_84, -0.925_710_5),
+            (38.948_784, 0.315_633_57, 0.948_881_15),
+            (-14.220_48, -0.083_216_68, -0.996_531_5),
+            (-10.838_099_5, -0.156_824_75, 0.987_626_43),
         ] {
             assert_eq!(float32_cos_sin(x), (cos, sin));
             assert_ne!(rounded(x), (cos, sin));

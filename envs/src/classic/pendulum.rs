@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use super::numpy_math::{python_modulo, scalar_square, scalar_square_f32};
 use crate::canvas::{Canvas, rotate};
 use crate::error::observation_array;
-use crate::{ActionRef, Env, EnvError, EnvRng, Frame, Space, StateReader, Step};
+use crate::{ActionRef, Attribute, Env, EnvError, EnvRng, Frame, Kwargs, Space, StateReader, Step};
 
 pub(super) const ID: &str = "Pendulum-v1";
 
@@ -68,9 +68,23 @@ impl Env for Pendulum {
     }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         let observation = observation_array::<3>(observation)?;
-        self.angle = rng.uniform(-PI, PI);
-        self.velocity = rng.uniform(-1.0, 1.0);
+        let [angle, velocity] = super::reset_numbers(ID, options, [("x_init", PI), ("y_init", 1.0)])?;
+        if angle < 0.0 || velocity < 0.0 {
+            let reason = "`x_init` and `y_init` are the largest angle and velocity, 0 or more".to_owned();
+            return Err(EnvError::ResetOption { env: ID.to_owned(), reason });
+        }
+        self.angle = rng.uniform(-angle, angle);
+        self.velocity = rng.uniform(-velocity, velocity);
         (self.last_torque, self.started) = (None, true);
         self.observe(observation);
         Ok(())
@@ -102,6 +116,27 @@ impl Env for Pendulum {
         self.last_torque = Some(torque);
         self.observe(observation);
         Ok(Step { reward: -cost, terminated: false, truncated: false })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Numbers};
+        vec![
+            ("g", Number(self.g)),
+            ("m", Number(1.0)),
+            ("l", Number(1.0)),
+            ("dt", Number(TIME_STEP)),
+            ("max_speed", Number(MAX_SPEED)),
+            ("max_torque", Number(f64::from(MAX_TORQUE))),
+            ("state", Numbers(self.state().to_vec())),
+        ]
+    }
+
+    fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), EnvError> {
+        if name != "g" {
+            return Err(EnvError::FixedAttribute { env: ID.to_owned(), name: name.to_owned() });
+        }
+        self.g = value;
+        Ok(())
     }
 
     fn render(&self) -> Option<Frame> {

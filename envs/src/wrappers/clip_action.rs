@@ -34,7 +34,7 @@ impl<E: Env> ClipAction<E> {
 }
 
 impl<E: Env> Env for ClipAction<E> {
-    forward!(observation_space, render);
+    forward!(observation_space, running_statistics, attributes, render);
 
     fn action_space(&self) -> &Space {
         &self.space

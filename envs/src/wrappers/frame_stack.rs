@@ -44,7 +44,7 @@ impl<E: Env> FrameStack<E> {
 }
 
 impl<E: Env> Env for FrameStack<E> {
-    forward!(action_space, render);
+    forward!(action_space, running_statistics, attributes, render);
 
     fn observation_space(&self) -> &Space {
         &self.space

@@ -107,6 +107,13 @@ macro_rules! forward {
     ($($method:ident),*) => { $(forward!(@ $method);)* };
     (@ observation_space) => { fn observation_space(&self) -> &$crate::Space { self.env.observation_space() } };
     (@ action_space) => { fn action_space(&self) -> &$crate::Space { self.env.action_space() } };
+    (@ attributes) => {
+        fn attributes(&self) -> Vec<(&'static str, $crate::Attribute)> { self.env.attributes() }
+        fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), $crate::EnvError> {
+            self.env.set_attribute(name, value)
+        }
+    };
+    (@ running_statistics) => { fn running_statistics(&self) -> Option<String> { self.env.running_statistics() } };
     (@ render) => { fn render(&self) -> Option<$crate::Frame> { self.env.render() } };
 }
 pub(crate) use forward;

@@ -57,7 +57,11 @@ impl<E: Env> NormalizeObservation<E> {
 }
 
 impl<E: Env> Env for NormalizeObservation<E> {
-    forward!(action_space, render);
+    forward!(action_space, attributes, render);
+
+    fn running_statistics(&self) -> Option<String> {
+        Some("NormalizeObservation".to_owned())
+    }
 
     fn observation_space(&self) -> &Space {
         &self.space

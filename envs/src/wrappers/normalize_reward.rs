@@ -45,7 +45,11 @@ impl<E: Env> NormalizeReward<E> {
 }
 
 impl<E: Env> Env for NormalizeReward<E> {
-    forward!(observation_space, action_space, render);
+    forward!(observation_space, action_space, attributes, render);
+
+    fn running_statistics(&self) -> Option<String> {
+        Some("NormalizeReward".to_owned())
+    }
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(rng, observation)

@@ -87,7 +87,7 @@ impl<E: Env> ObservationScale<E> {
 }
 
 impl<E: Env> Env for ObservationScale<E> {
-    forward!(action_space, render);
+    forward!(action_space, running_statistics, attributes, render);
 
     fn observation_space(&self) -> &Space {
         &self.space

@@ -1,7 +1,7 @@
 //! `OrderEnforcing`: refuses steps while no episode runs.
 
 use super::forward;
-use crate::{ActionRef, Env, EnvError, EnvRng, StateReader, Step};
+use crate::{ActionRef, Env, EnvError, EnvRng, Kwargs, StateReader, Step};
 
 /// Refuses a step before the first reset and after an end. [`make`](crate::make) puts it around an environment that has
 /// no time limit (with one, [`TimeLimit`](super::TimeLimit) does the same).
@@ -19,11 +19,20 @@ impl<E: Env> OrderEnforcing<E> {
 }
 
 impl<E: Env> Env for OrderEnforcing<E> {
-    forward!(observation_space, action_space, render);
+    forward!(observation_space, action_space, running_statistics, attributes, render);
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         self.running = false;
-        self.env.reset(rng, observation)?;
+        self.env.reset_with(options, rng, observation)?;
         self.running = true;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `TimeLimit`: truncates an episode after a number of steps.
 
 use super::forward;
-use crate::{ActionRef, Env, EnvError, EnvRng, StateReader, Step};
+use crate::{ActionRef, Env, EnvError, EnvRng, Kwargs, StateReader, Step};
 
 /// Sets `truncated` in the step that reaches `max_episode_steps`, also when it terminates (Gymnasium's `TimeLimit`).
 ///
@@ -42,11 +42,20 @@ impl<E: Env> TimeLimit<E> {
 }
 
 impl<E: Env> Env for TimeLimit<E> {
-    forward!(observation_space, action_space, render);
+    forward!(observation_space, action_space, running_statistics, attributes, render);
 
     fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.reset_with(&Kwargs::new(), rng, observation)
+    }
+
+    fn reset_with(
+        &mut self,
+        options: &Kwargs,
+        rng: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<(), EnvError> {
         self.running = false;
-        self.env.reset(rng, observation)?;
+        self.env.reset_with(options, rng, observation)?;
         self.elapsed_steps = 0;
         self.running = true;
         Ok(())

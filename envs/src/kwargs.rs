@@ -21,6 +21,9 @@ pub enum Kwarg {
     String(String),
     /// Several values; taken by environments of Python only.
     List(Vec<Kwarg>),
+    /// Values by name; taken by environments of Python only. `{ python = "None" }` is a value that only Python can say:
+    /// None, a whole number beyond 64 bits, a tuple, bytes, `numpy.float32(0.5)`, …
+    Map(BTreeMap<String, Kwarg>),
 }
 
 impl std::fmt::Display for Kwarg {
@@ -31,6 +34,10 @@ impl std::fmt::Display for Kwarg {
             Self::Float(value) => write!(f, "the number {value:?}"),
             Self::String(value) => write!(f, "the text {value:?}"),
             Self::List(values) => write!(f, "a list of {}", values.len()),
+            Self::Map(values) => match values.get("python") {
+                Some(Self::String(text)) if values.len() == 1 => write!(f, "Python's {text}"),
+                _ => write!(f, "a table of {}", values.len()),
+            },
         }
     }
 }

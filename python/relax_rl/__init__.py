@@ -3,7 +3,7 @@
     import gymnasium, relax_rl
     envs = gymnasium.make_vec("relax_rl/CartPole-v1", 1024)
     run = relax_rl.train("configs/cartpole-relax.toml", out="runs/mine")
-    action = relax_rl.load(run.dir).predict(observation)
+    action, _ = relax_rl.load(run.dir).predict(observation)
 """
 
 from ._register import register

@@ -2,9 +2,9 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Space
 from numpy.typing import ArrayLike, NDArray
 
-_Space = tuple[str, list[float], list[float], list[int], list[int]]
 
 def specs() -> list[tuple[str, int | None, float | None, str]]:
     """Id, step limit, reward threshold and description of every native environment."""
@@ -25,16 +25,38 @@ class Policy:
     def seed(self, seed: int) -> None:
         """Seeds the actions that `predict(…, deterministic=False)` draws."""
 
-    def predict(self, observation: ArrayLike, deterministic: bool = True) -> Any:
-        """The action for one observation, or the actions for a batch of them."""
+    def predict(
+        self,
+        observation: ArrayLike | dict[str, Any] | tuple[Any, ...],
+        state: None = None,
+        episode_start: ArrayLike | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, None]:
+        """The action for one observation, or the actions for a batch of them, and the next state.
+
+        Observations and actions are elements of the environment's own spaces, or batches of them as Gymnasium's vector
+        environments have them. These policies have no memory: `state` must be None, as the second thing returned is,
+        and `episode_start` changes nothing. The signature is that of Stable-Baselines3."""
 
 class NativeEnv:
     """One native environment without its time limit."""
 
     def __init__(self, id: str, kwargs: dict[str, Any] | None = None) -> None: ...
-    def spaces(self) -> tuple[_Space, _Space]: ...
+    def spaces(self) -> tuple[Space[Any], Space[Any]]: ...
     def seed(self, seed: int) -> None: ...
-    def reset(self) -> NDArray[np.float32]: ...
+    def generator(self) -> list[int]:
+        """State of the generator: state high and low, increment high and low, `has_uint32`, `uinteger`."""
+
+    def set_generator(self, words: list[int]) -> None: ...
+    def reset(self, options: dict[str, Any] | None = None) -> NDArray[np.float32]: ...
+    def attributes(self) -> dict[str, Any]:
+        """Numbers of the environment by name."""
+
+    def set_attribute(self, name: str, value: float) -> None: ...
+    def save(self) -> Any:
+        """Everything that `load` needs to go on from here."""
+
+    def load(self, saved: Any) -> None: ...
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool]: ...
     def render(self) -> NDArray[np.uint8] | None: ...
 
@@ -42,11 +64,22 @@ class NativeEnvs:
     """Many native environments, stepped by one call."""
 
     def __init__(
-        self, id: str, slots: int, kwargs: dict[str, Any] | None = None, max_episode_steps: int | None = None
+        self,
+        id: str,
+        slots: int,
+        kwargs: dict[str, Any] | None = None,
+        max_episode_steps: int | None = None,
+        autoreset: str = "SameStep",
     ) -> None: ...
-    def spaces(self) -> tuple[_Space, _Space]: ...
-    def reset(self, seeds: list[int]) -> NDArray[np.float32]: ...
+    def spaces(self) -> tuple[Space[Any], Space[Any]]: ...
+    def reset(
+        self, seeds: list[int | None], options: dict[str, Any] | None = None, mask: list[bool] | None = None
+    ) -> NDArray[np.float32]: ...
+    def attributes(self, slot: int) -> dict[str, Any]: ...
+    def set_attribute(self, slot: int, name: str, value: float) -> None: ...
+    def save(self) -> Any: ...
+    def load(self, saved: Any) -> None: ...
     def step(
-        self, actions: NDArray[Any]
+        self, actions: ArrayLike
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]: ...
     def render(self, slot: int) -> NDArray[np.uint8] | None: ...

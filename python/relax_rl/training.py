@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _relax_rl
+from . import _relax_rl, _toml
 from ._relax_rl import Policy
 
 
@@ -23,21 +23,8 @@ class Run:
     """What it came to: steps, episodes, returns, the evaluation (as `summary.json` of the folder)."""
 
 
-def _toml(value: Any) -> str:
-    """A value as TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return repr(value)
-    if hasattr(value, "item"):
-        value = value.item()
-    return json.dumps(value)
-
-
 def _overrides(overrides: Mapping[str, Any]) -> list[str]:
-    return [f"{key.replace('__', '.')}={_toml(value)}" for key, value in overrides.items()]
+    return [_toml.override(name, value) for name, value in overrides.items()]
 
 
 def _fresh(stem: str) -> Path:
@@ -57,14 +44,15 @@ def train(
     """Trains as `config` says: the path of a TOML file, or the same as nested dictionaries.
 
     `overrides` change single settings, with `__` or a dot between the parts of a name: `run__seed=3`, or
-    `**{"run.seed": 3}`. The run folder is `out`, by default a fresh one under `runs/`. Python's lock is released; Ctrl-C
+    `**{"run.seed": 3}`. Arguments of the environment (`env__kwargs__x=…`) reach it as they are: None, tuples, numbers of
+    NumPy and whatever else is a literal. The run folder is `out`, by default a fresh one under `runs/`. Python's lock is released; Ctrl-C
     saves the state, so that `resume` can go on, and raises `KeyboardInterrupt`.
 
     Raises `ValueError` for a wrong setting, and names it; `RuntimeError` if the run itself fails.
     """
     if isinstance(config, Mapping):
         name, stem = "config", "python"
-        text = "\n".join(f"{json.dumps(key)} = {_toml(value)}" for key, value in config.items())
+        text = _toml.settings(config)
     else:
         name, stem = os.fspath(config), Path(config).stem
         text = Path(config).read_text(encoding="utf-8")

@@ -2,11 +2,15 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `envs.rs` | native environments, one or many, with arrays that are handed over without a copy |
+//! | `envs.rs` | native environments, one at a time |
+//! | `vector.rs` | many of them, with arrays that are handed over without a copy |
 //! | `training.rs` | training, resuming, and trained policies |
 
 mod envs;
 mod training;
+mod vector;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -20,11 +24,22 @@ fn raise(error: &relax_rl::Error) -> PyErr {
     if error.exit_code() == 2 { PyValueError::new_err(text) } else { PyRuntimeError::new_err(text) }
 }
 
+/// Runs `work`. A panic in it is a mistake of ours: it reaches Python as a `RuntimeError`, which `except Exception`
+/// catches, not as pyo3's `PanicException`, which it does not.
+fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = relax_envs::EnvError::panicked(&*panic);
+        Err(PyRuntimeError::new_err(format!("a mistake in relax_rl, please report it: {text}")))
+    })
+}
+
 /// The native half of `relax_rl`.
 #[pymodule(name = "_relax_rl")]
 mod module {
     #[pymodule_export]
-    use super::envs::{NativeEnv, NativeEnvs, specs};
+    use super::envs::{NativeEnv, specs};
     #[pymodule_export]
     use super::training::{Policy, resume, train};
+    #[pymodule_export]
+    use super::vector::NativeEnvs;
 }

@@ -1,22 +1,22 @@
 //! Training from Python, with Python's lock released and Ctrl-C heard; and trained policies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use relax_agents::{ActingScratch, ActionBuffer, ActionRange};
-use relax_envs::{Actions, EnvRng};
+use relax_envs::gym::{Codec, Rows};
+use relax_envs::{EnvRng, MakeOptions, Vectorization};
 use relax_rl::Error;
 use relax_rl::config::Config;
 use relax_rl::evaluate::Trained;
 use relax_rl::train::{Outcome, TrainOptions};
 
-use crate::raise;
+use crate::{guarded, raise};
 
 /// How often Python is asked whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -78,7 +78,7 @@ pub fn train(
     out: PathBuf,
     quiet: bool,
 ) -> PyResult<Ended> {
-    let config = Config::from_toml(text, name, &overrides).map_err(|error| raise(&error.into()))?;
+    let config = guarded(|| Config::from_toml(text, name, &overrides).map_err(|error| raise(&error.into())))?;
     let stop = Arc::new(AtomicBool::new(false));
     let options = TrainOptions { out, quiet, stop: stop.clone() };
     run(py, stop, move || relax_rl::train::train(&config, &options))
@@ -96,6 +96,7 @@ pub fn resume(py: Python<'_>, dir: PathBuf, overrides: Vec<String>, quiet: bool)
 #[pyclass(module = "relax_rl._relax_rl")]
 pub struct Policy {
     trained: Trained,
+    codec: Codec,
     range: ActionRange,
     scratch: ActingScratch,
     actions: ActionBuffer,
@@ -106,13 +107,16 @@ pub struct Policy {
 impl Policy {
     #[new]
     fn new(py: Python<'_>, dir: PathBuf) -> PyResult<Self> {
-        let trained = py.detach(|| Trained::load(&dir)).map_err(|error| raise(&error))?;
-        Ok(Self {
-            range: ActionRange::new(&trained.action_space),
-            actions: trained.policy.distribution().action_buffer(),
-            scratch: ActingScratch::default(),
-            rng: EnvRng::from_seed(0),
-            trained,
+        guarded(|| {
+            let (trained, codec) = py.detach(|| load(&dir)).map_err(|error| raise(&error))?;
+            Ok(Self {
+                range: ActionRange::new(&trained.action_space),
+                actions: trained.policy.distribution().action_buffer(),
+                scratch: ActingScratch::default(),
+                rng: EnvRng::from_seed(0),
+                trained,
+                codec,
+            })
         })
     }
 
@@ -127,71 +131,65 @@ impl Policy {
         self.rng = EnvRng::from_seed(seed);
     }
 
-    /// The action for one observation, or the actions for a batch of them.
-    #[pyo3(signature = (observation, deterministic=true))]
+    /// The action for one observation, or the actions for a batch of them, and the next state, which is none.
+    #[pyo3(signature = (observation, state=None, episode_start=None, deterministic=true))]
     fn predict<'py>(
         &mut self,
         py: Python<'py>,
         observation: &Bound<'py, PyAny>,
+        state: Option<&Bound<'py, PyAny>>,
+        episode_start: Option<&Bound<'py, PyAny>>,
         deterministic: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let array = py.import("numpy")?.call_method1("asarray", (observation, "float32"))?;
-        let array = array.cast_into::<PyArrayDyn<f32>>()?;
-        let shape = self.trained.observation_space.shape();
-        let single = array.shape() == &*shape;
-        if !single && array.shape().get(1..) != Some(&*shape) {
+    ) -> PyResult<(Bound<'py, PyAny>, Option<Py<PyAny>>)> {
+        // Without a memory, where an episode starts changes nothing.
+        let _ = episode_start;
+        if let Some(state) = state {
+            let given = state.get_type().name()?;
             return Err(PyValueError::new_err(format!(
-                "an observation has shape {shape:?}, a batch of them [n, …]; this is {:?}",
-                array.shape()
+                "these policies have no memory: state must be None, not a {given} (deterministic is the fourth argument)"
             )));
         }
-        let values: Vec<f32> = array.readonly().as_array().iter().copied().collect();
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(PyValueError::new_err("the observation is not finite"));
-        }
-        let rows = values.len() / self.trained.observation_space.flat_dim().max(1);
-        let policy = &self.trained.policy;
-        self.actions.resize(rows);
-        if deterministic {
-            policy.act_greedily(&values, &mut self.scratch, &mut self.actions, 0..rows);
-        } else {
-            let k = policy.distribution().width();
-            let mut noise = vec![0.0; rows * k];
-            let mut process = vec![0.0; k];
-            for row in noise.chunks_exact_mut(k) {
-                process.fill(0.0);
-                policy.draw(&mut self.rng, &mut process, row);
+        guarded(|| {
+            let Rows { values, rows, single } = self.codec.observations(observation)?;
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(PyValueError::new_err("the observation is not finite"));
             }
-            policy.act(&values, &noise, &mut self.scratch, &mut self.actions, 0..rows);
-        }
-        match policy.execute(&self.actions, 0..rows, &mut self.range) {
-            Actions::Discrete(indices) => {
-                let first = match &self.trained.action_space {
-                    relax_envs::Space::Discrete { start, .. } => *start,
-                    _ => 0,
-                };
-                let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index) + first).collect();
-                let array = PyArray1::from_vec(py, indices);
-                if single { array.get_item(0) } else { Ok(array.into_any()) }
-            }
-            Actions::Box { values, .. } => {
-                let array = PyArray1::from_slice(py, values);
-                let mut shape = self.trained.action_space.shape();
-                if !single {
-                    shape.insert(0, rows);
+            let policy = &self.trained.policy;
+            self.actions.resize(rows);
+            if deterministic {
+                policy.act_greedily(&values, &mut self.scratch, &mut self.actions, 0..rows);
+            } else {
+                let k = policy.distribution().width();
+                let mut noise = vec![0.0; rows * k];
+                let mut process = vec![0.0; k];
+                for row in noise.chunks_exact_mut(k) {
+                    process.fill(0.0);
+                    policy.draw(&mut self.rng, &mut process, row);
                 }
-                array.call_method1("reshape", (shape,))
+                policy.act(&values, &noise, &mut self.scratch, &mut self.actions, 0..rows);
             }
-            Actions::MultiDiscrete { values, dim } => {
-                let indices = values.iter().map(|&index| index as i64).collect();
-                let array = PyArray1::from_vec(py, indices);
-                if single { Ok(array.into_any()) } else { array.call_method1("reshape", ((rows, dim),)) }
-            }
-            Actions::MultiBinary { values, dim } => {
-                let flags = values.iter().map(|&flag| i8::from(flag)).collect();
-                let array = PyArray1::from_vec(py, flags);
-                if single { Ok(array.into_any()) } else { array.call_method1("reshape", ((rows, dim),)) }
-            }
-        }
+            let executed = policy.execute(&self.actions, 0..rows, &mut self.range);
+            Ok((self.codec.actions(py, executed, single)?, None))
+        })
     }
+}
+
+/// The best policy of the run folder `dir`, and the conversion to and from its environment's spaces.
+fn load(dir: &Path) -> Result<(Trained, Codec), Error> {
+    let trained = Trained::load(dir)?;
+    let env = &trained.config.env;
+    let options = MakeOptions {
+        kwargs: env.kwargs.clone(),
+        max_episode_steps: env.max_episode_steps,
+        wrappers: env.wrappers.clone(),
+        // One environment, looked at and not stepped, needs no subprocess.
+        vectorization: env.vectorization.map(|kind| match kind {
+            Vectorization::Async => Vectorization::Sync,
+            other => other,
+        }),
+        timeout: env.timeout,
+    };
+    let codec = Codec::new(&env.id, &options, &trained.observation_space, &trained.action_space)
+        .map_err(|error| Error::input(error.to_string()))?;
+    Ok((trained, codec))
 }

@@ -83,14 +83,58 @@ def test_mistakes_are_named():
         gymnasium.make_vec("relax_rl/CartPole-v1", 2, colour=1)
     envs = gymnasium.make_vec("relax_rl/CartPole-v1", 2)
     envs.reset(seed=0)
-    with pytest.raises(ValueError, match="2 actions are needed, not 3"):
+    with pytest.raises(ValueError, match=r"shape \(3,\).*a batch of them \(2,\)"):
         envs.step(np.zeros(3, dtype=np.int64))
-    with pytest.raises(RuntimeError, match="slot 1.*invalid action"):
+    with pytest.raises(ValueError, match="-1 is not in the action space"):
         envs.step(np.array([0, -1]))
     env = gymnasium.make("relax_rl/CartPole-v1", disable_env_checker=True).unwrapped
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="invalid action"):
+    with pytest.raises(ValueError, match="2 is not in the action space"):
         env.step(2)
+
+
+WRONG = {
+    "CartPole-v1": [[0, 1], [0, 1, 2], [0.5, 0.0, 1.0], None, "abc", [[0], [1], [0]], np.zeros((3, 1)), [0, -1, 0], {}],
+    "Pendulum-v1": [[0.0], np.zeros((2, 1)), np.zeros((3, 2)), np.full((3, 1), np.nan), None, "abc", [["a"]] * 3, np.zeros(3)],
+}
+
+
+@pytest.mark.parametrize("id", WRONG)
+def test_a_wrong_action_leaves_a_vector_environment_as_it_was(id):
+    envs, same = (gymnasium.make_vec(f"relax_rl/{id}", 3) for _ in range(2))
+    envs.reset(seed=0), same.reset(seed=0)
+    envs.action_space.seed(0)
+    for wrong in WRONG[id]:
+        with pytest.raises(ValueError):
+            envs.step(wrong)
+        actions = envs.action_space.sample()
+        for mine, other in zip(envs.step(actions)[:4], same.step(actions)[:4], strict=True):
+            assert mine.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("id", WRONG)
+def test_actions_of_any_suitable_type_are_taken_alone_and_in_vectors(id):
+    def types(sample):
+        yield sample.tolist()
+        if id == "CartPole-v1":
+            yield from (np.asarray(sample, dtype=kind) for kind in (np.int8, np.uint8, np.int32, np.uint64))
+        else:
+            yield np.asarray(sample, dtype=np.float64)
+            yield np.asfortranarray(sample)
+            yield np.repeat(sample, 2, axis=-1)[..., ::2]
+
+    envs, reference = (gymnasium.make_vec(f"relax_rl/{id}", 3) for _ in range(2))
+    one, single = (gymnasium.make(f"relax_rl/{id}").unwrapped for _ in range(2))
+    for env in (envs, reference, one, single):
+        env.reset(seed=0)
+    envs.action_space.seed(0)
+    sample = envs.action_space.sample()
+    for actions in types(sample):
+        ours, theirs = envs.step(actions), reference.step(sample)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(ours[:4], theirs[:4], strict=True))
+    for action in types(sample[1]):
+        ours, theirs = one.step(action), single.step(sample[1])
+        assert ours[0].tobytes() == theirs[0].tobytes() and ours[1:4] == theirs[1:4]
 
 
 def test_an_id_may_name_the_module():

@@ -43,28 +43,28 @@ def test_a_trained_policy_solves_cartpole(tmp_path):
         observation, _ = env.reset(seed=seed)
         total, over = 0.0, False
         while not over:
-            action = policy.predict(observation)
+            action, _ = policy.predict(observation)
             observation, reward, terminated, truncated, _ = env.step(action)
             total, over = total + reward, terminated or truncated
         returns.append(total)
     assert np.mean(returns) > 475, returns
     batch = np.stack([env.reset(seed=seed)[0] for seed in range(7)])
-    actions = policy.predict(batch)
+    actions, _ = policy.predict(batch)
     assert actions.shape == (7,) and actions.dtype == np.int64
-    assert [policy.predict(row) for row in batch] == actions.tolist()
+    assert [policy.predict(row)[0] for row in batch] == actions.tolist()
     policy.seed(1)
-    drawn = [policy.predict(batch, deterministic=False).tolist() for _ in range(20)]
+    drawn = [policy.predict(batch, deterministic=False)[0].tolist() for _ in range(20)]
     policy.seed(1)
-    assert drawn == [policy.predict(batch, deterministic=False).tolist() for _ in range(20)]
+    assert drawn == [policy.predict(batch, deterministic=False)[0].tolist() for _ in range(20)]
     assert len({tuple(one) for one in drawn}) > 1
 
 
 def test_continuous_actions_have_the_spaces_shape_and_bounds(tmp_path):
     config = SMALL | {"env": {"id": "Pendulum-v1"}}
     policy = relax_rl.load(relax_rl.train(config, out=tmp_path / "run").dir)
-    action = policy.predict([1.0, 0.0, 0.0])
+    action, _ = policy.predict([1.0, 0.0, 0.0])
     assert action.shape == (1,) and action.dtype == np.float32
-    drawn = policy.predict(np.tile([1.0, 0.0, 0.0], (500, 1)), deterministic=False)
+    drawn, _ = policy.predict(np.tile([1.0, 0.0, 0.0], (500, 1)), deterministic=False)
     assert drawn.shape == (500, 1) and np.abs(drawn).max() <= 2.0 and drawn.std() > 0.1
 
 

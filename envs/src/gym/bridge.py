@@ -6,6 +6,7 @@ names the slot, its action and the traceback.
 """
 
 import gc
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -20,15 +21,25 @@ if "" not in sys.path and os.getcwd() not in sys.path:
 
 import cloudpickle
 import gymnasium as gym
+import relax_rl_literals
+import relax_rl_spaces
 from gymnasium import spaces
-from gymnasium.spaces import utils as space_utils
 from gymnasium.vector import AutoresetMode
+from relax_rl_spaces import Codec, Unsupported, Wrong
 
 # What is defined here reaches subprocesses by value: they cannot import a module that exists only in memory.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+cloudpickle.register_pickle_by_value(relax_rl_spaces)
+cloudpickle.register_pickle_by_value(relax_rl_literals)
 
 # What one step costs the parent to send and to receive, in seconds: measured at 40 to 60 microseconds.
 ASYNC_COST = 60e-6
+
+
+NORMALISING = (
+    gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward,
+    gym.wrappers.vector.NormalizeObservation, gym.wrappers.vector.NormalizeReward,
+)
 
 
 class Fault(Exception):
@@ -51,95 +62,29 @@ def trimmed(error):
     return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
 
 
-# ── Spaces ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── What environments are made of ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def plain(space):
-    """Whether a space is one of those that can be flattened into numbers."""
-    if isinstance(space, spaces.Dict):
-        return all(plain(part) for part in space.spaces.values())
-    if isinstance(space, spaces.Tuple):
-        return all(plain(part) for part in space.spaces)
-    return isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
+def running_statistics(env):
+    """The class of the part of an environment, however it came there, that keeps running statistics of what passes
+    through it; None if there is none. Statistics that are held fixed are no matter."""
+    todo, seen = [env], set()
+    while todo:
+        env = todo.pop()
+        if id(env) in seen:
+            continue
+        seen.add(id(env))
+        values = list(getattr(env, "__dict__", {}).values())
+        keeps = isinstance(env, NORMALISING) or any(type(value).__name__ == "RunningMeanStd" for value in values)
+        if keeps and getattr(env, "update_running_mean", True):
+            return f"{type(env).__module__}.{type(env).__qualname__}"
+        for value in values:
+            parts = value if isinstance(value, (list, tuple)) else (value,)
+            todo += [part for part in parts if isinstance(part, (gym.Env, gym.vector.VectorEnv))]
+    return None
 
 
-def describe(space, what):
-    """A space as (kind, low, high, shape, counts, start)."""
-    known = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them"
-    if not plain(space):
-        raise Refusal(f"the {what} space {space} is not supported; supported are {known}")
-    if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        if what == "action":
-            parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
-            if not all(isinstance(part, spaces.Box) for part in parts):
-                raise Refusal(f"the action space {space} is not supported: Dict and Tuple actions must consist of Box")
-        space = space_utils.flatten_space(space)
-    if isinstance(space, spaces.Box):
-        low, high = (np.asarray(x, dtype=np.float64).astype(np.float32).ravel() for x in (space.low, space.high))
-        return "box", low.tolist(), high.tolist(), list(space.shape), [], 0
-    if isinstance(space, spaces.Discrete):
-        return "discrete", [], [], [], [int(space.n)], int(space.start)
-    if isinstance(space, spaces.MultiDiscrete):
-        return "multi-discrete", [], [], [], [int(n) for n in space.nvec.ravel()], 0
-    return "multi-binary", [], [], [], [int(np.prod(space.shape))], 0
-
-
-def batch_writer(space):
-    """A function that writes a batch of elements of `space` into rows of float32."""
-    if isinstance(space, spaces.Box):
-        return lambda batch, out: np.copyto(out, np.reshape(batch, out.shape), casting="unsafe")
-    if isinstance(space, spaces.Discrete):
-        def one_hot(batch, out):
-            out.fill(0.0)
-            out[np.arange(len(out)), np.asarray(batch) - space.start] = 1.0
-        return one_hot
-    if isinstance(space, spaces.MultiBinary):
-        return lambda batch, out: np.copyto(out, np.reshape(batch, out.shape), casting="unsafe")
-
-    def flattened(batch, out):
-        batched = gym.vector.utils.batch_space(space, len(out))
-        for row, element in enumerate(gym.vector.utils.iterate(batched, batch)):
-            out[row] = space_utils.flatten(space, element)
-    return flattened
-
-
-class RowWriter:
-    """Writes one element of a space into a row of float32, after a look at its shape and type."""
-
-    def __init__(self, space):
-        self.space, self.box = space, isinstance(space, spaces.Box)
-        self.shape, self.dtype = (space.shape, space.dtype) if self.box else (None, None)
-        self.flat = self.box and len(space.shape) == 1
-
-    def check(self, value):
-        """Raises `Fault` unless `value` may be an element of the space."""
-        if not self.box:
-            if not self.space.contains(value):
-                raise Fault(f"the observation {str(value)[:200]} is not in the observation space {self.space}")
-            return value
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise Fault(f"the observation is no array: {error}") from None
-        if array.shape != self.shape:
-            raise Fault(f"the observation has shape {array.shape}; the observation space says {self.shape}")
-        if not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise Fault(f"the observation has type {array.dtype}; the observation space says {self.dtype}")
-        return array
-
-    def write(self, value, row):
-        if self.flat:
-            try:
-                if value.shape == self.shape and value.dtype == self.dtype:
-                    row[:] = value
-                    return
-            except AttributeError:
-                pass
-            row[:] = self.check(value)
-        elif self.box:
-            row[:] = self.check(value).ravel()
-        else:
-            row[:] = space_utils.flatten(self.space, self.check(value))
+# ── Rewards ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def reward_of(value):
@@ -162,52 +107,36 @@ class Driver:
     next_step = False
 
     def __init__(self, vec, slots):
-        self.vec, self.slots = vec, slots
+        self.vec, self.slots, self.statistics = vec, slots, running_statistics(vec)
         self.space, self.action_space = vec.single_observation_space, vec.single_action_space
-        self.observation_description = describe(self.space, "observation")
-        self.action_description = describe(self.action_space, "action")
-        dim = int(space_utils.flatdim(self.space))
+        self.codec, self.action_codec = Codec(self.space, "observation"), Codec(self.action_space, "action")
+        self.observation_description = self.codec.described()
+        self.action_description = self.action_codec.described()
+        dim = self.codec.dim
         self.observations = np.zeros((slots, dim), dtype=np.float32)
         self.final_observations = np.zeros((slots, dim), dtype=np.float32)
         self.rewards = np.zeros(slots, dtype=np.float64)
         self.terminated = np.zeros(slots, dtype=np.bool_)
         self.truncated = np.zeros(slots, dtype=np.bool_)
-        space = self.action_space
-        self.offset = None
-        if isinstance(space, spaces.Discrete):
-            self.actions = np.zeros(slots, dtype=np.int64)
-            self.offset = int(space.start) or None
-        elif isinstance(space, spaces.MultiDiscrete):
-            self.actions = np.zeros((slots, int(np.prod(space.shape))), dtype=np.int64)
-            start = getattr(space, "start", None)
-            if start is not None and np.any(start):
-                self.offset = np.ravel(start)
-        elif isinstance(space, spaces.MultiBinary):
-            self.actions = np.zeros((slots, int(np.prod(space.shape))), dtype=np.int64)
-        else:
-            self.actions = np.zeros((slots, int(space_utils.flatdim(space))), dtype=np.float32)
-        self.direct = self.offset is None and (
-            isinstance(space, spaces.Discrete)
-            or (isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32)
+        told, count = self.action_codec.told, sum(leaf.count for _, leaf in self.action_codec.leaves)
+        self.actions = np.zeros(
+            slots if told == "discrete" else (slots, count), dtype=np.float32 if told == "box" else np.int64
         )
+        self.direct = self.action_codec.direct
 
     def native_actions(self):
-        """The batch of actions in the environment's own form; row i belongs to slot i. A copy: environments may keep
-        the last action, and the array is written to again."""
-        if self.direct:
-            return self.actions.copy()
-        space, actions = self.action_space, self.actions
-        if isinstance(space, (spaces.Dict, spaces.Tuple)):
-            return [space_utils.unflatten(space, row) for row in actions]
-        if self.offset is not None:
-            actions = actions + self.offset
-        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer):
-            actions = np.rint(actions)
-        return actions.astype(space.dtype).reshape((self.slots, *space.shape))
+        """The batch of actions in the environment's own form. A copy: environments may keep the last action, and the
+        array is written to again."""
+        return self.actions.copy() if self.direct else self.action_codec.element(self.actions, (self.slots,))
+
+    def action_rows(self):
+        """The actions in the environment's own form, one a slot."""
+        actions = self.native_actions()
+        return actions if self.direct else [self.action_codec.row(actions, slot) for slot in range(self.slots)]
 
     def fault(self, error, slot):
         """What `error`, raised by the environment of `slot`, is to the caller."""
-        text = error.text if isinstance(error, Fault) else trimmed(error)
+        text = error.text if isinstance(error, Fault) else str(error) if isinstance(error, Wrong) else trimmed(error)
         return Fault(text, slot, repr(self.actions[slot].tolist()))
 
     def process_ids(self):
@@ -232,7 +161,6 @@ class Sync(Driver):
 
     def __init__(self, vec, slots):
         super().__init__(vec, slots)
-        self.writer = RowWriter(self.space)
         self.steps = [env.step for env in vec.envs]
         self.resets = [env.reset for env in vec.envs]
         self.rows = list(self.observations)
@@ -244,12 +172,12 @@ class Sync(Driver):
         for slot, seed in enumerate(seeds):
             try:
                 observation, _ = self.resets[slot](seed=seed)
-                self.writer.write(observation, self.rows[slot])
+                self.codec.write(observation, self.rows[slot])
             except Exception as error:
                 raise self.fault(error, slot) from None
 
     def step(self, active):
-        actions, steps, write, rows = self.native_actions(), self.steps, self.writer.write, self.rows
+        actions, steps, write, rows = self.action_rows(), self.steps, self.codec.write, self.rows
         rewards, terminations, truncations = self.rewards, self.terminated, self.truncated
         slot = 0
         try:
@@ -276,9 +204,10 @@ class Sync(Driver):
 class Checked(gym.Wrapper):
     """Runs in a subprocess: refuses observations and rewards that shared memory would silently convert."""
 
-    def __init__(self, env, parent):
+    def __init__(self, env, parent, statistics):
         super().__init__(env)
-        self.writer = RowWriter(env.observation_space)
+        statistics.append(running_statistics(env))
+        self.codec = Codec(env.observation_space, "observation")
         if os.getpid() != parent:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
             if sys.platform == "linux":
@@ -287,9 +216,9 @@ class Checked(gym.Wrapper):
 
     def checked(self, observation):
         try:
-            self.writer.check(observation)
-        except Exception as error:
-            raise ValueError(getattr(error, "text", str(error))) from None
+            self.codec.checked(observation)
+        except Wrong as error:
+            raise ValueError(str(error)) from None
 
     def reset(self, **kwargs):
         observation, info = self.env.reset(**kwargs)
@@ -314,8 +243,6 @@ class Async(Driver):
     def __init__(self, vec, slots):
         super().__init__(vec, slots)
         self.pipes = vec.parent_pipes
-        self.write = batch_writer(self.space)
-        self.writer = RowWriter(self.space)
         self.all = range(slots)
 
     def receive(self, slot):
@@ -353,19 +280,19 @@ class Async(Driver):
     def reset(self, seeds):
         self.seeds = seeds
         self.exchange(self.all, lambda slot: ("reset", {"seed": seeds[slot], "options": None}))
-        self.write(self.vec.observations, self.observations)
+        self.codec.write(self.vec.observations, self.observations)
 
     def step(self, active):
         active = self.all if active is None else active
-        actions = self.native_actions()
+        actions = self.action_rows()
         results = self.exchange(active, lambda slot: ("step", actions[slot]))
         for slot, (_, reward, terminated, truncated, info) in zip(active, results, strict=True):
             self.rewards[slot] = reward
             self.terminated[slot] = terminated
             self.truncated[slot] = truncated
             if terminated or truncated:
-                self.writer.write(info["final_obs"], self.final_observations[slot])
-        self.write(self.vec.observations, self.observations)
+                self.codec.write(info["final_obs"], self.final_observations[slot])
+        self.codec.write(self.vec.observations, self.observations)
 
     def process_ids(self):
         return [process.pid for process in self.vec.processes]
@@ -400,7 +327,7 @@ class Async(Driver):
             process.join(max(0.0, end - time.monotonic()))
         self.stop()
         # The last references, so that the semaphores of its queue and its shared memory are given back here and now.
-        self.vec, self.pipes, self.write = None, [], None
+        self.vec, self.pipes = None, []
         gc.collect()
 
 
@@ -420,46 +347,35 @@ class Vector(Driver):
                 "not one of gymnasium.vector.AutoresetMode"
             ) from None
         self.next_step = self.mode == AutoresetMode.NEXT_STEP
-        self.write = batch_writer(self.space)
-        self.shape = None
-        if isinstance(self.space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Discrete)):
-            self.shape = (slots, *self.space.shape)
         # Rust calls `vec.step` itself and reads the arrays that it returns.
         self.bare = self.direct and isinstance(self.space, spaces.Box) and self.mode != AutoresetMode.DISABLED
-
-    def checked(self, batch):
-        if self.shape is not None:
-            array = np.asarray(batch)
-            if array.shape != self.shape:
-                raise Fault(f"the batch of observations has shape {array.shape}, not {self.shape}")
-            if not np.can_cast(array.dtype, self.space.dtype, "same_kind"):
-                raise Fault(f"the observations have type {array.dtype}; the observation space says {self.space.dtype}")
-        return batch
 
     def reset(self, seeds):
         # One generator for all slots is the rule among vector environments, and a whole number the seed they all take.
         try:
             observations, _ = self.vec.reset(seed=seeds[0])
-            self.write(self.checked(observations), self.observations)
-        except Fault:
-            raise
+            self.codec.write(observations, self.observations)
         except Exception as error:
-            raise Fault(trimmed(error)) from None
+            raise self.batch_fault(error) from None
 
     def step(self, active):
         try:
-            actions = self.native_actions()
-            if isinstance(actions, list):
-                actions = gym.vector.utils.concatenate(
-                    self.action_space, actions, gym.vector.utils.create_empty_array(self.action_space, self.slots)
-                )
-            self.take(*self.vec.step(actions))
-        except Fault:
-            raise
+            self.receive(*self.vec.step(self.native_actions()))
         except Exception as error:
-            raise Fault(trimmed(error)) from None
+            raise self.batch_fault(error) from None
 
-    def take(self, observations, rewards, terminated, truncated, infos):
+    def batch_fault(self, error):
+        """What `error`, for which no single slot can be blamed, is to the caller."""
+        return error if isinstance(error, Fault) else Fault(str(error) if isinstance(error, Wrong) else trimmed(error))
+
+    def take(self, *result):
+        """`receive`, for Rust."""
+        try:
+            self.receive(*result)
+        except Exception as error:
+            raise self.batch_fault(error) from None
+
+    def receive(self, observations, rewards, terminated, truncated, infos):
         """Takes in what a vector step returned; resets what has ended where the environment leaves that to us."""
         for name, value, out in (
             ("rewards", rewards, self.rewards),
@@ -474,16 +390,16 @@ class Vector(Driver):
             out[:] = array
         ended = self.terminated | self.truncated
         if not ended.any() or self.mode == AutoresetMode.NEXT_STEP:
-            self.write(self.checked(observations), self.observations)
+            self.codec.write(observations, self.observations)
             if ended.any():
                 self.final_observations[ended] = self.observations[ended]
         elif self.mode == AutoresetMode.SAME_STEP:
-            self.write(self.checked(observations), self.observations)
+            self.codec.write(observations, self.observations)
             self.take_final(ended, infos)
         else:
-            self.write(self.checked(observations), self.final_observations)
+            self.codec.write(observations, self.final_observations)
             fresh, _ = self.vec.reset(options={"reset_mask": ended})
-            self.write(self.checked(fresh), self.observations)
+            self.codec.write(fresh, self.observations)
 
     def take_final(self, ended, infos):
         """The last observations of the episodes that ended, from `infos["final_obs"]`."""
@@ -491,8 +407,7 @@ class Vector(Driver):
             raise Fault('the environment resets in the same step, but `infos["final_obs"]` is missing')
         final = infos["final_obs"]
         for slot in np.flatnonzero(ended):
-            element = {k: v[slot] for k, v in final.items()} if isinstance(final, dict) else final[slot]
-            self.final_observations[slot] = space_utils.flatten(self.space, element)
+            self.codec.write(self.codec.row(final, slot), self.final_observations[slot])
 
 
 # ── Making ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -543,12 +458,19 @@ def choose(spec, id, slots, kwargs, wrappers, cores):
     return "async" if gain > ASYNC_COST else "sync"
 
 
+# What gymnasium.make_vec takes beside the environment's own arguments and the step limit.
+MADE_WITH = {"id", "num_envs", "vectorization_mode", "vector_kwargs", "wrappers"}
+
+
 def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, cores):
     """A driver for `slots` environments."""
-    kwargs = dict(kwargs)
-    if max_episode_steps is not None:
-        kwargs["max_episode_steps"] = max_episode_steps
     try:
+        kwargs = relax_rl_literals.arguments(kwargs)
+        wrappers = [(name, relax_rl_literals.arguments(arguments)) for name, arguments in wrappers]
+        for name in sorted(set(kwargs) & MADE_WITH):
+            raise Refusal(f"env.kwargs.{name} is no argument of {id}: it is gymnasium.make_vec's, which this program sets")
+        if max_episode_steps is not None:
+            kwargs["max_episode_steps"] = max_episode_steps
         functions = [wrapper_function(name, arguments) for name, arguments in wrappers]
         spec = find(id)
         kind = choose(spec, id, slots, kwargs, functions, cores) if vectorization == "auto" else vectorization
@@ -565,21 +487,22 @@ def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, cores):
         multiprocessing.set_forkserver_preload(["gymnasium", "numpy"])
         options["context"] = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         parent = os.getpid()
-        functions = [*functions, lambda env: Checked(env, parent)]
+        statistics = []  # of the one that Gymnasium makes in this process, for its spaces
+        functions = [*functions, lambda env: Checked(env, parent, statistics)]
         vec = gym.make_vec(id, slots, "async", vector_kwargs=options, wrappers=functions, **kwargs)
-        return Async(vec, slots)
+        driver = Async(vec, slots)
+        driver.statistics = next(filter(None, statistics), None)
+        return driver
     except (Refusal, Fault):
         raise
+    except (Unsupported, relax_rl_literals.NoLiteral) as error:
+        raise Refusal(str(error)) from None
     except gym.error.DependencyNotInstalled as error:
         raise Refusal(f"{id} needs a package that is missing: {error}") from None
     except gym.error.Error as error:
         raise Refusal(f"cannot make {id}: {error}") from None
     except ModuleNotFoundError as error:
-        family = (str(find(id).entry_point).split(".") + ["", "", ""])[2]
-        extra = {"box2d": "box2d", "mujoco": "mujoco", "toy_text": "toy-text"}.get(family)
-        package = f"'gymnasium[{extra}]'" if extra else error.name
-        line = f"{sys.executable} -m pip install {package}"
-        raise Refusal(f"{id} needs the Python module {error.name}, which is not there; `{line}`") from None
+        raise Refusal(missing(id, error.name, str(find(id).entry_point))) from None
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
             reason = str(error).split(" was raised")[0]
@@ -587,6 +510,29 @@ def make(id, slots, kwargs, wrappers, max_episode_steps, vectorization, cores):
         raise Fault(trimmed(error)) from None
     except Exception as error:
         raise Fault(trimmed(error)) from None
+
+
+# Packages of environments by the module that registers them, where the names differ.
+PACKAGES = {"ale_py": "ale-py", "gymnasium_robotics": "gymnasium-robotics", "shimmy": "shimmy", "minigrid": "minigrid"}
+
+
+def missing(id, module, entry_point=""):
+    """What to do about a Python module that is not there."""
+    root = module.partition(".")[0]
+    sentence = f"{id} needs the Python module {module}, which is not there; "
+    if root != module and importlib.util.find_spec(root) is not None:
+        return sentence + f"{root} is, but has no such part: another version of it, or a name written wrongly"
+    family = (entry_point.split(".") + ["", "", ""])[2]
+    extra = {"box2d": "box2d", "mujoco": "mujoco", "toy_text": "toy-text"}.get(family)
+    package = f"'gymnasium[{extra}]'" if extra else PACKAGES.get(root)
+    line = f"`{sys.executable} -m pip install {package or module}`"
+    if package is None and id.rpartition(":")[0].partition(".")[0] == root:
+        # A package by that name would hardly be the user's own file.
+        return sentence + (
+            f"it was looked for in {os.getcwd()}, in PYTHONPATH and among the installed packages: start from the folder "
+            f"that holds {root}.py, or name that folder in PYTHONPATH (a published package: {line})"
+        )
+    return sentence + line
 
 
 def find(id):
@@ -597,8 +543,7 @@ def find(id):
             __import__(module)
         return gym.spec(name)
     except ModuleNotFoundError as error:
-        line = f"{sys.executable} -m pip install {error.name}"
-        raise Refusal(f"{id} needs the Python module {error.name}, which is not there; `{line}`") from None
+        raise Refusal(missing(id, error.name)) from None
     except gym.error.Error as error:
         raise Refusal(f"Gymnasium does not know {id}: {error}") from None
 

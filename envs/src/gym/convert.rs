@@ -17,6 +17,7 @@ fn value<'py>(py: Python<'py>, kwarg: &Kwarg) -> PyResult<Bound<'py, PyAny>> {
             let values = values.iter().map(|one| value(py, one)).collect::<PyResult<Vec<_>>>()?;
             PyList::new(py, values)?.into_any()
         }
+        Kwarg::Map(values) => dictionary(py, values)?.into_any(),
     })
 }
 
@@ -29,7 +30,8 @@ pub(super) fn dictionary<'py>(py: Python<'py>, kwargs: &Kwargs) -> PyResult<Boun
     Ok(dictionary)
 }
 
-type Described = (String, Vec<f32>, Vec<f32>, Vec<usize>, Vec<usize>, i64);
+/// Kind, bounds, shape, counts and start.
+pub(super) type Described = (String, Vec<f32>, Vec<f32>, Vec<usize>, Vec<usize>, i64);
 
 /// A space from the bridge's description of it.
 pub(super) fn space(described: &Bound<'_, PyAny>) -> PyResult<Space> {
@@ -42,6 +44,18 @@ pub(super) fn space(described: &Bound<'_, PyAny>) -> PyResult<Space> {
         "multi-binary" => Space::MultiBinary { n: count() },
         other => return Err(PyValueError::new_err(format!("space of kind {other}"))),
     })
+}
+
+/// A space as the bridge describes it.
+pub(super) fn described(space: &Space) -> Described {
+    let empty = Vec::new;
+    let (kind, low, high, shape, counts, start) = match space {
+        Space::Box { low, high, shape } => ("box", low.clone(), high.clone(), shape.clone(), Vec::new(), 0),
+        Space::Discrete { n, start } => ("discrete", empty(), empty(), Vec::new(), vec![*n], *start),
+        Space::MultiDiscrete { nvec } => ("multi-discrete", empty(), empty(), Vec::new(), nvec.clone(), 0),
+        Space::MultiBinary { n } => ("multi-binary", empty(), empty(), Vec::new(), vec![*n], 0),
+    };
+    (kind.to_owned(), low, high, shape, counts, start)
 }
 
 /// What the bridge's `Fault` knows.

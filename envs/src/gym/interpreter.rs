@@ -9,8 +9,12 @@ use pyo3::types::PyModule;
 
 use crate::EnvError;
 
-/// The Python half of the bridge.
-const BRIDGE: &str = concat!(include_str!("bridge.py"), "\0");
+/// The Python half of the bridge, a module after what it imports.
+const MODULES: [(&str, &CStr, &CStr); 3] = [
+    (concat!(include_str!("literals.py"), "\0"), c"relax_rl/literals.py", c"relax_rl_literals"),
+    (concat!(include_str!("spaces.py"), "\0"), c"relax_rl/spaces.py", c"relax_rl_spaces"),
+    (concat!(include_str!("bridge.py"), "\0"), c"relax_rl/bridge.py", c"relax_rl_bridge"),
+];
 /// The oldest Gymnasium with autoreset modes as they are now, and how to get one.
 const OLDEST: (u32, u32) = (1, 1);
 const PIP: &str = "pip install 'gymnasium>=1.2,<2'";
@@ -21,6 +25,7 @@ static NAMED: Mutex<Option<PathBuf>> = Mutex::new(None);
 static BRIDGE_MODULE: OnceLock<Result<Started, String>> = OnceLock::new();
 
 struct Started {
+    spaces: Py<PyModule>,
     module: Py<PyModule>,
     description: String,
 }
@@ -45,6 +50,15 @@ pub(super) fn bridge(py_less: impl FnOnce() -> Option<PathBuf>) -> Result<&'stat
     }
 }
 
+/// The module that converts between Python's spaces and numbers. Starts Python on the first call.
+pub(super) fn spaces() -> Result<&'static Py<PyModule>, EnvError> {
+    bridge(named)?;
+    match BRIDGE_MODULE.get() {
+        Some(Ok(started)) => Ok(&started.spaces),
+        _ => Err(EnvError::Python { message: "Python has not started".to_owned() }),
+    }
+}
+
 /// The interpreter that [`use_python`] named, if any.
 pub(super) fn named() -> Option<PathBuf> {
     NAMED.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -61,15 +75,20 @@ fn start(named: Option<PathBuf>) -> Result<Started, String> {
             .and_then(|sys| sys.getattr("executable")?.extract())
             .unwrap_or_else(|_| "python3".to_owned());
         let version = gymnasium_version(py, &executable)?;
-        let source = CStr::from_bytes_with_nul(BRIDGE.as_bytes()).map_err(|error| error.to_string())?;
-        let module = PyModule::from_code(py, source, c"relax_rl/bridge.py", c"relax_rl_bridge")
-            .map_err(|error| format!("the bridge to Gymnasium does not load in {executable}: {error}"))?;
+        let load = |(source, file, name): (&str, &CStr, &CStr)| {
+            let source = CStr::from_bytes_with_nul(source.as_bytes()).map_err(|error| error.to_string())?;
+            PyModule::from_code(py, source, file, name)
+                .map_err(|error| format!("the bridge to Gymnasium does not load in {executable}: {error}"))
+        };
+        let [literals, spaces, bridge] = MODULES.map(load);
+        literals?;
+        let (spaces, module) = (spaces?, bridge?);
         let python = py.version_info();
         let description = format!(
             "{executable} (Python {}.{}.{}, gymnasium {version})",
             python.major, python.minor, python.patch
         );
-        Ok(Started { module: module.unbind(), description })
+        Ok(Started { spaces: spaces.unbind(), module: module.unbind(), description })
     })
 }
 

@@ -79,6 +79,10 @@ impl Env for GymEnv {
         Ok(step)
     }
 
+    fn running_statistics(&self) -> Option<String> {
+        self.env.running_statistics()
+    }
+
     fn render(&self) -> Option<Frame> {
         self.env.render(0)
     }

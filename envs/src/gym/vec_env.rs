@@ -148,6 +148,11 @@ impl GymVecEnv {
         self.driver.kind
     }
 
+    /// The bridge's driver.
+    pub(super) fn driver_object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.driver.object(py)
+    }
+
     /// Identifiers of the subprocesses, if there are any.
     pub fn process_ids(&self) -> Vec<u32> {
         let ids = Python::attach(|py| self.driver.object(py).call_method0("process_ids")?.extract());
@@ -188,7 +193,16 @@ impl GymVecEnv {
                 rows(values.len(), dim)?;
                 if values.iter().any(|value| value.is_nan()) { Err(wrong("NaN")) } else { Ok(()) }
             }
-            (Space::MultiDiscrete { .. }, Actions::MultiDiscrete { values, dim }) => rows(values.len(), dim),
+            (Space::MultiDiscrete { nvec }, Actions::MultiDiscrete { values, dim }) => {
+                rows(values.len(), dim)?;
+                match values
+                    .chunks_exact(dim.max(1))
+                    .find(|row| row.iter().zip(nvec).any(|(value, n)| value >= n))
+                {
+                    Some(row) => Err(wrong(&format!("indices {row:?}"))),
+                    None => Ok(()),
+                }
+            }
             (Space::MultiBinary { .. }, Actions::MultiBinary { values, dim }) => rows(values.len(), dim),
             (_, other) => Err(wrong(&format!("{other:?}").chars().take(80).collect::<String>())),
         }
@@ -302,6 +316,10 @@ impl VecEnv for GymVecEnv {
 
     fn steps_together(&self) -> bool {
         self.driver.kind == Vectorization::Vector
+    }
+
+    fn running_statistics(&self) -> Option<String> {
+        Python::attach(|py| self.driver.object(py).getattr("statistics").ok()?.extract().ok()?)
     }
 
     fn watch(&self) -> Option<Watch> {

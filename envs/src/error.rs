@@ -28,6 +28,27 @@ pub enum EnvError {
         /// The id that was asked for.
         id: String,
     },
+    /// The id is one of an optional part, which this build does not have.
+    #[error(
+        "`{id}` needs {part}, and this program was built without it; build it with \
+         `cargo build --release --features {feature}` (docs/worlds.md)"
+    )]
+    FeatureMissing {
+        /// The id that was asked for.
+        id: String,
+        /// What it needs, as people call it.
+        part: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
+    /// A library that is opened at run time cannot be found or used.
+    #[error("cannot use {library}: {reason}")]
+    MissingLibrary {
+        /// Which.
+        library: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// [`register`](crate::register) was called with an id it cannot take.
     #[error("cannot register environment `{id}`: {reason}")]
     Registration {

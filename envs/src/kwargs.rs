@@ -19,7 +19,7 @@ pub enum Kwarg {
     Float(f64),
     /// Text.
     String(String),
-    /// Several values; taken by environments of Python only.
+    /// Several values, for instance a range.
     List(Vec<Kwarg>),
     /// Values by name; taken by environments of Python only. `{ python = "None" }` is a value that only Python can say:
     /// None, a whole number beyond 64 bits, a tuple, bytes, `numpy.float32(0.5)`, …
@@ -134,5 +134,32 @@ impl<'a> KwargReader<'a> {
             Some(Kwarg::String(value)) => Ok(value.clone()),
             Some(other) => Err(self.wrong(key, "text", other)),
         }
+    }
+
+    /// A whole number from 1 to 2³², or `default` if it is not given.
+    pub fn positive(&self, key: &str, default: i64) -> Result<u32, EnvError> {
+        let value = self.int(key, default)?;
+        match u32::try_from(value) {
+            Ok(value @ 1..) => Ok(value),
+            _ => Err(self.wrong(key, "a whole number from 1 on", &Kwarg::Int(value))),
+        }
+    }
+
+    /// A list of two numbers, the smaller one first and perhaps infinite, or `default` if it is not given.
+    pub fn range(&self, key: &str, default: (f64, f64)) -> Result<(f64, f64), EnvError> {
+        let Some(value) = self.kwargs.get(key) else { return Ok(default) };
+        let number = |value: &Kwarg| match value {
+            Kwarg::Float(value) => Some(*value),
+            Kwarg::Int(value) => Some(*value as f64),
+            _ => None,
+        };
+        if let Kwarg::List(values) = value
+            && let [low, high] = values.as_slice()
+            && let (Some(low), Some(high)) = (number(low), number(high))
+            && low <= high
+        {
+            return Ok((low, high));
+        }
+        Err(self.wrong(key, "a list of two numbers, the smaller one first", value))
     }
 }

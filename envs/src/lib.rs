@@ -23,6 +23,7 @@
 //! ```
 
 pub mod canvas;
+mod catch;
 pub mod check;
 pub mod classic;
 mod env;
@@ -31,6 +32,9 @@ mod frame;
 #[cfg(feature = "gym")]
 pub mod gym;
 mod kwargs;
+pub mod minigrid;
+#[cfg(feature = "mujoco")]
+pub mod mujoco;
 mod native_vec_env;
 mod provider;
 mod python_provider;
@@ -42,13 +46,16 @@ mod vectorization;
 mod watch;
 pub mod wrappers;
 
+pub use catch::{Catch, CatchView};
 pub use env::{Action, ActionRef, Attribute, Env, Step};
 pub use error::EnvError;
 pub use frame::Frame;
 pub use kwargs::{Kwarg, KwargReader, Kwargs};
 pub use native_vec_env::NativeVecEnv;
 pub use provider::{Provider, is_python, provider, providers, register_provider};
-pub use registry::{Constructor, EnvSpec, MakeOptions, ids, make, make_vec, make_with, register, spec};
+pub use registry::{
+    Constructor, EnvSpec, MakeOptions, ids, make, make_vec, make_with, missing_ids, register, spec,
+};
 pub use relax_rng::EnvRng;
 pub use space::Space;
 pub use state::StateReader;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
-use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, classic, provider};
+use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider};
 
 /// Builds an environment from its keyword arguments.
 pub type Constructor = Arc<dyn Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
@@ -134,7 +134,44 @@ impl MakeOptions {
 }
 
 static REGISTRY: LazyLock<RwLock<BTreeMap<String, EnvSpec>>> =
-    LazyLock::new(|| RwLock::new(classic::specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect()));
+    LazyLock::new(|| RwLock::new(built_in().into_iter().map(|spec| (spec.id.clone(), spec)).collect()));
+
+/// What the registry starts with.
+fn built_in() -> Vec<EnvSpec> {
+    let mut specs = classic::specs();
+    specs.extend(catch::specs());
+    specs.extend(minigrid::specs());
+    #[cfg(feature = "mujoco")]
+    specs.extend(crate::mujoco::specs());
+    specs
+}
+
+/// Worlds of an optional part, as people call it: its cargo feature, and its ids.
+type Part = (&'static str, &'static str, &'static [&'static str]);
+
+/// The ids that a feature adds, so that a build without it can name what is missing.
+const OPTIONAL: [Part; 1] = [(
+    "MuJoCo",
+    "mujoco",
+    &[
+        "Ant-v5",
+        "HalfCheetah-v5",
+        "Hopper-v5",
+        "Humanoid-v5",
+        "InvertedDoublePendulum-v5",
+        "InvertedPendulum-v5",
+        "Reacher-v5",
+        "Swimmer-v5",
+        "Walker2d-v5",
+    ],
+)];
+
+/// Ids that other builds of the program have, with the cargo feature that adds them.
+pub fn missing_ids() -> Vec<(&'static str, &'static str)> {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let all = OPTIONAL.iter().flat_map(|(_, feature, ids)| ids.iter().map(move |id| (*id, *feature)));
+    all.filter(|(id, _)| !registry.contains_key(*id)).collect()
+}
 
 /// Adds an environment, so that its id works wherever an id is taken.
 ///
@@ -187,6 +224,9 @@ pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(spec) = registry.get(id) {
         return Ok(spec.clone());
+    }
+    if let Some((part, feature, _)) = OPTIONAL.iter().find(|(_, _, ids)| ids.contains(&id)) {
+        return Err(EnvError::FeatureMissing { id: id.to_owned(), part, feature });
     }
     let similarity = |candidate: &str| strsim::jaro_winkler(&candidate.to_lowercase(), &id.to_lowercase());
     let nearest = registry.keys().max_by(|a, b| similarity(a).total_cmp(&similarity(b))).cloned();

@@ -37,15 +37,18 @@ fn no_numbers_do_harm() {
     let mut rng = EnvRng::from_seed(4);
     for id in relax_envs::ids() {
         let mut taken = 0;
-        for trial in 0..20_000 {
-            let mut env = make(&id, &Default::default()).unwrap();
+        let mut env = make(&id, &Default::default()).unwrap();
+        // A trial with a large state or a picture of many pixels takes longer.
+        let trials = if env.observation_space().flat_dim() < 10 { 20_000 } else { 1_500 };
+        for trial in 0..trials {
             let mut observation = vec![0.0; env.observation_space().flat_dim()];
             env.reset(&mut rng, &mut observation).unwrap();
             let mut state = Vec::new();
             env.save_state(&mut state).unwrap();
-            // Some trials change one number of a good state, the others all of them.
-            for number in &mut state {
-                if trial % 2 == 0 || rng.integers(0, 4) == 0 {
+            // Some trials change all numbers of a good state, some a quarter of them, some one.
+            let one = rng.integers(0, state.len() as i64) as usize;
+            for (i, number) in state.iter_mut().enumerate() {
+                if trial % 3 == 0 || trial % 3 == 1 && rng.integers(0, 4) == 0 || i == one {
                     *number = NASTY[rng.integers(0, NASTY.len() as i64) as usize];
                 }
             }
@@ -55,7 +58,7 @@ fn no_numbers_do_harm() {
                 run_on(&mut *env, &mut rng);
             }
         }
-        assert!(taken > 100, "{id}: only {taken} states were taken, the test proves little");
+        assert!(taken > trials / 200, "{id}: only {taken} states were taken, the test proves little");
     }
 }
 

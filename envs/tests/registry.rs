@@ -82,6 +82,13 @@ fn wrong_ids_and_arguments_get_helpful_messages() {
         assert!(text.contains("built without Python") && text.contains("--features gym"), "{text}");
     }
 
+    let missing = relax_envs::missing_ids();
+    assert_eq!(missing.contains(&("HalfCheetah-v5", "mujoco")), cfg!(not(feature = "mujoco")));
+    for (id, feature) in missing {
+        let text = message(make(id, &Kwargs::new()));
+        assert!(text.contains(id) && text.contains(&format!("--features {feature}")), "{text}");
+    }
+
     let text = message(make("Pendulum-v1", &kwargs("gravity", Kwarg::Float(1.0))));
     assert!(["gravity", "Pendulum-v1", "valid: g"].iter().all(|part| text.contains(part)), "{text}");
     let text = message(make("Pendulum-v1", &kwargs("g", Kwarg::String("low".into()))));

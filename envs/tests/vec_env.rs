@@ -180,9 +180,10 @@ fn advance(envs: &mut NativeVecEnv, out: &mut StepBuffers, actions: &mut EnvRng,
                 discrete = [0; 3].map(|_| actions.integers(0, *n as i64) as u32);
                 Actions::Discrete(&discrete)
             }
-            _ => {
-                values = [0.0; 3].map(|_: f32| actions.uniform(-1.0, 1.0) as f32);
-                Actions::Box { values: &values, dim: 1 }
+            space => {
+                let dim = space.size();
+                values = (0..3 * dim).map(|_| actions.uniform(-1.0, 1.0) as f32).collect::<Vec<_>>();
+                Actions::Box { values: &values, dim }
             }
         };
         envs.step(&[0, 1, 2], batch, out).unwrap();

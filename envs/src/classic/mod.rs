@@ -7,7 +7,7 @@ mod acrobot;
 mod cart_pole;
 mod mountain_car;
 mod mountain_car_continuous;
-mod numpy_math;
+pub(crate) mod numpy_math;
 mod pendulum;
 mod track;
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 /// `x ** 2` of a NumPy scalar: the library's `pow`, which in about one case of 1300 rounds unlike `x * x`.
 #[inline]
-pub(super) fn scalar_square(x: f64) -> f64 {
+pub(crate) fn scalar_square(x: f64) -> f64 {
     // Hidden from the compiler, which would turn pow(x, 2.0) into x * x.
     x.powf(black_box(2.0))
 }
@@ -53,6 +53,31 @@ pub(super) fn float32_cos_sin(x: f32) -> (f32, f32) {
     }
 }
 
+/// `numpy.sum` of up to 128 numbers: in order below 8 of them, else in eight interleaved sums that are added in pairs.
+#[cfg_attr(not(feature = "mujoco"), allow(dead_code))]
+pub(crate) fn pairwise_sum<T: Copy + std::ops::Add<Output = T>>(count: usize, term: impl Fn(usize) -> T) -> T
+where
+    T: Default,
+{
+    debug_assert!(count <= 128);
+    if count < 8 {
+        return (0..count).fold(T::default(), |sum, i| sum + term(i));
+    }
+    let mut sums: [T; 8] = std::array::from_fn(&term);
+    let whole = count - count % 8;
+    for i in 8..whole {
+        sums[i % 8] = sums[i % 8] + term(i);
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    (whole..count).fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, i| sum + term(i))
+}
+
+/// `numpy.sum(numpy.square(x))` of up to 128 float32 numbers.
+#[cfg_attr(not(feature = "mujoco"), allow(dead_code))]
+pub(crate) fn sum_of_squares(values: &[f32]) -> f32 {
+    pairwise_sum(values.len(), |i| values[i] * values[i])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +124,16 @@ mod tests {
             assert_eq!(float32_cos_sin(x), (cos, sin));
             assert_ne!(rounded(x), (cos, sin));
         }
+    }
+
+    #[test]
+    fn sums_are_paired_as_numpys() {
+        // numpy.float32([1e8] + [1] * 16).sum(): eight sums lose fewer of the ones than one would.
+        let value = |i: usize| if i == 0 { 1e8f32 } else { 1.0 };
+        assert_eq!(pairwise_sum(17, value), 100000016.0);
+        assert_eq!((0..17).fold(0.0, |sum, i| sum + value(i)), 1e8);
+        assert_eq!(pairwise_sum(7, value), 1e8);
+        assert_eq!(sum_of_squares(&[3.0, 4.0]), 25.0);
     }
 
     #[test]

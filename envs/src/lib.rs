@@ -22,6 +22,8 @@
 //! # Ok::<(), relax_envs::EnvError>(())
 //! ```
 
+#[cfg(feature = "box2d")]
+pub mod box2d;
 pub mod canvas;
 mod catch;
 pub mod check;

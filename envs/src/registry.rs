@@ -143,6 +143,8 @@ fn built_in() -> Vec<EnvSpec> {
     specs.extend(minigrid::specs());
     #[cfg(feature = "mujoco")]
     specs.extend(crate::mujoco::specs());
+    #[cfg(feature = "box2d")]
+    specs.extend(crate::box2d::specs());
     specs
 }
 
@@ -150,21 +152,24 @@ fn built_in() -> Vec<EnvSpec> {
 type Part = (&'static str, &'static str, &'static [&'static str]);
 
 /// The ids that a feature adds, so that a build without it can name what is missing.
-const OPTIONAL: [Part; 1] = [(
-    "MuJoCo",
-    "mujoco",
-    &[
-        "Ant-v5",
-        "HalfCheetah-v5",
-        "Hopper-v5",
-        "Humanoid-v5",
-        "InvertedDoublePendulum-v5",
-        "InvertedPendulum-v5",
-        "Reacher-v5",
-        "Swimmer-v5",
-        "Walker2d-v5",
-    ],
-)];
+const OPTIONAL: [Part; 2] = [
+    (
+        "MuJoCo",
+        "mujoco",
+        &[
+            "Ant-v5",
+            "HalfCheetah-v5",
+            "Hopper-v5",
+            "Humanoid-v5",
+            "InvertedDoublePendulum-v5",
+            "InvertedPendulum-v5",
+            "Reacher-v5",
+            "Swimmer-v5",
+            "Walker2d-v5",
+        ],
+    ),
+    ("Box2D", "box2d", &["BipedalWalker-v3", "LunarLander-v3", "LunarLanderContinuous-v3"]),
+];
 
 /// Ids that other builds of the program have, with the cargo feature that adds them.
 pub fn missing_ids() -> Vec<(&'static str, &'static str)> {

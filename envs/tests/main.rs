@@ -5,6 +5,7 @@
 mod checker;
 mod golden;
 mod hostile_states;
+mod live;
 mod registry;
 mod spaces;
 mod vec_env;

@@ -10,11 +10,21 @@ import gymnasium as gym
 import numpy as np
 
 
+def make(id):
+    """The environment, as `gymnasium.make` has it; of MiniGrid's dictionary the image alone."""
+    if not id.startswith("MiniGrid"):
+        return gym.make(id)
+    import minigrid  # registers itself
+    from minigrid.wrappers import ImgObsWrapper
+
+    return ImgObsWrapper(gym.make(id))
+
+
 def plain(id, seeds, steps):
     """Each environment alone, one step after the other."""
     first, actions, results, after = [], [], [], []
     for seed in range(seeds):
-        env = gym.make(id)
+        env = make(id)
         env.action_space.seed(seed)
         observation, _ = env.reset(seed=seed)
         first.append(observation)

@@ -48,7 +48,12 @@ mod tests {
     #[test]
     fn it_says_what_was_chosen_and_why() {
         let say = |id: &str, kind, overrides: &[String]| {
-            text(&Config::new(id, kind).expect("a configuration"), Path::new("pole.toml"), overrides, Path::new("runs/x"))
+            text(
+                &Config::new(id, kind).expect("a configuration"),
+                Path::new("pole.toml"),
+                overrides,
+                Path::new("runs/x"),
+            )
         };
         let found = say("CartPole-v1", "relax-a2c", &["run.seed=3".to_owned()]);
         for part in [

@@ -121,7 +121,10 @@ pub(super) fn evaluation(
             Cell::Seconds(wall_seconds),
         ],
     )?;
-    logs.scalars(env_steps, &[("evaluation/return_mean", evaluation.mean), ("evaluation/return_std", evaluation.std)])
+    logs.scalars(
+        env_steps,
+        &[("evaluation/return_mean", evaluation.mean), ("evaluation/return_std", evaluation.std)],
+    )
 }
 
 #[cfg(test)]

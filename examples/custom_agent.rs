@@ -1,7 +1,7 @@
 //! An agent of one's own with the whole command line: its estimator, a critic as trained part beside the policy, its own keys.
 //!
 //!   cargo run --release --example custom_agent -- train my.toml        # [agent] kind = "mixed", mix = 0.7
-//!   cargo run --release --example custom_agent -- certify --scope agents
+//!   cargo run --release --example custom_agent -- certify agents
 //!
 //! The estimator is ĝ = s·(R̂ − μV(s) − (1 − μ)m) with m the running mean of earlier batches' returns: a baseline between a
 //! number and a state value. Neither has seen the batch when it is used, so ĝ is unbiased, and `certify` says so.

@@ -16,7 +16,6 @@ workers = 0
 [learner]
 entropy = 0.01
 value_epochs = 2
-control_variate_epochs = 2
 learning_rate = 1e-2
 [run]
 env_steps = 3_003
@@ -72,7 +71,8 @@ fn relax_a2c() {
             for objective in ["parameters", "weights"] {
                 let (form, noise) = (format!("agent.form={form}"), format!("agent.noise={noise}"));
                 let objective = format!("agent.variance_objective={objective}");
-                let sets = ["agent.kind=relax-a2c", &form, &noise, &objective];
+                let epochs = "learner.control_variate_epochs=2";
+                let sets = ["agent.kind=relax-a2c", &form, &noise, &objective, epochs];
                 check(&format!("{sets:?}"), &sets);
             }
         }

@@ -13,6 +13,7 @@ mod faults;
 mod learning;
 mod report;
 mod resume;
+mod run_folder;
 mod runtime;
 mod statistics;
 mod toy;

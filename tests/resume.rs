@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use crate::common::{
-    Place, assert_same_run, assert_same_tensors, columns, config, latest, options, place, relax, resumed,
-    summary, trained,
+    Place, assert_same_run, columns, config, latest, options, place, relax, resumed, summary, tensors,
+    trained,
 };
 use relax_envs::{ActionRef, Env, EnvError, EnvRng, EnvSpec, Frame, Space, Step};
 use relax_nn::{StateDict, StateTensor};
@@ -240,7 +240,13 @@ fn a_longer_budget() {
     for file in ["metrics.csv", "episodes.csv"] {
         assert_eq!(columns(&long.run.join(file)), columns(&place.run.join(file)), "{whole_batches}: {file}");
     }
-    assert_same_tensors(&latest(&long.run), &latest(&place.run), whole_batches);
+    // The shorter run was judged at its end, and that stays: it knows one evaluation more.
+    let without = |dir: &Path| {
+        let mut arrays = tensors(&latest(dir));
+        arrays.retain(|name, _| !["best", "log_positions"].contains(&name.as_str()));
+        arrays
+    };
+    assert!(without(&long.run) == without(&place.run), "{whole_batches}: the arrays differ");
     assert_eq!(summary(&long.run), summary(&place.run), "{whole_batches}");
 
     // 3210 steps end with a batch of 10 steps, which the longer run does not have: another run, of the exact budget.

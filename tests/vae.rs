@@ -332,7 +332,7 @@ fn a_sweep_that_is_killed_goes_on_and_ends_as_one_that_is_not() {
     fails(&first, 2, &["450 iterations", "hint: "]);
     let lock = std::fs::File::create(parts.join(".lock")).unwrap();
     lock.lock().unwrap();
-    fails(&longer, 2, &["another process", "hint: "]);
+    fails(&longer, 2, &["the sweep", "in use by", "hint: "]);
 }
 
 #[test]

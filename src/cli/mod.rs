@@ -56,7 +56,8 @@ Examples:
   relax resume runs/cartpole-relax-s0-1
   relax plot runs --out curves.svg
 
-Exit codes: 0 done, 1 failed while running, 2 bad input, 130 interrupted after saving the state.";
+Exit codes: 0 done, 1 failed while running, 2 bad input, 130 interrupted (Ctrl-C, SIGTERM or SIGHUP) after
+saving the state. A second signal ends the program at once, with 1 and without saving.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -9,6 +9,7 @@
 //! | write a file that is either complete or absent | [`files`] |
 //! | train something with a run folder, whatever it is | [`task`] |
 //! | do several jobs at a time | [`jobs`] |
+//! | own a run folder | [`owner`] |
 //! | be stopped by a signal | [`signals`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -20,6 +21,7 @@ pub mod error;
 pub mod files;
 pub mod jobs;
 pub mod logging;
+pub mod owner;
 pub mod run;
 pub mod signals;
 pub mod task;

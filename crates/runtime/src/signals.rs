@@ -1,26 +1,55 @@
 //! Signals that end a run.
 
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
 use crate::error::Error;
 
-/// The exit code of a run that a signal ended: 128 + SIGINT, as shells count.
+/// The exit code of a run that a signal ended and whose state was saved: 128 + SIGINT, as shells count.
 pub const INTERRUPTED: u8 = 130;
+/// The exit code after a second signal: nothing was saved since the last checkpoint.
+pub const UNSAVED: u8 = 1;
 
-/// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
+/// A flag that SIGINT, SIGTERM and SIGHUP set: the run saves its state and ends. A second signal ends the process at once, says
+/// so, and exits with [`UNSAVED`]. A SIGHUP that was to be ignored when the process began (`nohup`) is.
 ///
 /// # Errors
 /// If the operating system refuses.
 pub fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())
-            .and_then(|_| flag::register(signal, stop.clone()))
-            .map_err(|error| Error::runtime(format!("cannot listen for signals: {error}")))?;
+    let refused = |error: std::io::Error| Error::runtime(format!("cannot listen for signals: {error}"));
+    let mut heard = vec![SIGINT, SIGTERM];
+    #[cfg(unix)]
+    if !ignored(SIGHUP) {
+        heard.push(SIGHUP);
     }
+    let mut signals = Signals::new(heard).map_err(refused)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let listen = move || {
+        for _ in signals.forever() {
+            if flag.swap(true, Ordering::SeqCst) {
+                // Whoever hung up reads nothing any more.
+                let text = "ended at once: what was done since the last checkpoint is not saved";
+                let _ = writeln!(std::io::stderr(), "{text}");
+                signal_hook::low_level::exit(UNSAVED.into());
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
     Ok(stop)
+}
+
+/// Whether this process was told to ignore `signal`. Known on Linux; elsewhere nothing is taken for ignored.
+#[cfg(unix)]
+fn ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::files;
 use crate::logging::{Logs, Progress, Shown, Table};
+use crate::owner::Owner;
 use crate::run::{CHECKPOINTS, best_checkpoint, latest_checkpoint};
 
 /// Something that is trained step by step. Positions are counted in the unit of its budget: environment steps, iterations.
@@ -47,6 +48,12 @@ pub trait Task {
     /// told of a pause before ([`Pause`]).
     fn is_at_rest(&self) -> bool {
         true
+    }
+
+    /// Whether the last evaluation belongs to the saved state, so that a run that is extended goes on from it. Otherwise it is made
+    /// anew whenever the run comes to its end.
+    fn keeps_last_evaluation(&self) -> bool {
+        false
     }
 
     /// Whether, after a failed step, the state before it can still be saved.
@@ -118,6 +125,8 @@ pub struct Journal {
     pub progress: Progress,
     /// Time spent.
     pub clock: Clock,
+    /// The folder is this process's as long as the journal is open.
+    _owner: Owner,
 }
 
 /// Whether the loop wants the task at rest after the step under way.
@@ -183,20 +192,30 @@ impl<T: Task> Run<T> {
     pub fn fresh(mut task: T, dir: &Path, quiet: bool) -> Result<Self, Error> {
         check_fresh(dir)?;
         std::fs::create_dir_all(dir.join(CHECKPOINTS)).map_err(|source| Error::io("create", dir, source))?;
+        let mut owner = Owner::take(dir, "run folder")?;
+        // Another process may have begun a run here meanwhile.
+        check_fresh(dir)?;
+        sign(&mut owner, dir)?;
         write_config(dir, &task.header())?;
         let progress = Progress::new(task.schedule().budget, 0, quiet);
         let mut logs = Logs::create(dir, &task.tables())?;
         logs.settings(&task.header().config)?;
-        let mut journal = Journal { dir: dir.to_owned(), logs, progress, clock: Clock::new() };
+        let mut journal = Journal { dir: dir.to_owned(), logs, progress, clock: Clock::new(), _owner: owner };
         save(&mut task, &mut journal, &latest_checkpoint(dir))?;
         Ok(Self { task, journal })
     }
 
-    /// Goes on with the run folder `dir`, whose newest checkpoint held `state`.
+    /// Goes on with the run folder `dir` of `owner`, whose newest checkpoint holds `state`.
     ///
     /// # Errors
     /// If the state does not fit the task, or a log file is not what it was.
-    pub fn resumed(mut task: T, dir: &Path, quiet: bool, state: &StateDict) -> Result<Self, Error> {
+    pub fn resumed(
+        mut task: T,
+        dir: &Path,
+        quiet: bool,
+        state: &StateDict,
+        mut owner: Owner,
+    ) -> Result<Self, Error> {
         let bad = |error: StateError| misfit(dir, &error);
         let positions = state.u64("log_positions").map_err(bad)?.to_vec();
         let times = state.f64_array("clock").map_err(bad)?;
@@ -206,10 +225,12 @@ impl<T: Task> Run<T> {
         })?;
         // Opening the logs cuts them back to the checkpoint: nothing in the checkpoint may be found wrong after that.
         let logs = Logs::resume(dir, &task.tables(), &positions)?;
+        sign(&mut owner, dir)?;
+        write_config(dir, &task.header())?;
         let progress = Progress::new(task.schedule().budget, task.position(), quiet);
         let mut clock = Clock::new();
         clock.restore(times);
-        Ok(Self { task, journal: Journal { dir: dir.to_owned(), logs, progress, clock } })
+        Ok(Self { task, journal: Journal { dir: dir.to_owned(), logs, progress, clock, _owner: owner } })
     }
 
     /// The task.
@@ -276,9 +297,12 @@ impl<T: Task> Run<T> {
 
     /// The end: last checkpoint, last evaluation. Returns whether the run was interrupted.
     fn end(&mut self, finished: bool, stop: &AtomicBool) -> Result<bool, Error> {
-        // The last evaluation comes after the state that a later `resume` with a larger budget continues from.
+        // Whatever becomes of the last evaluation, what was learned is safe.
         self.save()?;
         let finished = finished && self.evaluate(true, stop)?;
+        if finished && self.task.keeps_last_evaluation() {
+            self.save()?;
+        }
         self.journal.logs.flush()?;
         self.journal.progress.finish(&self.task.status());
         Ok(!finished)
@@ -302,6 +326,10 @@ impl<T: Task> Run<T> {
         let path = latest_checkpoint(&self.journal.dir);
         save(&mut self.task, &mut self.journal, &path)
     }
+}
+
+fn sign(owner: &mut Owner, dir: &Path) -> Result<(), Error> {
+    owner.sign().map_err(|source| Error::io("write to", dir, source))
 }
 
 /// How to go on after `error`. What the error itself advises comes first; what fails again at the same point, as a panicking
@@ -466,6 +494,7 @@ mod tests {
         ];
         assert_eq!(ended.task.did, wanted);
         assert_eq!(std::fs::read_to_string(dir.join("counts.csv")).unwrap(), "count\n2\n4\n6\n8\n10\n");
+        drop(ended.journal);
         let error = Run::fresh(counter(9, 5, 4), &dir, true).err().unwrap();
         assert!(error.exit_code() == 2 && error.hint().is_some_and(|hint| hint.contains("relax resume")));
     }
@@ -476,13 +505,16 @@ mod tests {
         let stop = AtomicBool::new(true);
         let ended = Run::fresh(counter(4, 0, 0), &dir, true).unwrap().go(&stop).unwrap();
         assert!(ended.interrupted && ended.task.did == ["save 0", "save 0"]);
+        drop(ended);
+        let owner = || Owner::take(&dir, "run folder").unwrap();
         let (_, state) = checkpoint::load(&latest_checkpoint(&dir)).unwrap();
-        let run = Run::resumed(counter(4, 0, 0), &dir, true, &state).unwrap();
+        let run = Run::resumed(counter(4, 0, 0), &dir, true, &state, owner()).unwrap();
         let ended = run.go(&AtomicBool::new(false)).unwrap();
         assert!(!ended.interrupted && ended.task.count == 4);
+        drop(ended);
         let mut other = state.clone();
         other.insert("log_positions", StateTensor::U64(vec![0; 2]));
-        let error = Run::resumed(counter(4, 0, 0), &dir, true, &other).err().unwrap();
+        let error = Run::resumed(counter(4, 0, 0), &dir, true, &other, owner()).err().unwrap();
         assert!(error.hint().is_some_and(|hint| hint.contains("another version")), "{error}");
     }
 

@@ -1,8 +1,9 @@
 //! Evaluation: how well a policy does, on episodes that training never saw.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use relax_agents::{ActingPolicy, make_agent};
+use relax_agents::{ActingPolicy, Rollout, make_agent};
 use relax_envs::{Kwarg, Space};
 
 use crate::actor::{Actor, Plan, Streams, make_env};
@@ -110,6 +111,9 @@ impl Trained {
 /// # Errors
 /// If there is no usable checkpoint, the environment fails or cannot be drawn, or the GIF cannot be written.
 pub fn evaluate(dir: &Path, options: &EvalOptions) -> Result<Evaluation, Error> {
+    if let Some(path) = &options.render {
+        check_picture(path)?;
+    }
     let Trained { policy, config, .. } = Trained::load(dir)?;
     let episodes = EpisodeOptions {
         episodes: options.episodes,
@@ -135,52 +139,101 @@ pub fn run_episodes(
     if options.episodes == 0 {
         return Ok(Evaluation::default());
     }
+    let never = AtomicBool::new(false);
+    // Nobody can set it, so there is a result.
+    Ok(run_episodes_until(policy, env, options, &never)?.unwrap_or_default())
+}
+
+/// As [`run_episodes`]; `None` if `stop` was set meanwhile.
+///
+/// # Errors
+/// As [`run_episodes`].
+pub fn run_episodes_until(
+    policy: &ActingPolicy,
+    env: &EnvConfig,
+    options: &EpisodeOptions,
+    stop: &AtomicBool,
+) -> Result<Option<Evaluation>, Error> {
+    if options.episodes == 0 {
+        return Ok(Some(Evaluation::default()));
+    }
     let slots = options.episodes.min(if env.is_python() { PYTHON_SLOTS } else { SLOTS });
-    let actor = actor(policy, env, slots, options)?;
-    match actor.env().watch() {
-        None => play(actor, policy, &env.id, options),
-        Some(watch) => {
-            let (policy, id, options) = (policy.clone(), env.id.clone(), *options);
-            let played = watch.guard(move || play(actor, &policy, &id, &options));
-            played.map_err(|error| Error::runtime(error.to_string()))?
+    let mut playing = Playing::new(actor(policy, env, slots, options)?, &env.id, options);
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        playing = match playing.actor.env().watch() {
+            None => playing.play(policy)?,
+            Some(watch) => {
+                let policy = policy.clone();
+                let played = watch.guard(move || playing.play(&policy));
+                played.map_err(|error| Error::runtime(error.to_string()))??
+            }
+        };
+        if playing.is_over() {
+            return Ok(Some(playing.found()));
         }
     }
 }
 
-/// Runs the episodes with an actor that stands at their start.
-fn play(
-    mut actor: Actor,
-    policy: &ActingPolicy,
-    id: &str,
-    options: &EpisodeOptions,
-) -> Result<Evaluation, Error> {
-    let mut found = Evaluation::default();
-    let slots = actor.slots();
-    let mut rollout = actor.rollout();
-    let mut episodes: Vec<Vec<(f64, u64)>> = vec![Vec::new(); slots];
-    let wanted = |slot: usize| (options.episodes - slot).div_ceil(slots);
-    let (mut steps, chunk) = (0, 64);
-    while (0..slots).any(|slot| episodes[slot].len() < wanted(slot)) {
-        let plan = Plan { mode: RolloutMode::Steps, steps: chunk, extra: 0 };
-        actor.roll(policy, plan, &mut rollout).map_err(|error| Error::runtime(error.to_string()))?;
-        for episode in &rollout.episodes {
-            let of_slot = &mut episodes[episode.slot as usize];
-            if of_slot.len() < wanted(episode.slot as usize) {
-                of_slot.push((episode.total_reward, u64::from(episode.length)));
+/// Steps of every slot between two looks at whether to stop.
+const CHUNK: u64 = 64;
+
+/// Episodes under way.
+struct Playing {
+    actor: Actor,
+    rollout: Rollout,
+    id: String,
+    wanted: usize,
+    /// Return and length of each slot's episodes.
+    episodes: Vec<Vec<(f64, u64)>>,
+    steps: u64,
+}
+
+impl Playing {
+    /// The episodes with an actor that stands at their start.
+    fn new(actor: Actor, id: &str, options: &EpisodeOptions) -> Self {
+        let (rollout, episodes) = (actor.rollout(), vec![Vec::new(); actor.slots()]);
+        Self { actor, rollout, id: id.to_owned(), wanted: options.episodes, episodes, steps: 0 }
+    }
+
+    /// How many episodes the slot plays.
+    fn wanted(&self, slot: usize) -> usize {
+        (self.wanted - slot).div_ceil(self.episodes.len())
+    }
+
+    fn is_over(&self) -> bool {
+        (0..self.episodes.len()).all(|slot| self.episodes[slot].len() >= self.wanted(slot))
+    }
+
+    /// Goes on for some steps.
+    fn play(mut self, policy: &ActingPolicy) -> Result<Self, Error> {
+        let plan = Plan { mode: RolloutMode::Steps, steps: CHUNK, extra: 0 };
+        self.actor
+            .roll(policy, plan, &mut self.rollout)
+            .map_err(|error| Error::runtime(error.to_string()))?;
+        for episode in &self.rollout.episodes {
+            let slot = episode.slot as usize;
+            if self.episodes[slot].len() < self.wanted(slot) {
+                self.episodes[slot].push((episode.total_reward, u64::from(episode.length)));
             }
         }
-        steps += chunk;
-        if steps > LONGEST * wanted(0) as u64 {
-            let message = format!("an episode of {id} did not end within {LONGEST} steps");
+        self.steps += CHUNK;
+        if self.steps > LONGEST * self.wanted(0) as u64 {
+            let message = format!("an episode of {} did not end within {LONGEST} steps", self.id);
             return Err(Error::runtime(message).with_hint("give it a limit: env.max_episode_steps"));
         }
+        Ok(self)
     }
-    for number in 0..options.episodes {
-        let (total, length) = episodes[number % slots][number / slots];
-        found.returns.push(total);
-        found.lengths.push(length);
+
+    /// What was found, in the order of the episodes' numbers.
+    fn found(&self) -> Evaluation {
+        let slots = self.episodes.len();
+        let all = (0..self.wanted).map(|number| self.episodes[number % slots][number / slots]);
+        let (returns, lengths) = all.unzip();
+        Evaluation { returns, lengths }
     }
-    Ok(found)
 }
 
 fn actor(
@@ -199,6 +252,15 @@ fn actor(
         options.deterministic,
     )
     .map_err(|error| Error::runtime(error.to_string()))
+}
+
+/// Refuses files whose name promises something else than what would be written.
+fn check_picture(path: &Path) -> Result<(), Error> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gif")) {
+        return Ok(());
+    }
+    Err(Error::input(format!("--render {}: an episode is drawn as an animated GIF", path.display()))
+        .with_hint(format!("name it {}", path.with_extension("gif").display())))
 }
 
 /// Draws the first episode of an evaluation.

@@ -10,7 +10,7 @@ use super::plan::Job;
 use relax_runtime::run::{TrainOptions, latest_checkpoint};
 use relax_runtime::{Error, jobs};
 use relax_training::Summary;
-use relax_training::train;
+use relax_training::{Config, train};
 
 /// How making the runs ended.
 #[derive(Debug, Default)]
@@ -94,7 +94,12 @@ fn find(job: &Job, dir: &Path) -> Result<Found, Error> {
         return Ok(Found::Nothing);
     }
     let text = fs::read_to_string(&path).map_err(|source| Error::io("read", &path, source))?;
-    if text != job.config.to_toml() {
+    // The number of workers changes no number, and a run may have been resumed with another.
+    let same = Config::from_toml(&text, &path.display().to_string(), &[]).is_ok_and(|mut found| {
+        found.rollout.workers = job.config.rollout.workers;
+        found == job.config
+    });
+    if !same {
         let message = format!("{} holds a run with other settings than this comparison's", dir.display());
         return Err(Error::input(message)
             .with_hint("name another folder with --out, or remove that run to have it made anew"));

@@ -13,9 +13,9 @@ mod summary;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use relax_nn::StateDict;
 use relax_runtime::Error;
-use relax_runtime::checkpoint::{self, Header};
+use relax_runtime::checkpoint::{self, CheckpointError, Header};
+use relax_runtime::owner::Owner;
 use relax_runtime::run::{TrainOptions, latest_checkpoint};
 use relax_runtime::task::{Ended, Run};
 
@@ -94,27 +94,36 @@ pub fn resume(
 ) -> Result<VaeOutcome, Error> {
     check_vae_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
+    let owner = own(dir)?;
     let (header, state) = checkpoint::load(&path)?;
     let config = VaeConfig::from_toml(&header.config, &path.display().to_string(), overrides)?;
     let images = RunImages::load(&config.data)?;
-    resume_on(config, images, &state, dir, quiet, stop, pictures)
+    let trainer = run::trainer(&config, &images)?;
+    go(Run::resumed(Training::new(config, images, trainer), dir, quiet, &state, owner)?, stop, pictures)
 }
 
-/// As [`resume`], on images and from a state that are there already.
+/// As [`resume`], with a configuration and images that are there already.
 ///
 /// # Errors
 /// As [`resume`].
 pub fn resume_on(
     config: VaeConfig,
     images: RunImages,
-    state: &StateDict,
     dir: &Path,
     quiet: bool,
     stop: &AtomicBool,
     pictures: Pictures<'_>,
 ) -> Result<VaeOutcome, Error> {
+    let owner = own(dir)?;
+    let (_, state) = checkpoint::load(&latest_checkpoint(dir))?;
     let trainer = run::trainer(&config, &images)?;
-    go(Run::resumed(Training::new(config, images, trainer), dir, quiet, state)?, stop, pictures)
+    go(Run::resumed(Training::new(config, images, trainer), dir, quiet, &state, owner)?, stop, pictures)
+}
+
+/// Takes a folder with a checkpoint; another folder is left as it is.
+fn own(dir: &Path) -> Result<Owner, Error> {
+    let path = latest_checkpoint(dir);
+    if path.exists() { Owner::take(dir, "run folder") } else { Err(CheckpointError::Missing { path }.into()) }
 }
 
 fn go(run: Run<Training>, stop: &AtomicBool, pictures: Pictures<'_>) -> Result<VaeOutcome, Error> {

@@ -47,6 +47,8 @@ impl Progress {
     /// Progress from `first` to `total` steps, in the form that standard error calls for.
     #[must_use]
     pub fn new(total: u64, first: u64, quiet: bool) -> Self {
+        // A run that goes on with a smaller budget than it has used up is at its end, not beyond.
+        let total = total.max(first);
         let display = if quiet {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
@@ -108,7 +110,7 @@ impl Progress {
                 bar.set_position(status.position());
             }
             Display::Lines => {
-                let percent = 100 * status.position() / self.total.max(1);
+                let percent = (100.0 * status.position() as f64 / self.total.max(1) as f64).min(100.0) as u64;
                 put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate, seconds)));
             }
             Display::Nothing => {}

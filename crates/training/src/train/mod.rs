@@ -20,8 +20,10 @@ mod trainer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use relax_runtime::Error;
+use relax_runtime::checkpoint::{self, CheckpointError};
+use relax_runtime::owner::Owner;
 use relax_runtime::task::{self, Ended, Run};
-use relax_runtime::{Error, checkpoint};
 
 use crate::config::{Config, check_resume_overrides};
 use crate::summary::Summary;
@@ -63,13 +65,19 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) -> Result<Outcome, Error> {
     check_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
+    if !path.exists() {
+        return Err(CheckpointError::Missing { path }.into());
+    }
+    let owner = Owner::take(dir, "run folder")?;
     let (header, state) = checkpoint::load(&path)?;
     let config = Config::recorded(&header.config, &path.display().to_string(), overrides)?;
     let trainer = Trainer::new(&config).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
     })?;
-    let run = Run::resumed(Training::new(trainer), dir, quiet, &state)?;
+    let mut training = Training::new(trainer);
+    training.adopt_best(dir, &state);
+    let run = Run::resumed(training, dir, quiet, &state, owner)?;
     if !run.task().whole {
         run.journal().progress.message(&format!(
             "note: {} cannot save its state; every slot starts a fresh episode",

@@ -1,13 +1,15 @@
 //! Training as a task of the one run loop: what an update leaves in the logs, when the policy is judged, what is saved.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use relax_agents::Metrics;
-use relax_nn::{StateDict, StateTensor};
+use relax_nn::{StateDict, StateError, StateTensor};
 use relax_runtime::Error;
-use relax_runtime::checkpoint::Header;
+use relax_runtime::checkpoint::{self, Header};
 use relax_runtime::logging::Table;
+use relax_runtime::run::best_checkpoint;
 use relax_runtime::task::{Evaluated, Journal, Pause, Schedule, Task};
 
 use super::logs::{self, Rows};
@@ -22,10 +24,11 @@ pub(super) struct Training {
     rows: Rows,
     /// Best mean return of an evaluation so far.
     best: Option<f64>,
-    /// Environment steps at the last evaluation.
+    /// Environment steps at the last evaluation, and what it found.
     evaluated: u64,
-    /// What the final evaluation found.
     evaluation: Option<EvaluationSummary>,
+    /// Whether it is the final one.
+    judged: bool,
     /// Variance ratio of the last update, for the display.
     variance_ratio: Option<f64>,
     /// Whether the environments went on where the checkpoint left them.
@@ -40,6 +43,7 @@ impl Training {
             best: None,
             evaluated: 0,
             evaluation: None,
+            judged: false,
             variance_ratio: None,
             whole: true,
         }
@@ -62,6 +66,16 @@ impl Training {
         Ok(())
     }
 
+    /// Before a run of version 0.1.0 is restored: the last evaluation of such a run is only in its `best` checkpoint.
+    pub fn adopt_best(&mut self, dir: &Path, state: &StateDict) {
+        if state.get("evaluated").is_err()
+            && let Ok((_, best)) = checkpoint::load(&best_checkpoint(dir))
+            && let Some(&kept) = best.f64("best").ok().and_then(<[f64]>::first)
+        {
+            self.best = Some(kept);
+        }
+    }
+
     /// What the run came to.
     pub fn summary(&self, journal: &Journal) -> Summary {
         let (config, tracker) = (self.trainer.config(), &self.trainer.tracker);
@@ -76,7 +90,7 @@ impl Training {
             mean_return_100: tracker.mean(),
             solved: tracker.solved.reached,
             first_195: tracker.first_195.reached,
-            evaluation: self.evaluation,
+            evaluation: self.evaluation.filter(|_| self.judged),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -101,7 +115,11 @@ impl Task for Training {
         let config = self.trainer.config();
         Schedule {
             budget: config.run.env_steps,
-            evaluate_every: config.run.evaluation_every_env_steps,
+            evaluate_every: match config.run.evaluation_episodes {
+                // The best by training return is looked for whenever the state is saved.
+                0 => config.checkpoint.every_env_steps,
+                _ => config.run.evaluation_every_env_steps,
+            },
             save_every: config.checkpoint.every_env_steps,
         }
     }
@@ -120,6 +138,10 @@ impl Task for Training {
 
     fn is_at_rest(&self) -> bool {
         self.trainer.is_at_rest()
+    }
+
+    fn keeps_last_evaluation(&self) -> bool {
+        true
     }
 
     fn can_still_be_saved(&self) -> bool {
@@ -146,41 +168,64 @@ impl Task for Training {
         self.report(journal, &advanced?)
     }
 
-    /// Lets the policy play, greedily, episodes that training never saw.
-    fn evaluate(&mut self, journal: &mut Journal, last: bool, _: &AtomicBool) -> Result<Evaluated, Error> {
-        let config = self.trainer.config();
-        let options = EpisodeOptions {
-            episodes: config.run.evaluation_episodes,
-            deterministic: true,
-            seed: config.run.seed,
+    /// Lets the policy play, greedily, episodes that training never saw. Without such episodes the training return decides what
+    /// is best.
+    fn evaluate(&mut self, journal: &mut Journal, last: bool, stop: &AtomicBool) -> Result<Evaluated, Error> {
+        let (config, env_steps) = (self.trainer.config(), self.trainer.env_steps());
+        let episodes = config.run.evaluation_episodes;
+        let score = if episodes == 0 {
+            self.evaluation = None;
+            // Fewer episodes than a hundred say little; at the end they are all there is.
+            self.trainer.mean_return_100().filter(|_| last || self.trainer.episodes() >= 100)
+        } else {
+            let known = self
+                .evaluation
+                .filter(|known| self.evaluated == env_steps && known.episodes == episodes as u64);
+            // A finished run that is resumed has been judged already.
+            if known.is_none() {
+                let options = EpisodeOptions { episodes, deterministic: true, seed: config.run.seed };
+                let found =
+                    evaluate::run_episodes_until(&self.trainer.policy(), &config.env, &options, stop)?;
+                let Some(found) = found else { return Ok(Evaluated::Stopped) };
+                self.evaluation = EvaluationSummary::of(&found.returns);
+                if let Some(summary) = &self.evaluation {
+                    logs::evaluation(&mut journal.logs, env_steps, summary, journal.clock.wall())?;
+                }
+            }
+            self.evaluation.map(|summary| summary.mean)
         };
-        let evaluation = evaluate::run_episodes(&self.trainer.policy(), &config.env, &options)?;
-        self.evaluated = self.trainer.env_steps();
-        let Some(summary) = EvaluationSummary::of(&evaluation.returns) else {
-            return Ok(Evaluated::Done { keep: false });
-        };
-        logs::evaluation(&mut journal.logs, self.evaluated, &summary, journal.clock.wall())?;
-        if last {
-            self.evaluation = Some(summary);
-        }
-        let better = self.best.is_none_or(|best| summary.mean > best);
-        if better {
-            self.best = Some(summary.mean);
-        }
-        Ok(Evaluated::Done { keep: better && self.trainer.config().run.keep_best })
+        (self.evaluated, self.judged) = (env_steps, last);
+        let better = score.filter(|score| self.best.is_none_or(|best| *score > best));
+        self.best = better.or(self.best);
+        Ok(Evaluated::Done { keep: better.is_some() && self.trainer.config().run.keep_best })
     }
 
     fn state(&mut self) -> Result<StateDict, Error> {
         let mut state = self.trainer.state()?;
         state.insert("best", StateTensor::F64(self.best.into_iter().collect()));
+        let evaluation = self.evaluation.map(|found| [found.episodes as f64, found.mean, found.std]);
+        state.insert("evaluated", StateTensor::U64(vec![self.evaluated]));
+        state.insert("evaluation", StateTensor::F64(evaluation.into_iter().flatten().collect()));
         Ok(state)
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), Error> {
-        let best = state.f64("best").map_err(|error| Error::input(error.to_string()))?;
-        self.best = best.first().copied();
+        let bad = |error: StateError| Error::input(error.to_string());
+        let best = state.f64("best").map_err(bad)?.first().copied();
+        // Version 0.1.0 did not note when it had evaluated.
+        let (mut evaluated, mut evaluation) = (None, None);
+        if state.get("evaluated").is_ok() {
+            evaluated = Some(state.u64_array("evaluated").map_err(bad)?).map(|[steps]| steps);
+            if !state.f64("evaluation").map_err(bad)?.is_empty() {
+                let [episodes, mean, std] = state.f64_array("evaluation").map_err(bad)?;
+                evaluation = Some(EvaluationSummary { episodes: episodes as u64, mean, std });
+            }
+        }
         self.whole = self.trainer.restore(state)?;
-        self.evaluated = self.trainer.env_steps();
+        // What `adopt_best` found, if it was asked.
+        let kept = self.best.take().filter(|kept| best.is_none_or(|best| *kept > best));
+        (self.best, self.evaluation) = (kept.or(best), evaluation);
+        self.evaluated = evaluated.unwrap_or(self.trainer.env_steps());
         Ok(())
     }
 }

@@ -9,7 +9,6 @@ mod plan;
 mod table;
 mod work;
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use relax_latent::task::{self, RunImages, VaeConfig};
 use relax_runtime::Error;
 use relax_runtime::files;
+use relax_runtime::owner::Owner;
 
 pub use table::Table;
 
@@ -53,23 +53,10 @@ pub fn sweep(config: &VaeConfig, options: &SweepOptions) -> Result<SweepOutcome,
     task::trainer(config, &images)?;
     let out = &options.out;
     std::fs::create_dir_all(out.join("runs")).map_err(|source| Error::io("create", out, source))?;
-    let _lock = lock(out)?;
+    let mut owner = Owner::take(out, "sweep")?;
+    owner.sign().map_err(|source| Error::io("write to", out, source))?;
     let path = out.join("config.toml");
     files::write_atomically(&path, config.to_toml().as_bytes())
         .map_err(|source| Error::io("write", &path, source))?;
     work::Sweep::new(config.clone(), images, options)?.go()
-}
-
-/// Held until the process ends, however it ends: two sweeps in one folder would write over each other's runs.
-fn lock(out: &std::path::Path) -> Result<File, Error> {
-    let path = out.join(".lock");
-    let file = File::create(&path).map_err(|source| Error::io("create", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("another process is at work on the sweep in {}", out.display());
-            Err(Error::input(message).with_hint("wait for it or stop it; or name another folder with --out"))
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
-    }
 }

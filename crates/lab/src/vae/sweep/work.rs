@@ -12,8 +12,7 @@ use super::{SweepOptions, SweepOutcome};
 use crate::vae::figures::draw_run;
 use crate::vae::plot;
 use relax_latent::task::{self, RunImages, VaeConfig};
-use relax_runtime::checkpoint;
-use relax_runtime::run::{TrainOptions, latest_checkpoint};
+use relax_runtime::run::TrainOptions;
 use relax_runtime::{Error, jobs};
 
 /// A sweep at work.
@@ -187,8 +186,7 @@ impl Sweep {
         let ended = match job.stage(&self.config, &self.out)? {
             Stage::Ended(result) => return Ok(Some(result)),
             Stage::Interrupted => {
-                let (_, state) = checkpoint::load(&latest_checkpoint(&folder))?;
-                task::resume_on(config, self.images.clone(), &state, &folder, true, &self.stop, &draw_run)
+                task::resume_on(config, self.images.clone(), &folder, true, &self.stop, &draw_run)
             }
             Stage::Absent => {
                 // What a kill left there before the first checkpoint is in the way of a fresh start.

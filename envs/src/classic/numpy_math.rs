@@ -35,6 +35,7 @@ pub(super) fn float32_cos_sin(x: f32) -> (f32, f32) {
     const COS: [f32; 5] = [2.437_226_6e-5, -0.001_388_652, 0.041_666_62, -0.5, 1.0];
     const SIN: [f32; 4] = [2.840_409_7e-6, -0.000_198_564_91, 0.008_333_397, -0.166_666_67];
     /// -π/2 in three parts.
+    #[allow(clippy::approx_constant)] // the first part is meant to be short
     const MINUS_HALF_PI: [f32; 3] = [-1.570_796, -3.139_164_7e-7, -5.390_302_5e-15];
     if x.abs() > 71_476.0 {
         let (sin, cos) = f64::from(x).sin_cos();

@@ -176,7 +176,9 @@ impl Task for Training {
         let score = if episodes == 0 {
             self.evaluation = None;
             // Fewer episodes than a hundred say little; at the end they are all there is.
-            self.trainer.mean_return_100().filter(|_| last || self.trainer.episodes() >= 100)
+            self.trainer
+                .mean_return_100()
+                .filter(|_| config.run.keep_best && (last || self.trainer.episodes() >= 100))
         } else {
             let known = self
                 .evaluation

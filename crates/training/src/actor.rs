@@ -31,14 +31,21 @@ pub struct Streams {
     pub environments: u32,
     /// Role of the streams behind the actions.
     pub actions: u32,
+    /// Steps of the run after which these environments start afresh; 0 at its start. An environment that cannot save its
+    /// state gets seeds of its own each time the run is taken up again, so that it never repeats episodes.
+    pub restarted_at: u64,
 }
 
 impl Streams {
     /// Those of training.
-    pub const TRAINING: Self = Self { environments: role::ENVIRONMENTS, actions: role::ACTIONS };
+    pub const TRAINING: Self =
+        Self { environments: role::ENVIRONMENTS, actions: role::ACTIONS, restarted_at: 0 };
     /// Those of evaluation: other numbers than training's, whatever the seed.
-    pub const EVALUATION: Self =
-        Self { environments: role::EVALUATION_ENVIRONMENTS, actions: role::EVALUATION_ACTIONS };
+    pub const EVALUATION: Self = Self {
+        environments: role::EVALUATION_ENVIRONMENTS,
+        actions: role::EVALUATION_ACTIONS,
+        restarted_at: 0,
+    };
 }
 
 /// Slots `first .. first + slots` of a run.
@@ -78,8 +85,8 @@ pub fn make_env(config: &EnvConfig, slots: usize) -> Result<Box<dyn VecEnv>, Env
 }
 
 impl Actor {
-    /// Starts a fresh episode in every slot. The seeds and streams depend on (seed, slot) alone, not on how slots are
-    /// shared out among actors.
+    /// Starts a fresh episode in every slot. The seeds and streams depend on (seed, slot) and on when the environments were
+    /// started afresh, not on how slots are shared out among actors.
     ///
     /// # Errors
     /// If the environment cannot be reset.
@@ -95,8 +102,15 @@ impl Actor {
         let stream =
             |role: u32, slot: usize| EnvRng::from_seed_sequence(seed, &[role, (first + slot) as u32]);
         // 32 bits, so that Gymnasium's `reset(seed=…)` takes the number that an error message names.
-        let seeds: Vec<u64> =
-            (0..slots).map(|slot| stream(names.environments, slot).next_u64() >> 32).collect();
+        let restart = names.restarted_at;
+        let seed_of = |slot: usize| match restart {
+            0 => stream(names.environments, slot),
+            _ => {
+                let key = [names.environments, (first + slot) as u32, restart as u32, (restart >> 32) as u32];
+                EnvRng::from_seed_sequence(seed, &key)
+            }
+        };
+        let seeds: Vec<u64> = (0..slots).map(|slot| seed_of(slot).next_u64() >> 32).collect();
         let mut buffers = StepBuffers::new(slots, env.observation_dim());
         env.reset(&seeds, &mut buffers.observations).map_err(|error| global(error, first))?;
         Ok(Self {
@@ -392,6 +406,12 @@ impl ActorState {
     #[must_use]
     pub fn has_environments(&self) -> bool {
         self.envs.is_some()
+    }
+
+    /// Whether the environments' own state is in what [`to_state`](Self::to_state) gave.
+    #[must_use]
+    pub fn holds_environments(state: &StateDict) -> bool {
+        state.get("environments").is_ok()
     }
 
     /// As named arrays, for a checkpoint.

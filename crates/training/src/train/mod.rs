@@ -71,7 +71,7 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
     let owner = Owner::take(dir, "run folder")?;
     let (header, state) = checkpoint::load(&path)?;
     let config = Config::recorded(&header.config, &path.display().to_string(), overrides)?;
-    let trainer = Trainer::new(&config).map_err(|error| match error.hint() {
+    let trainer = Trainer::for_state(&config, &state).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
     })?;

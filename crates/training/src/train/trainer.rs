@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
-use relax_envs::WrapperConfig;
 use relax_nn::{StateDict, StateTensor};
 use relax_runtime::Error;
 
@@ -51,30 +50,46 @@ impl Trainer {
     /// # Errors
     /// Whatever in the configuration the environment or the agent cannot do.
     pub fn new(config: &Config) -> Result<Self, Error> {
+        Self::with_streams(config, Streams::TRAINING)
+    }
+
+    /// The trainer of a configuration, to be given `state` by [`restore`](Self::restore). Where the environments cannot
+    /// go on from a state, they start with seeds that the run has not had yet; after [`new`](Self::new) they would repeat
+    /// its first episodes.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_state(config: &Config, state: &StateDict) -> Result<Self, Error> {
+        // What is wrong with a state is said where it is read as a whole.
+        let counters = state.u64_array("counters").ok();
+        let restarted_at = match ActorState::holds_environments(&state.subset("actors")) {
+            true => 0,
+            false => counters.map_or(0, |[_updates, env_steps]: [u64; 2]| env_steps),
+        };
+        Self::with_streams(config, Streams { restarted_at, ..Streams::TRAINING })
+    }
+
+    fn with_streams(config: &Config, streams: Streams) -> Result<Self, Error> {
         config.validate()?;
         let bad = |error: String| Error::input(error);
-        let keeps_statistics = config.env.wrappers.iter().find(|wrapper| {
-            matches!(
-                wrapper,
-                WrapperConfig::NormalizeObservation { .. } | WrapperConfig::NormalizeReward { .. }
-            )
-        });
-        if let Some(wrapper) = keeps_statistics {
-            let message = format!(
-                "env.wrappers: {wrapper:?} keeps running statistics for each environment on its own, which evaluation \
-                 and the other environments of a run would not share"
-            );
-            return Err(bad(message).with_hint(
-                "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
-                 ObservationScale scales by fixed numbers",
-            ));
-        }
         let (slots, seed) = (config.rollout.envs, config.run.seed);
         let (workers, count) = (config.rollout.workers, config.rollout.workers.clamp(1, slots));
         let part = |i: usize| i * slots / count..(i + 1) * slots / count;
         let envs = (0..count)
             .map(|i| make_env(&config.env, part(i).len()).map_err(|error| bad(error.to_string())))
             .collect::<Result<Vec<_>, _>>()?;
+        // Asked of what was made: a wrapper has more than one name, and an environment may bring its own.
+        if let Some(part) = envs[0].running_statistics() {
+            let message = format!(
+                "{part}, around {}, keeps running statistics for each environment on its own, which evaluation and the \
+                 other environments of a run would not share",
+                config.env.id
+            );
+            return Err(bad(message).with_hint(
+                "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
+                 ObservationScale scales by fixed numbers",
+            ));
+        }
         let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
         if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
             let message = format!(
@@ -88,8 +103,7 @@ impl Trainer {
         let distribution = agent.acting_policy().distribution().clone();
         let mut actors = Vec::with_capacity(count);
         for (i, env) in envs.into_iter().enumerate() {
-            let actor =
-                Actor::watched(env, part(i).start, distribution.clone(), seed, Streams::TRAINING, false);
+            let actor = Actor::watched(env, part(i).start, distribution.clone(), seed, streams, false);
             actors.push(actor.map_err(|error| Error::runtime(error.to_string()))?);
         }
         let spec = relax_envs::spec(&config.env.id).map_err(|error| bad(error.to_string()))?;

@@ -6,6 +6,7 @@
 //! | train from a program | [`train::train`] with a [`config::Config`] |
 //! | get the command line for an environment of your own | [`envs::register`], then [`cli::main`] |
 //! | estimate a gradient without any reinforcement learning | [`estimators`], `examples/estimate_gradient.rs` |
+//! | minimise a function of discrete choices that can only be called | [`minimize`] |
 //! | use RELAX on an f of your own, with a network as control variate | [`control_variate`], `examples/black_box.rs` |
 //! | get the command line for an agent of your own | [`agents::register_agent`], `examples/custom_agent.rs` |
 //! | compare estimators on the toy problem | [`toy`], `relax toy` |
@@ -27,6 +28,7 @@ pub use relax_envs as envs;
 pub use relax_estimators as estimators;
 pub use relax_lab::{certify, control_variate, plot, report, toy, vae, variance};
 pub use relax_latent as latent;
+pub use relax_minimize as minimize;
 pub use relax_nn as nn;
 pub use relax_rng as rng;
 pub use relax_runtime::{Error, checkpoint, error, files};

@@ -45,17 +45,6 @@ pub enum ControlVariateForm {
     Pure,
 }
 
-/// How z̃ is drawn given the action.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoiseKind {
-    /// From fresh noise.
-    Independent,
-    /// So that z̃ equals z in value: one evaluation of the control variate serves both terms.
-    #[default]
-    Coupled,
-}
-
 /// Which variance the control variate is trained on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

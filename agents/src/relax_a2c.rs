@@ -15,7 +15,7 @@
 
 use crate::a2c::refuse_tied_rows;
 use crate::config::{
-    ActivationKind, ControlVariateForm, Gain, GainName, NoiseKind, OptimizerKind, VarianceObjective,
+    ActivationKind, ControlVariateForm, Gain, GainName, OptimizerKind, VarianceObjective,
     distribution_options, keys, networks, scaling,
 };
 use crate::distribution;
@@ -25,7 +25,9 @@ use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task, role};
 use relax_envs::EnvRng;
-use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
+use relax_estimators::{
+    AdaptiveGain, Baseline, Coupling, combine, gain_statistics, mean_squared_norm, reinforce,
+};
 use relax_nn::{StateDict, StateTensor};
 
 /// How fast the adaptive gain forgets earlier batches.
@@ -44,7 +46,7 @@ keys! {
         /// "residual" (c = V + r) or "pure" (one network).
         form: ControlVariateForm = ControlVariateForm::Residual,
         /// "coupled" (z̃ = z in value) or "independent" noise.
-        noise: NoiseKind = NoiseKind::Coupled,
+        noise: Coupling = Coupling::Coupled,
         /// Train the control variate on the variance at the distribution's "parameters" or of the "weights".
         variance_objective: VarianceObjective = VarianceObjective::Parameters,
         /// "adaptive", or a fixed multiple of the control variate's residual.

@@ -54,7 +54,12 @@ pub enum EstimatorError {
         "this estimator needs a baseline B(x), but the model has none; `baseline` learns a single number"
     )]
     NoBaseline,
+    /// The surrogate needs c(b), and the model has none.
+    #[error(
+        "this estimator needs a function c(b) regressed on past calls of f, but the model has none; leave-one-out needs no more than f"
+    )]
+    NoSurrogate,
     /// There is no estimator of this name.
-    #[error("there is no estimator `{0}`; there are {names}", names = crate::Estimator::ALL.map(crate::Estimator::name).join(", "))]
+    #[error("there is no estimator `{0}`; there are {names}", names = crate::TABLE.map(|entry| entry.name).join(", "))]
     UnknownEstimator(String),
 }

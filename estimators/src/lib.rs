@@ -10,7 +10,7 @@
 //! | sample | [`bernoulli::relaxed_sample`], [`hard_sample`](bernoulli::hard_sample) | [`categorical::relaxed_sample`], [`hard_sample`](categorical::hard_sample) | [`gaussian::sample`] |
 //! | relaxed sample given b | [`conditional_independent`](bernoulli::conditional_independent) or [`conditional_coupled`](bernoulli::conditional_coupled) | [`conditional_independent`](categorical::conditional_independent) or [`conditional_coupled`](categorical::conditional_coupled) | |
 //! | score | [`bernoulli::score`] | [`categorical::score`] | [`gaussian::score`] |
-//! | ĝ | [`reinforce()`], [`nvil()`], [`disarm()`], [`muprop()`], [`relax()`], [`relax_coupled`] | the same, with [`disarm_categorical`] | [`reinforce()`], [`lax()`] |
+//! | ĝ | [`reinforce()`], [`nvil()`], [`disarm()`], [`muprop()`], [`relax()`], [`relax_coupled`], [`surrogate_correction`] | the same, with [`disarm_categorical`] | [`reinforce()`], [`lax()`] |
 //! | train c | [`relax_adjoint`], [`relax_coupled_adjoint`] | the same | [`lax_adjoint`] |
 //!
 //! [`Estimator::estimate`] is one call for all of them, on single nodes and layered models; it composes these functions.
@@ -74,25 +74,27 @@ mod lax;
 mod muprop;
 mod nvil;
 mod real;
+mod registry;
 mod reinforce;
 mod relax;
 mod relaxation;
 mod shape;
 mod sticks;
+mod surrogate;
 mod variance;
 
 pub use control_variate::ControlVariate;
 pub use disarm::disarm;
 pub use error::EstimatorError;
 pub use estimator::{
-    Coupling, Estimate, Estimator, Family, Layer, Model, NoControlVariate, Objective, OneNode, Place, Tuning,
-    TuningGradient,
+    Estimate, Family, Layer, Model, NoControlVariate, Objective, OneNode, Place, Tuning, TuningGradient,
 };
 pub use gain::{AdaptiveGain, combine, gain_gradient, gain_statistics};
 pub use lax::{GaussianNode, lax, lax_adjoint, lax_correction};
 pub use muprop::{muprop, muprop_correction};
 pub use nvil::{SignalStatistics, nvil, nvil_baseline_upstream};
 pub use real::Real;
+pub use registry::{Coupling, Entry, Estimator, Needs, TABLE};
 pub use reinforce::{Baseline, BaselineObjective, LearnedBaseline, leave_one_out, reinforce};
 pub use relax::{
     Node, Projection, correction, correction_coupled, relax, relax_adjoint, relax_coupled,
@@ -100,4 +102,5 @@ pub use relax::{
 };
 pub use relaxation::{Link, Relaxation, concrete, log_temperature_gradient};
 pub use sticks::{disarm_categorical, stick_logits, stick_outcome};
+pub use surrogate::{FreeGradient, group_gain_statistics, polynomial_gradient, surrogate_correction};
 pub use variance::{mean_squared_norm, squared_norm_upstream};

@@ -143,6 +143,13 @@ impl Model<f64> for Layered {
         self.d_phi += beta.iter().zip(&gradient).map(|(b, g)| b * g).sum::<f64>();
         Ok(())
     }
+    /// As wrong as can be.
+    fn surrogate(&mut self, samples: &[Vec<f64>], c: &mut [f64]) -> Result<(), EstimatorError> {
+        for (c, (x, y)) in c.iter_mut().zip(samples[0].chunks(2).zip(samples[1].chunks(3))) {
+            *c = 3.0 + (2.0 * x[0] - x[1] + y[0] * x[1] - 0.7 * y[2]).sin();
+        }
+        Ok(())
+    }
     fn baseline(
         &mut self,
         layer: usize,
@@ -165,7 +172,7 @@ fn moments(estimator: Estimator, batches: usize) -> [Moments; 2] {
         estimator.estimate(&mut model, &[tuning; 2], 100, &mut rng, &mut estimate).unwrap();
         for (l, moments) in moments.iter_mut().enumerate() {
             let gradient = estimate.gradient(l);
-            let Estimator::LeaveOneOut { group } = estimator else {
+            let (Estimator::LeaveOneOut { group } | Estimator::Surrogate { group, .. }) = estimator else {
                 moments.push(gradient);
                 continue;
             };
@@ -315,6 +322,7 @@ fn names_are_read_back_and_what_is_missing_is_said() {
     assert_eq!(try_it("rebar"), EstimatorError::NotDifferentiable);
     assert_eq!(try_it("muprop"), EstimatorError::NotDifferentiable);
     assert_eq!(try_it("relax"), EstimatorError::NoControlVariate);
+    assert_eq!(try_it("surrogate"), EstimatorError::Groups { samples: 3, group: 2 });
     assert_eq!(try_it("leave-one-out"), EstimatorError::Groups { samples: 3, group: 2 });
     // There is nothing that the baseline of one node could depend on; of another model it must be given.
     let (tuning, mut estimate) = ([Tuning::default()], Estimate::new());

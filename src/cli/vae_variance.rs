@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, value_parser};
+use relax_estimators::{Estimator, EstimatorError};
 use relax_lab::vae::{self, VarianceOptions, VarianceRow};
-use relax_latent::vae::Method;
+use relax_latent::vae::METHODS;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 use relax_runtime::{Error, files};
 
@@ -30,9 +31,10 @@ pub(super) struct VaeVarianceArgs {
         long,
         value_name = "NAME,…",
         value_delimiter = ',',
-        default_value = "nvil,muprop,rebar,relax,relaxed-rebar,disarm,loo"
+        default_value = "nvil,muprop,rebar,relax,relaxed-rebar,disarm,leave-one-out",
+        value_parser = auto_encoders_estimator
     )]
-    methods: Vec<Method>,
+    methods: Vec<Estimator>,
     /// Iterations that fit each control variate
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     fit: u64,
@@ -93,4 +95,16 @@ pub(super) fn run(args: &VaeVarianceArgs) -> Result<ExitCode, Error> {
         .map_err(|source| Error::io("write", &out, source))?;
     output::print(&format!("{}\n{}\n", vae::variance_markdown(&rows), out.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One of the estimators that train auto-encoders.
+fn auto_encoders_estimator(name: &str) -> Result<Estimator, String> {
+    let estimator: Estimator = name.parse().map_err(|error: EstimatorError| error.to_string())?;
+    match METHODS.contains(&estimator) {
+        true => Ok(estimator),
+        false => Err(format!(
+            "{estimator} does not train auto-encoders; there are {}",
+            METHODS.map(Estimator::name).join(", ")
+        )),
+    }
 }

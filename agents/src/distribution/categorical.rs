@@ -2,9 +2,9 @@
 
 use super::{Distribution, Head, Kind, Moments, Shard, fit};
 use crate::ActionRange;
-use crate::config::NoiseKind;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
+use relax_estimators::Coupling;
 use relax_estimators::{
     Node, categorical, correction, correction_coupled, relax_adjoint, relax_coupled_adjoint,
 };
@@ -159,9 +159,9 @@ impl Shard for CategoricalShard {
         .collect()
     }
 
-    fn points(&mut self, kind: NoiseKind, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
+    fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
         let len = noise.len();
-        let independent = kind == NoiseKind::Independent;
+        let independent = kind == Coupling::Independent;
         let mut points = std::mem::take(&mut self.points);
         fit(&mut points, if independent { 2 * len } else { len });
         let (z, z_tilde) = points.split_at_mut(len);

@@ -3,9 +3,9 @@
 use super::categorical::CategoricalShard;
 use super::{Distribution, Head, Kind, Moments, Shard, fit};
 use crate::ActionRange;
-use crate::config::NoiseKind;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
+use relax_estimators::Coupling;
 use relax_estimators::categorical;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -185,7 +185,7 @@ impl Shard for FactoredShard {
         information
     }
 
-    fn points(&mut self, kind: NoiseKind, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
+    fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
         for factor in &mut self.factors {
             factor.gather(noise, self.width, &mut self.gathered);
             let points = factor.shard.points(kind, &self.gathered, rng);

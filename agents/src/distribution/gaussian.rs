@@ -2,9 +2,9 @@
 
 use super::{Distribution, Head, Kind, Moments, Options, Shard, fit};
 use crate::ActionRange;
-use crate::config::NoiseKind;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
+use relax_estimators::Coupling;
 use relax_estimators::{GaussianNode, gaussian, lax_adjoint, lax_correction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -182,7 +182,7 @@ impl Shard for GaussianShard {
     }
 
     /// The actions: z̃ = z = a, whatever the noise.
-    fn points(&mut self, _: NoiseKind, _: &[f32], _: &mut EnvRng) -> &[f32] {
+    fn points(&mut self, _: Coupling, _: &[f32], _: &mut EnvRng) -> &[f32] {
         &self.points
     }
 

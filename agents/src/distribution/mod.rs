@@ -24,10 +24,10 @@ pub use deterministic::Deterministic;
 pub use factored::Factored;
 pub use gaussian::Gaussian;
 
-use crate::config::NoiseKind;
 use crate::rollout::ActionBuffer;
 use crate::{ActionRange, AgentError};
 use relax_envs::{Actions, EnvRng, Space};
+use relax_estimators::Coupling;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::ops::Range;
@@ -156,7 +156,7 @@ pub trait Shard: Debug + Send {
 
     /// Points at which a control variate is evaluated, `[m, K]`: m = 2r (z, then z̃) for independent noise, m = r if z̃ = z
     /// in value. `noise` is the rollout's `[r, K]`; `rng` draws the noise of an independent z̃.
-    fn points(&mut self, kind: NoiseKind, noise: &[f32], rng: &mut EnvRng) -> &[f32];
+    fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32];
 
     /// B `[r, P]`: what a control variate with these values `[m]` and gradients `[m, K]` at the points takes off the
     /// estimator: ĝ = A − B, E\[B\] = 0.
@@ -210,7 +210,7 @@ impl Samples {
     }
 
     /// See [`Shard::points`].
-    pub fn points(&mut self, kind: NoiseKind, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
+    pub fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32] {
         self.shard.points(kind, noise, rng)
     }
 

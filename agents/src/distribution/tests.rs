@@ -129,7 +129,7 @@ fn everything(
     samples.prepare(Head { output: logits, tail: &[] }, actions, 0..r);
     let Moments { score, log_prob, entropy, entropy_gradient } = &samples.moments;
     let mut all = vec![score.clone(), log_prob.clone(), entropy.clone(), entropy_gradient.clone()];
-    for kind in [NoiseKind::Coupled, NoiseKind::Independent] {
+    for kind in [Coupling::Coupled, Coupling::Independent] {
         let points = samples.points(kind, noise, &mut EnvRng::from_seed(4)).to_vec();
         let m = points.len() / k;
         let values: Vec<f32> = (0..m).map(|i| (0.7 * i as f32).sin()).collect();
@@ -208,7 +208,7 @@ fn the_adjoint_of_factors_is_the_transpose_of_their_correction() {
     factored.act(Head { output: &logits, tail: &[] }, &noise, &mut Vec::new(), &mut actions, 0..37);
     let mut samples = Samples::new(&factored).expect("it has a score");
     samples.prepare(Head { output: &logits, tail: &[] }, &actions, 0..37);
-    for kind in [NoiseKind::Coupled, NoiseKind::Independent] {
+    for kind in [Coupling::Coupled, Coupling::Independent] {
         let m = samples.points(kind, &noise, &mut rng).len() / 5;
         let (values, gradients, upstream) =
             (numbers(&mut rng, m), numbers(&mut rng, m * 5), numbers(&mut rng, 37 * 5));

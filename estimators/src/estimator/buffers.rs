@@ -1,9 +1,12 @@
 //! The arrays of one estimate, allocated once and used again.
 
 use super::{Family, Layer};
-use crate::{Node, Projection, Real, bernoulli, categorical, stick_logits, stick_outcome};
+use crate::{
+    FreeGradient, Node, Projection, Real, bernoulli, categorical, group_gain_statistics, stick_logits,
+    stick_outcome,
+};
 
-/// What one call of [`Estimator::estimate`](super::Estimator::estimate) computed. Reused, it allocates nothing.
+/// What one call of [`Estimator::estimate`](crate::Estimator::estimate) computed. Reused, it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Estimate<F> {
     pub(super) rows: usize,
@@ -17,6 +20,25 @@ pub struct Estimate<F> {
     pub(super) nodes: Vec<Buffers<F>>,
     /// A layer of the second path.
     pub(super) upper: Buffers<F>,
+    pub(super) surrogate: Surrogate<F>,
+}
+
+/// What a surrogate adds: c of the paid samples, and everything of the free ones.
+#[derive(Debug, Default)]
+pub(super) struct Surrogate<F> {
+    pub c: Vec<F>,
+    pub baseline: Vec<F>,
+    pub samples: Vec<Vec<F>>,
+    pub noise: Vec<F>,
+    pub free_c: Vec<F>,
+    pub nodes: Vec<Buffers<F>>,
+    pub sums: Vec<FreeGradient<F>>,
+    /// ∂E\[c\]/∂l of each layer, `[B/group, K]`.
+    pub gradients: Vec<Vec<F>>,
+    /// Leave-one-out and what the surrogate takes off it, of each layer, `[B, K]`.
+    pub a: Vec<Vec<F>>,
+    pub b: Vec<Vec<F>>,
+    pub group: usize,
 }
 
 impl<F: Real> Estimate<F> {
@@ -50,6 +72,33 @@ impl<F: Real> Estimate<F> {
         &self.nodes[layer].score
     }
 
+    /// f of each sample, `[B]`, to be filled in between [`Estimator::draw`](crate::Estimator::draw) and
+    /// [`Estimator::gradients`](crate::Estimator::gradients).
+    pub fn f_mut(&mut self) -> &mut [F] {
+        &mut self.f
+    }
+
+    /// The hard samples of all layers as f takes them, `[B, K]` each.
+    #[must_use]
+    pub fn samples(&self) -> &[Vec<F>] {
+        &self.samples
+    }
+
+    /// c of each sample, `[B]`, after an estimate with a surrogate.
+    #[must_use]
+    pub fn surrogate(&self) -> &[F] {
+        &self.surrogate.c
+    }
+
+    /// (A·B, B·B) of the batch just estimated with a surrogate, all layers together: what
+    /// [`AdaptiveGain::update`](crate::AdaptiveGain::update) takes *after* the batch has been used.
+    #[must_use]
+    pub fn surrogate_statistics(&self) -> (f64, f64) {
+        let Surrogate { a, b, group, .. } = &self.surrogate;
+        let of_layers = a.iter().zip(b).map(|(a, b)| group_gain_statistics(a, b, self.rows, *group));
+        of_layers.fold((0.0, 0.0), |(ab, bb), (x, y)| (ab + x, bb + y))
+    }
+
     pub(super) fn resize(&mut self, layers: &[Layer], rows: usize) {
         self.rows = rows;
         self.f.resize(rows, F::ZERO);
@@ -63,6 +112,29 @@ impl<F: Real> Estimate<F> {
         self.nodes.resize_with(layers.len(), Buffers::default);
         for (node, layer) in self.nodes.iter_mut().zip(layers) {
             node.resize(rows, layer.width);
+        }
+    }
+}
+
+impl<F: Real> Surrogate<F> {
+    pub fn resize(&mut self, layers: &[Layer], rows: usize, group: usize) {
+        self.group = group;
+        for array in [&mut self.c, &mut self.baseline, &mut self.free_c] {
+            array.resize(rows, F::ZERO);
+        }
+        self.nodes.resize_with(layers.len(), Buffers::default);
+        self.sums.resize_with(layers.len(), FreeGradient::default);
+        for (node, layer) in self.nodes.iter_mut().zip(layers) {
+            node.resize(rows, layer.width);
+        }
+        for arrays in [&mut self.samples, &mut self.gradients, &mut self.a, &mut self.b] {
+            arrays.resize_with(layers.len(), Vec::new);
+        }
+        for (l, layer) in layers.iter().enumerate() {
+            for array in [&mut self.samples[l], &mut self.a[l], &mut self.b[l]] {
+                array.resize(rows * layer.width, F::ZERO);
+            }
+            self.gradients[l].resize(rows / group * layer.width, F::ZERO);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What an estimator learns: the gradient of its variance by η, log λ and φ.
 
 use super::buffers::{Buffers, Point};
-use super::{Coupling, Estimate, Estimator, Model, Place, Tuning, TuningGradient};
+use super::{Estimate, Model, Place, Tuning, TuningGradient};
 use crate::{
-    Real, correction, correction_coupled, gain_gradient, log_temperature_gradient, relax_adjoint,
-    relax_coupled_adjoint, squared_norm_upstream,
+    Coupling, Estimator, Real, correction, correction_coupled, gain_gradient, log_temperature_gradient,
+    relax_adjoint, relax_coupled_adjoint, squared_norm_upstream,
 };
 
 impl Estimator {

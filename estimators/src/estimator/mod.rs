@@ -7,6 +7,7 @@ mod buffers;
 mod learn;
 mod model;
 mod one_node;
+mod surrogate;
 mod tuning;
 
 pub use buffers::Estimate;
@@ -15,135 +16,14 @@ pub use one_node::{NoControlVariate, Objective, OneNode};
 pub use tuning::{Tuning, TuningGradient};
 
 use crate::{
-    Baseline, EstimatorError, Real, bernoulli, categorical, concrete, disarm, disarm_categorical,
+    Baseline, Coupling, Estimator, Real, bernoulli, categorical, concrete, disarm, disarm_categorical,
     leave_one_out, muprop, noise, nvil, reinforce, relax, relax_coupled,
 };
 use buffers::{Buffers, Point};
 use rand::Rng;
-use std::fmt;
-use std::str::FromStr;
-
-/// Where the noise of z̃ comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coupling {
-    /// Fresh: z̃ is another sample given b.
-    Independent,
-    /// From z, so that z̃ = z in value: half the evaluations of the control variate.
-    Coupled,
-}
-
-/// How ∂E\[f\]/∂l is estimated.
-///
-/// ```
-/// use rand::SeedableRng;
-/// use relax_estimators::{OneNode, Estimate, Estimator, Family, Tuning};
-///
-/// let mut model = OneNode::new(Family::Categorical, vec![0.5, -0.2, 0.1], |b: &[f64]| b[0] - 2.0 * b[1] + 0.5 * b[2]);
-/// let (mut rng, mut estimate) = (rand_pcg::Pcg64::seed_from_u64(1), Estimate::new());
-/// for estimator in ["reinforce", "leave-one-out", "disarm"] {
-///     let estimator: Estimator = estimator.parse()?;
-///     estimator.estimate(&mut model, &[Tuning::default()], 8, &mut rng, &mut estimate)?;
-///     assert_eq!(estimate.gradient(0).len(), 8 * 3);
-/// }
-/// # Ok::<(), relax_estimators::EstimatorError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Estimator {
-    /// ĝ = s·f (Williams 1992).
-    Reinforce,
-    /// ĝ = s·(f − B), B the number [`Tuning::baseline`].
-    Baseline,
-    /// ĝ = s·(f − B(x) − centre)/scale, B from [`Model::baseline`] (Mnih and Gregor 2014).
-    Nvil,
-    /// The baseline is the mean f of the other samples of each run of `group` rows, which share their logits (Kool et al. 2019).
-    LeaveOneOut {
-        /// At least 2.
-        group: usize,
-    },
-    /// The gradient of the relaxed f: biased (Maddison et al. 2017, Jang et al. 2017).
-    Concrete,
-    /// First-order Taylor expansion at the mean field (Gu et al. 2016).
-    MuProp,
-    /// Antithetic pairs (Dong et al. 2020); categorical nodes by stick-breaking (Dong et al. 2021). Two evaluations of f and more.
-    DisArm,
-    /// c = η·f(σ_λ(z)) (Tucker et al. 2017).
-    Rebar(Coupling),
-    /// c = r(z), a learned function (Grathwohl et al. 2018).
-    Relax(Coupling),
-    /// c = η·f(σ_λ(z)) + r(z) (Grathwohl et al. 2018).
-    RelaxedRebar(Coupling),
-}
+use surrogate::surrogate_layers;
 
 impl Estimator {
-    /// All of them, as [`FromStr`] names them; leave-one-out with groups of two.
-    pub const ALL: [Self; 13] = [
-        Self::Reinforce,
-        Self::Baseline,
-        Self::Nvil,
-        Self::LeaveOneOut { group: 2 },
-        Self::Concrete,
-        Self::MuProp,
-        Self::DisArm,
-        Self::Rebar(Coupling::Independent),
-        Self::Rebar(Coupling::Coupled),
-        Self::Relax(Coupling::Independent),
-        Self::Relax(Coupling::Coupled),
-        Self::RelaxedRebar(Coupling::Independent),
-        Self::RelaxedRebar(Coupling::Coupled),
-    ];
-
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        use Coupling::{Coupled, Independent};
-        match self {
-            Self::Reinforce => "reinforce",
-            Self::Baseline => "baseline",
-            Self::Nvil => "nvil",
-            Self::LeaveOneOut { .. } => "leave-one-out",
-            Self::Concrete => "concrete",
-            Self::MuProp => "muprop",
-            Self::DisArm => "disarm",
-            Self::Rebar(Independent) => "rebar",
-            Self::Rebar(Coupled) => "rebar-coupled",
-            Self::Relax(Independent) => "relax",
-            Self::Relax(Coupled) => "relax-coupled",
-            Self::RelaxedRebar(Independent) => "relaxed-rebar",
-            Self::RelaxedRebar(Coupled) => "relaxed-rebar-coupled",
-        }
-    }
-
-    /// Whether E\[ĝ\] is the gradient.
-    #[must_use]
-    pub fn is_unbiased(self) -> bool {
-        self != Self::Concrete
-    }
-
-    /// Whether it has a gain η and a temperature λ to learn.
-    #[must_use]
-    pub fn relaxes_f(self) -> bool {
-        matches!(self, Self::Rebar(_) | Self::RelaxedRebar(_))
-    }
-
-    /// Whether it has a learned function r.
-    #[must_use]
-    pub fn learns_control_variate(self) -> bool {
-        matches!(self, Self::Relax(_) | Self::RelaxedRebar(_))
-    }
-
-    /// Whether f must be differentiable.
-    #[must_use]
-    pub fn needs_gradient(self) -> bool {
-        self.relaxes_f() || matches!(self, Self::Concrete | Self::MuProp)
-    }
-
-    fn coupling(self) -> Option<Coupling> {
-        match self {
-            Self::Rebar(coupling) | Self::Relax(coupling) | Self::RelaxedRebar(coupling) => Some(coupling),
-            _ => None,
-        }
-    }
-
     /// Samples `rows` times from `model` and estimates ∂E\[f\]/∂l for every layer, with the settings `tuning`, one per layer.
     ///
     /// The result lies in `estimate`: [`Estimate::gradient`], [`f`](Estimate::f), [`sample`](Estimate::sample).
@@ -159,8 +39,26 @@ impl Estimator {
         rng: &mut impl Rng,
         estimate: &mut Estimate<F>,
     ) -> Result<(), M::Error> {
+        self.draw(model, rows, rng, estimate)?;
+        model.value(&estimate.samples, &mut estimate.f)?;
+        self.gradients(model, tuning, rng, estimate)
+    }
+
+    /// The first part of [`estimate`](Self::estimate): noise, samples and scores. What comes next is f of the samples, in
+    /// [`Estimate::f_mut`], by whatever way it is to be had, and then [`gradients`](Self::gradients).
+    ///
+    /// # Errors
+    /// If the logits cannot be computed.
+    /// # Panics
+    /// If a layer has no variables.
+    pub fn draw<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        rows: usize,
+        rng: &mut impl Rng,
+        estimate: &mut Estimate<F>,
+    ) -> Result<(), M::Error> {
         let layers = model.layers().len();
-        assert!(tuning.len() == layers, "{} tunings for {layers} layers", tuning.len());
         assert!(model.layers().iter().all(|layer| layer.width > 0), "a layer without variables");
         estimate.resize(model.layers(), rows);
         for l in 0..layers {
@@ -171,7 +69,27 @@ impl Estimator {
             model.logits(l, below, &mut node.logits)?;
             node.sample(layer, &estimate.noise[l], self == Self::DisArm, &mut from_here[0]);
         }
-        model.value(&estimate.samples, &mut estimate.f)?;
+        Ok(())
+    }
+
+    /// The second part of [`estimate`](Self::estimate): ĝ of the samples drawn and of their f.
+    ///
+    /// # Errors
+    /// If the model fails, or lacks what this estimator needs.
+    /// # Panics
+    /// If there is not one tuning per layer.
+    pub fn gradients<F: Real, M: Model<F>>(
+        self,
+        model: &mut M,
+        tuning: &[Tuning],
+        rng: &mut impl Rng,
+        estimate: &mut Estimate<F>,
+    ) -> Result<(), M::Error> {
+        let layers = model.layers().len();
+        assert!(tuning.len() == layers, "{} tunings for {layers} layers", tuning.len());
+        if let Self::Surrogate { group, passes } = self {
+            return surrogate_layers(model, tuning, group, passes, rng, estimate);
+        }
         for (l, tuning) in tuning.iter().enumerate() {
             self.estimate_layer(model, l, tuning, rng, estimate)?;
         }
@@ -227,7 +145,7 @@ impl Estimator {
             Self::Rebar(coupling) | Self::Relax(coupling) | Self::RelaxedRebar(coupling) => {
                 self.relax_layer(model, place, layer, tuning, coupling, f, node, rng)?;
             }
-            Self::DisArm => {}
+            Self::DisArm | Self::Surrogate { .. } => {}
         }
         Ok(())
     }
@@ -341,19 +259,4 @@ fn antithetic_layer<F: Real, M: Model<F>>(
         Family::Categorical => disarm_categorical(alpha, bits, other_bits, f, f_other, gradient),
     }
     Ok(())
-}
-
-impl fmt::Display for Estimator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Estimator {
-    type Err = EstimatorError;
-
-    fn from_str(name: &str) -> Result<Self, EstimatorError> {
-        let found = Self::ALL.into_iter().find(|estimator| estimator.name() == name);
-        found.ok_or_else(|| EstimatorError::UnknownEstimator(name.to_owned()))
-    }
 }

@@ -141,6 +141,30 @@ pub trait Model<F: Real> {
         Err(EstimatorError::NoControlVariate.into())
     }
 
+    /// c at hard samples of all layers, `[B]`: for the surrogate. It must not have seen this batch's f.
+    ///
+    /// # Errors
+    /// If there is none (the default) or it cannot be computed.
+    fn surrogate(&mut self, samples: &[Vec<F>], c: &mut [F]) -> Result<(), Self::Error> {
+        let _ = (samples, c);
+        Err(EstimatorError::NoSurrogate.into())
+    }
+
+    /// ∂E\[c\]/∂l of layer `layer` in closed form: `logits` `[B, K]` with equal rows in every group, `gradient` `[B, K]`. Returns whether
+    /// there is one; if not (the default), it is estimated from free samples.
+    ///
+    /// # Errors
+    /// If it cannot be computed.
+    fn surrogate_gradient(
+        &mut self,
+        layer: usize,
+        logits: &[F],
+        gradient: &mut [F],
+    ) -> Result<bool, Self::Error> {
+        let _ = (layer, logits, gradient);
+        Ok(false)
+    }
+
     /// The baseline B `[B]` of this layer, which must not depend on its b: for NVIL.
     ///
     /// # Errors

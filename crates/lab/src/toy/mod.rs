@@ -67,6 +67,10 @@ impl ToyConfig {
             let message = "NVIL's baseline depends on an input, and the toy problem has none";
             return wrong(message.into(), "`baseline` learns a single number, which is NVIL here");
         }
+        if self.estimators.iter().any(|estimator| estimator.needs().surrogate) {
+            let message = "a constant takes all variance off one Bernoulli variable, and a surrogate would be that constant";
+            return wrong(message.into(), "`baseline` learns the constant, `leave-one-out` estimates it");
+        }
         if !(self.target > 0.0 && self.target < 1.0) {
             let message = format!("the target is {}, but must lie between 0 and 1", self.target);
             return wrong(message, "the papers have .45 and .499");

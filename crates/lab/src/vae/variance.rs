@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use relax_estimators::Estimator;
 use relax_latent::data::{Minibatches, random_minibatch};
-use relax_latent::vae::Method;
 
 use relax_latent::task::{self, RunImages, VaeConfig};
 use relax_runtime::checkpoint;
@@ -25,7 +25,7 @@ const FIRST_DRAW: u64 = 1 << 31;
 #[derive(Debug, Clone)]
 pub struct VarianceOptions {
     /// The estimators.
-    pub methods: Vec<Method>,
+    pub methods: Vec<Estimator>,
     /// Iterations that fit each control variate to the frozen model.
     pub fit: u64,
     /// Gradients per sample variance, 2 or more.
@@ -51,7 +51,7 @@ pub struct Estimate {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VarianceRow {
     /// The estimator.
-    pub method: Method,
+    pub method: Estimator,
     /// Per layer, over fresh minibatches: the variance that training meets.
     pub fresh: Vec<Estimate>,
     /// Per layer, at one fixed minibatch: the estimator's own part of it.
@@ -110,7 +110,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// `None` if it was stopped.
-    fn measure(&self, method: Method) -> Result<Option<VarianceRow>, Error> {
+    fn measure(&self, method: Estimator) -> Result<Option<VarianceRow>, Error> {
         let mut config = self.config.clone();
         config.estimator.method = method;
         let mut trainer = task::trainer(&config, &self.images)?;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::Binarization;
-use crate::vae::{Architecture, Coupling, Method, Settings};
+use crate::vae::{Architecture, METHODS, Settings};
+use relax_estimators::{Coupling, Estimator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -134,11 +135,13 @@ impl ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimatorConfig {
-    /// The estimator: "reinforce", "nvil", "muprop", "concrete", "rebar", "relax", "relaxed-rebar", "disarm" or "loo".
-    pub method: Method,
-    /// Noise of the conditional relaxed sample: "independent", or "coupled" (half the work, as unbiased).
-    #[serde(default)]
-    pub coupling: Coupling,
+    /// The estimator: "reinforce", "nvil", "muprop", "concrete", "rebar", "relax", "relaxed-rebar", "disarm" or "leave-one-out".
+    #[schemars(schema_with = "methods")]
+    pub method: Estimator,
+    /// Noise of the conditional relaxed sample: "independent", or "coupled" (half the work, as unbiased); left out: as the
+    /// estimator's name says, "rebar-coupled" say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupling: Option<Coupling>,
     /// Adam's step size for encoders, decoders and prior, above 0.
     #[serde(default = "EstimatorConfig::rate")]
     pub learning_rate: f64,
@@ -178,15 +181,14 @@ impl EstimatorConfig {
 
     /// The numbers do not depend on the method.
     fn defaults() -> Settings {
-        Settings::new(Method::Rebar)
+        Settings::new(Estimator::Rebar(Coupling::Independent))
     }
 
     /// As the trainer takes it.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
-            method: self.method,
-            coupling: self.coupling,
+            method: self.coupling.map_or(self.method, |coupling| self.method.with_coupling(coupling)),
             learning_rate: self.learning_rate,
             control_variate_learning_rate: self.control_variate_learning_rate.unwrap_or(self.learning_rate),
             beta2: self.beta2,
@@ -254,7 +256,7 @@ impl Default for CheckpointConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SweepConfig {
     /// The estimators.
-    pub methods: Vec<Method>,
+    pub methods: Vec<Estimator>,
     /// The learning rates, the same for each estimator; the best on validation is reported.
     pub learning_rates: Vec<f64>,
     /// The seed of the runs among which the learning rate is chosen.
@@ -265,9 +267,18 @@ pub struct SweepConfig {
 
 impl Default for SweepConfig {
     fn default() -> Self {
-        use Method::{DisArm, LeaveOneOut, MuProp, Nvil, Rebar, Relax, RelaxedRebar};
+        use Coupling::Independent;
+        use Estimator::{DisArm, LeaveOneOut, MuProp, Nvil, Rebar, Relax, RelaxedRebar};
         Self {
-            methods: vec![Nvil, MuProp, Rebar, Relax, RelaxedRebar, DisArm, LeaveOneOut],
+            methods: vec![
+                Nvil,
+                MuProp,
+                Rebar(Independent),
+                Relax(Independent),
+                RelaxedRebar(Independent),
+                DisArm,
+                LeaveOneOut { group: 2 },
+            ],
             learning_rates: vec![3e-4, 1e-3, 3e-3],
             tuning_seed: 100,
             seeds: vec![0, 1, 2],
@@ -345,6 +356,15 @@ impl VaeConfig {
 
     fn validate_estimator(&self) -> Result<(), ConfigError> {
         let estimator = &self.estimator;
+        trains("estimator.method", estimator.method)?;
+        if let Some(named) = estimator.method.coupling()
+            && named == Coupling::Coupled
+            && estimator.coupling == Some(Coupling::Independent)
+        {
+            let right =
+                format!("\"coupled\" or left out, since estimator.method is \"{}\"", estimator.method);
+            return Err(refuse("estimator.coupling", "\"independent\"", &right));
+        }
         let control = estimator.control_variate_learning_rate.unwrap_or(1.0);
         for (key, number) in [
             ("estimator.learning_rate", estimator.learning_rate),
@@ -382,6 +402,9 @@ impl VaeConfig {
                 return Err(refuse(key, "[]", right));
             }
         }
+        for &method in &sweep.methods {
+            trains("sweep.methods", method)?;
+        }
         if let Some(rate) = sweep.learning_rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
             return Err(refuse("sweep.learning_rates", &format!("[… {rate:?} …]"), "finite numbers above 0"));
         }
@@ -390,6 +413,19 @@ impl VaeConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses an estimator that does not train auto-encoders.
+fn trains(key: &str, method: Estimator) -> Result<(), ConfigError> {
+    if METHODS.contains(&method) {
+        return Ok(());
+    }
+    Err(refuse(key, &format!("\"{method}\""), &format!("one of {}", METHODS.map(Estimator::name).join(", "))))
+}
+
+/// The estimators that train auto-encoders, for the JSON schema.
+fn methods(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "enum": METHODS.map(Estimator::name) })
 }
 
 fn widths_within(key: &str, widths: &[usize]) -> Result<(), ConfigError> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::vae::Method;
+use relax_estimators::Estimator;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Bound;
@@ -17,7 +17,7 @@ pub struct VaeSummary {
     /// The model.
     pub model: String,
     /// The estimator.
-    pub method: Method,
+    pub method: Estimator,
     /// The step size of the model's weights.
     pub learning_rate: f64,
     /// The run's seed.

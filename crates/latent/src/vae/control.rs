@@ -6,6 +6,7 @@ use crate::vae::free_form::FreeFormShape;
 use crate::vae::number::Number;
 use crate::vae::settings::Settings;
 use rand::Rng;
+use relax_estimators::Estimator;
 use relax_nn::MlpShape;
 use std::ops::Range;
 
@@ -42,13 +43,13 @@ impl<F: Number> Control<F> {
         let mut layers = Vec::new();
         for &latent in &architecture.latent {
             let relaxation =
-                method.has_relaxation().then(|| append(vec![F::of(1.0), F::of(settings.temperature.ln())]));
-            let free_form = method.has_free_form().then(|| {
+                method.relaxes_f().then(|| append(vec![F::of(1.0), F::of(settings.temperature.ln())]));
+            let free_form = method.learns_control_variate().then(|| {
                 let shape = FreeFormShape::new(latent, context, &settings.control_variate_hidden);
                 let at = append(shape.initial(rng));
                 (shape, at)
             });
-            let baseline = method.has_baseline().then(|| {
+            let baseline = matches!(method, Estimator::Nvil | Estimator::MuProp).then(|| {
                 let shape = baseline::shape(context);
                 let at = append(baseline::initial(&shape, rng));
                 (shape, at)

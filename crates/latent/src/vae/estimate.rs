@@ -12,12 +12,12 @@ use crate::vae::number::{Number, add, clear, fit, one, zero};
 use crate::vae::path::Path;
 use crate::vae::pixels::{Context, Pixels};
 use crate::vae::relaxed::{Above, Relaxed};
-use crate::vae::settings::{Coupling, Method, Settings};
+use crate::vae::settings::Settings;
 use crate::vae::weights::Weights;
 use rand::Rng;
 use relax_estimators::{
-    Baseline as KnownBaseline, Node, Projection, bernoulli, disarm, muprop, noise, reinforce, relax,
-    relax_adjoint, relax_coupled, relax_coupled_adjoint, squared_norm_upstream,
+    Baseline as KnownBaseline, Coupling, Estimator, Node, Projection, bernoulli, disarm, muprop, noise,
+    reinforce, relax, relax_adjoint, relax_coupled, relax_coupled_adjoint, squared_norm_upstream,
 };
 
 /// ĝ of a batch, and everything on the way to it.
@@ -70,9 +70,9 @@ impl<F: Number> Estimate<F> {
         let architecture = &weights.architecture;
         let (method, layers) = (settings.method, architecture.layers());
         let batch = x.len() / architecture.pixels;
-        let rows = batch * method.samples();
+        let rows = batch * method.needs().samples;
         self.x.clear();
-        (0..method.samples()).for_each(|_| self.x.extend_from_slice(x));
+        (0..method.needs().samples).for_each(|_| self.x.extend_from_slice(x));
         self.pixels.read(&self.x, &weights.pixel_mean);
         for noise_of in [&mut self.u, &mut self.v] {
             noise_of.resize_with(layers, Vec::new);
@@ -81,7 +81,7 @@ impl<F: Number> Estimate<F> {
                 noise::fill_uniform(rng, noise);
             }
         }
-        if method == Method::DisArm {
+        if method == Estimator::DisArm {
             let (first, second) = self.u[0].split_at_mut(batch * architecture.latent[0]);
             reflect(first, second);
         }
@@ -97,20 +97,20 @@ impl<F: Number> Estimate<F> {
             let centre = F::of(centre.value());
             let d_control = d_control.as_deref_mut();
             match method {
-                Method::Reinforce => {
+                Estimator::Reinforce | Estimator::Baseline => {
                     self.signals[layer] = mean(&self.path.f);
                     let gradient = &mut self.gradients[layer];
                     reinforce(&self.score, &self.path.f, KnownBaseline::Constant(centre), gradient);
                 }
-                Method::Nvil | Method::MuProp => {
+                Estimator::Nvil | Estimator::MuProp => {
                     self.baselined(weights, control, layer, centre, method, d_control);
                 }
-                Method::Concrete => self.concrete(weights, layer, settings.temperature),
-                Method::Rebar | Method::Relax | Method::RelaxedRebar => {
+                Estimator::Concrete => self.concrete(weights, layer, settings.temperature),
+                Estimator::Rebar(_) | Estimator::Relax(_) | Estimator::RelaxedRebar(_) => {
                     self.controlled(weights, control, layer, centre, settings, d_control);
                 }
-                Method::DisArm => self.antithetic_pair(weights, layer),
-                Method::LeaveOneOut => {
+                Estimator::DisArm => self.antithetic_pair(weights, layer),
+                Estimator::LeaveOneOut { .. } | Estimator::Surrogate { .. } => {
                     let f = &self.path.f;
                     self.known.clear();
                     self.known.extend(f[batch..].iter().chain(&f[..batch]));
@@ -128,14 +128,14 @@ impl<F: Number> Estimate<F> {
         control: &Control<F>,
         layer: usize,
         centre: F,
-        method: Method,
+        method: Estimator,
         d_control: Option<&mut [F]>,
     ) {
         let logits = &self.path.layers[layer].logits;
         let width = logits.len() / self.path.f.len();
         // What is left of f for the baseline.
         self.signal.clone_from(&self.path.f);
-        if method == Method::MuProp {
+        if method == Estimator::MuProp {
             self.relaxed.evaluate(weights, &self.path, &self.x, layer, 1.0, Above::Mean, logits);
             let rows = self.relaxed.soft_gradient().chunks_exact(width).zip(self.score.chunks_exact(width));
             for ((signal, (slope, s)), &at_mean) in self.signal.iter_mut().zip(rows).zip(&self.relaxed.value)
@@ -160,7 +160,7 @@ impl<F: Number> Estimate<F> {
             add(&mut self.known, &self.baseline.value);
         }
         let gradient = &mut self.gradients[layer];
-        if method == Method::MuProp {
+        if method == Estimator::MuProp {
             self.signal.clone_from(&self.path.f);
             self.signal.iter_mut().zip(&self.known).for_each(|(f, &known)| *f -= known);
             let (value, slope) = (&self.relaxed.value, self.relaxed.soft_gradient());
@@ -188,7 +188,7 @@ impl<F: Number> Estimate<F> {
         d_control: Option<&mut [F]>,
     ) {
         let rows = self.path.f.len();
-        let coupled = settings.coupling == Coupling::Coupled;
+        let coupled = settings.method.coupling() == Some(Coupling::Coupled);
         let LayerRef { logits, b } = layer_of(&self.path, layer);
         let hard_z = &self.path.layers[layer].z;
         let len = hard_z.len();

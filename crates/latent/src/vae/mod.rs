@@ -23,7 +23,7 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use model::Model;
-pub use settings::{Coupling, Method, Settings};
+pub use settings::{METHODS, Settings};
 pub use trainer::{StepReport, Trainer};
 
 /// Why a model cannot be built, trained or restored.

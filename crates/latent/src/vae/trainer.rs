@@ -24,9 +24,10 @@ pub struct StepReport {
 /// A model in training.
 ///
 /// ```
-/// use relax_latent::vae::{Architecture, Method, Settings, Trainer};
+/// use relax_estimators::{Coupling, Estimator};
+/// use relax_latent::vae::{Architecture, Settings, Trainer};
 /// let architecture = Architecture { pixels: 4, latent: vec![3], hidden: vec![] };
-/// let mut trainer = Trainer::new(architecture, Settings::new(Method::Rebar), &[0.5; 4], 0)?;
+/// let mut trainer = Trainer::new(architecture, Settings::new(Estimator::Rebar(Coupling::Independent)), &[0.5; 4], 0)?;
 /// let images = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
 /// let before: f64 = trainer.model().bound(&images, 100, 0).iter().sum();
 /// for _ in 0..3000 {
@@ -321,17 +322,17 @@ impl Trainer {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::vae::Method;
+    use relax_estimators::Estimator;
 
     #[test]
     fn log_variance_is_that_of_gradients_drawn_one_by_one() {
         let architecture = Architecture { pixels: 3, latent: vec![2, 3], hidden: Vec::new() };
         let batches =
             vec![vec![1.0, 0.0, 1.0, 0.0, 1.0, 1.0], vec![0.0, 0.0, 1.0, 1.0, 1.0, 0.0], vec![1.0; 6]];
-        for method in [Method::Nvil, Method::LeaveOneOut] {
+        for method in [Estimator::Nvil, Estimator::LeaveOneOut { group: 2 }] {
             let mut trainer =
                 Trainer::new(architecture.clone(), Settings::new(method), &[0.3, 0.6, 0.5], 3).unwrap();
-            let rows = 2.0 * method.samples() as f64;
+            let rows = 2.0 * method.needs().samples as f64;
             let drawn: Vec<Vec<f64>> = (0_u64..)
                 .zip(&batches)
                 .map(|(i, x)| {

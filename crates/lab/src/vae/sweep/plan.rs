@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use relax_latent::vae::Method;
+use relax_estimators::Estimator;
 
 use relax_latent::task::{DIVERGED, VaeConfig, VaeSummary};
 use relax_runtime::Error;
@@ -13,7 +13,7 @@ use relax_runtime::run::latest_checkpoint;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Job {
     /// The estimator.
-    pub method: Method,
+    pub method: Estimator,
     /// Its learning rate.
     pub rate: f64,
     /// The run's seed.
@@ -130,13 +130,13 @@ impl Ending {
 pub type Results = BTreeMap<String, Ending>;
 
 /// The runs with which the learning rate of `method` is chosen.
-pub fn tuning_jobs(sweep: &VaeConfig, method: Method) -> Vec<Job> {
+pub fn tuning_jobs(sweep: &VaeConfig, method: Estimator) -> Vec<Job> {
     let seed = sweep.sweep.tuning_seed;
     sweep.sweep.learning_rates.iter().map(|&rate| Job { method, rate, seed, tuning: true }).collect()
 }
 
 /// The learning rate chosen for `method`; `None` while a run is missing on which the choice depends, or if all diverged.
-pub fn chosen_rate(sweep: &VaeConfig, method: Method, results: &Results) -> Option<f64> {
+pub fn chosen_rate(sweep: &VaeConfig, method: Estimator, results: &Results) -> Option<f64> {
     if let [only] = sweep.sweep.learning_rates.as_slice() {
         return Some(*only);
     }
@@ -148,7 +148,7 @@ pub fn chosen_rate(sweep: &VaeConfig, method: Method, results: &Results) -> Opti
 }
 
 /// The runs that are reported of `method` at `rate`.
-pub fn report_jobs(sweep: &VaeConfig, method: Method, rate: f64) -> Vec<Job> {
+pub fn report_jobs(sweep: &VaeConfig, method: Estimator, rate: f64) -> Vec<Job> {
     sweep.sweep.seeds.iter().map(|&seed| Job { method, rate, seed, tuning: false }).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use relax_latent::vae::Method;
+use relax_estimators::Estimator;
 
 use super::plan::{self, Ending, Job, Results};
 use relax_latent::task::VaeConfig;
@@ -24,7 +24,7 @@ pub struct Spread {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The estimator.
-    pub method: Method,
+    pub method: Estimator,
     /// The learning rate chosen; `None` while the choice is open, or if every rate diverged.
     pub rate: Option<f64>,
     /// Reported runs that came to their end.
@@ -43,7 +43,7 @@ pub struct Table {
     /// Estimators in the order of the configuration.
     pub rows: Vec<Row>,
     /// Final validation bounds of the tuning runs: per estimator, one for each learning rate.
-    tuning: Vec<(Method, Vec<Option<f64>>)>,
+    tuning: Vec<(Estimator, Vec<Option<f64>>)>,
     rates: Vec<f64>,
     runs: Vec<(Job, Ending)>,
 }
@@ -148,7 +148,7 @@ impl Table {
         text
     }
 
-    fn all_diverged(&self, method: Method) -> bool {
+    fn all_diverged(&self, method: Estimator) -> bool {
         let of_method = self.tuning.iter().filter(|(own, _)| *own == method);
         of_method.flat_map(|(_, bounds)| bounds).all(|bound| bound.is_some_and(|bound| !bound.is_finite()))
     }
@@ -213,7 +213,7 @@ impl Table {
 }
 
 impl Row {
-    fn new<'a>(method: Method, rate: Option<f64>, results: impl Iterator<Item = &'a Ending>) -> Self {
+    fn new<'a>(method: Estimator, rate: Option<f64>, results: impl Iterator<Item = &'a Ending>) -> Self {
         let (mut finished, mut diverged) = (Vec::new(), 0);
         for result in results {
             match result {

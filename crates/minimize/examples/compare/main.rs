@@ -1,0 +1,135 @@
+//! The surrogate against everything else: calls to reach a value, and variance at frozen logits.
+//!
+//! ```text
+//! cargo run --release -p relax-minimize --example compare -- calls [PROBLEM …]      best so far by calls, CSV
+//! cargo run --release -p relax-minimize --example compare -- variance [PROBLEM …]   variance of a step's gradient, CSV
+//! ```
+//!
+//! Every method has one number that is tuned: the best of its grid by the mean of the best value found, on seeds 1000 to 1002, is
+//! used on seeds 0 to 9. No method calls a point twice; a call is a call of a new point.
+
+mod methods;
+mod problems;
+
+use std::time::Instant;
+
+use methods::{Calls, METHODS, Method};
+use problems::Problem;
+use relax_estimators::Estimator;
+use relax_estimators::certify::Moments;
+use relax_minimize::{Function, Minimizer, Options, Surrogate};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| arguments.len() < 2 || arguments[1..].iter().any(|a| a == name);
+    let problems: Vec<Problem> = problems::all().into_iter().filter(|p| wanted(p.name)).collect();
+    match arguments.first().map(String::as_str) {
+        Some("calls") => problems.iter().for_each(calls),
+        Some("variance") => problems.iter().for_each(variance),
+        _ => eprintln!("calls or variance? See the top of this example's main.rs"),
+    }
+}
+
+fn run<'a>(problem: &'a Problem, method: &Method, tuned: f64, seed: u64) -> Calls<'a> {
+    let mut calls = Calls::new(problem);
+    (method.run)(&mut calls, tuned, seed);
+    calls
+}
+
+/// One line a method and seed: the number chosen, seconds of the method itself, and the best so far at powers of two of the calls.
+fn calls(problem: &Problem) {
+    let last = |best: &[f64]| best.last().copied().unwrap_or(f64::INFINITY);
+    for method in METHODS.iter().filter(|method| (method.serves)(problem)) {
+        let mean =
+            |tuned: f64| (1000..1003).map(|seed| last(&run(problem, method, tuned, seed).best)).sum::<f64>();
+        let mut scores: Vec<(f64, f64)> = Vec::new();
+        if method.grid.len() > 1 {
+            scores.extend(method.grid.iter().map(|&tuned| (mean(tuned), tuned)));
+        }
+        let tuned =
+            scores.iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(method.grid[0], |(_, tuned)| *tuned);
+        for seed in 0..10 {
+            let start = Instant::now();
+            let found = run(problem, method, tuned, seed);
+            let seconds = start.elapsed().as_secs_f64();
+            let at =
+                |calls: usize| found.best.get(calls.min(found.best.len()) - 1).copied().unwrap_or(f64::NAN);
+            let firsts: Vec<String> = (0..)
+                .map(|i| 50 << i)
+                .take_while(|&calls| calls < problem.calls)
+                .chain([problem.calls])
+                .map(|calls| format!("{calls}:{}", at(calls)))
+                .collect();
+            let reached: Vec<String> = (problem.targets.iter())
+                .map(|target| {
+                    found
+                        .best
+                        .iter()
+                        .position(|best| best <= target)
+                        .map_or("-".into(), |i| (i + 1).to_string())
+                })
+                .collect();
+            println!(
+                "{},{},{tuned},{seed},{seconds:.2},{},{}",
+                problem.name,
+                method.name,
+                reached.join("/"),
+                firsts.join(" ")
+            );
+        }
+    }
+}
+
+/// Variance of a step's gradient, summed over logits, while c goes on learning and the logits stand still: at the start, and where a
+/// run of leave-one-out stands halfway.
+fn variance(problem: &Problem) {
+    let base = Options { learning_rate: 1e-12, ..Options::default() };
+    let with = |surrogate: Surrogate| Options { surrogate, ..base.clone() };
+    let mut settings = vec![
+        (
+            "leave-one-out".to_owned(),
+            Options { estimator: Estimator::LeaveOneOut { group: 2 }, ..base.clone() },
+        ),
+        ("reinforce".to_owned(), Options { estimator: Estimator::Reinforce, ..base.clone() }),
+        (
+            "linear".to_owned(),
+            with(Surrogate { function: Function::Linear, learning_rate: 0.01, ..Surrogate::default() }),
+        ),
+        (
+            "quadratic".to_owned(),
+            with(Surrogate { function: Function::Quadratic, learning_rate: 0.01, ..Surrogate::default() }),
+        ),
+        ("relaxed 64-64".to_owned(), with(Surrogate { relaxed: true, ..Surrogate::default() })),
+        ("64-64 gain 1".to_owned(), with(Surrogate { gain: Some(1.0), ..Surrogate::default() })),
+        ("64-64 early stop".to_owned(), with(Surrogate { early_stop: true, ..Surrogate::default() })),
+    ];
+    for free in [16, 64, 256, 1024] {
+        settings.push((format!("64-64 M={free}"), with(Surrogate { free, ..Surrogate::default() })));
+    }
+    for window in [100, 300, 1000] {
+        settings.push((format!("64-64 window {window}"), with(Surrogate { window, ..Surrogate::default() })));
+    }
+    for hidden in [vec![16], vec![64], vec![128, 128]] {
+        let name = format!("{hidden:?} M=256");
+        settings
+            .push((name, with(Surrogate { function: Function::Network(hidden), ..Surrogate::default() })));
+    }
+    for (name, options) in settings {
+        let Ok(mut minimizer) = Minimizer::new(&problem.space(), &options) else { continue };
+        let mut moments = Moments::new(minimizer.gradient().len());
+        let mut gain = 0.0;
+        for batch in 0..1500 {
+            let Ok(points) = minimizer.ask() else { break };
+            let values: Vec<f64> = points.iter().map(|x| (problem.f)(x)).collect();
+            if minimizer.tell(&values).is_err() {
+                break;
+            }
+            if batch >= 1000 {
+                moments.push(minimizer.gradient());
+                gain += minimizer.gain() / 500.0;
+            }
+        }
+        let variance: f64 = moments.variance().iter().sum();
+        println!("{},{name},{variance:.4},{gain:.3}", problem.name);
+    }
+}

@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn lines_break_between_words_and_fit() {
         let text = "MountainCarContinuous-v0: return after training";
-        let lines = wrap(text, 15.0, 376.0);
+        let lines = wrap(text, 15.0, 300.0);
         assert_eq!(lines.join(" "), text);
-        assert!(lines.len() == 2 && lines.iter().all(|line| width(line, 15.0) <= 376.0), "{lines:?}");
+        assert!(lines.len() == 2 && lines.iter().all(|line| width(line, 15.0) <= 300.0), "{lines:?}");
         let long = wrap(&"x".repeat(200), 14.0, 100.0);
         assert!(long.len() == 1 && long[0].ends_with('…') && width(&long[0], 14.0) <= 100.0);
         assert!(wrap("", 14.0, 10.0).is_empty());

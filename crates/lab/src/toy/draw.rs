@@ -18,7 +18,7 @@ pub fn svg(config: &ToyConfig, runs: &[ToyRun], relaxations: &[ToyRelaxation]) -
 fn sheet(config: &ToyConfig, runs: &[ToyRun], relaxations: &[ToyRelaxation]) -> Sheet {
     let note = match config.seeds {
         1 => "One run each.".to_owned(),
-        n => format!("Mean of {n} runs each, band: 95 % interval of the mean."),
+        n => format!("Curves: mean of {n} runs; band: 95 % interval of the mean."),
     };
     let over_steps = |label: &str, lowest: Option<f64>, number: fn(&ToyPoint) -> f64| {
         let lines = curves(config, runs, number);

@@ -69,13 +69,23 @@ fn relax_a2c() {
     for form in ["residual", "pure"] {
         for noise in ["independent", "coupled"] {
             for objective in ["parameters", "weights"] {
-                let (form, noise) = (format!("agent.form={form}"), format!("agent.noise={noise}"));
+                let (form, noise) = (format!("agent.control_variate={form}"), format!("agent.noise={noise}"));
                 let objective = format!("agent.variance_objective={objective}");
                 let epochs = "learner.control_variate_epochs=2";
                 let sets = ["agent.kind=relax-a2c", &form, &noise, &objective, epochs];
                 check(&format!("{sets:?}"), &sets);
             }
         }
+    }
+}
+
+#[test]
+fn relax_a2c_with_a_model() {
+    for id in ["env.id=CartPole-v1", "env.id=Pendulum-v1"] {
+        check(
+            id,
+            &["agent.kind=relax-a2c", "agent.control_variate=model", id, "learner.normalize_rewards=true"],
+        );
     }
 }
 

@@ -97,7 +97,7 @@ fn the_identity_by_relax_a2c() {
                 for gain in ["adaptive", "1"] {
                     let sets = [
                         "agent.kind=relax-a2c".to_owned(),
-                        format!("agent.form={form}"),
+                        format!("agent.control_variate={form}"),
                         format!("agent.noise={noise}"),
                         format!("agent.variance_objective={objective}"),
                         format!("agent.gain={gain}"),

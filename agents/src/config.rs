@@ -34,15 +34,17 @@ pub enum BaselineKind {
     LeaveOneOut,
 }
 
-/// How the control variate of RELAX is built (estimators: `c`).
+/// How the control variate of RELAX-A2C is built (estimators: `c`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum ControlVariateForm {
+pub enum ControlVariateKind {
     /// c(s, z) = V(s) + r(s, z): V fitted to returns, r starts at exactly 0 and is trained on the variance.
     #[default]
     Residual,
     /// One network c(s, z) trained on the variance alone, as first published.
     Pure,
+    /// One step of a learned model and V, for the own action and for all that follow; nothing is relaxed.
+    Model,
 }
 
 /// Which variance the control variate is trained on.
@@ -174,6 +176,28 @@ pub struct CriticConfig {
 impl Default for CriticConfig {
     fn default() -> Self {
         Self { td: 1.0, variance: 0.0 }
+    }
+}
+
+/// `[learner.model]`: the learned one-step model of RELAX-A2C's `control_variate = "model"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Transitions kept for the model, the newest ones; 4·(2·observation + action + 1) + 1 bytes each.
+    pub capacity: usize,
+    /// Gradient steps of the model per batch.
+    pub steps: usize,
+    /// Transitions drawn for each of the model's gradient steps.
+    pub batch_size: usize,
+    /// Step size of the model's Adam at the start; it falls to a tenth over the run.
+    pub learning_rate: f64,
+    /// Continuous actions: fresh actions in each of two Latin hypercubes per row.
+    pub samples: usize,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { capacity: 100_000, steps: 3, batch_size: 64, learning_rate: 3e-3, samples: 2 }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`Reinforce`] | s·(R̂ − baseline) | `reinforce.rs` |
 //! | [`A2c`] | s·(R̂ − V(s)) | `a2c.rs` |
 //! | [`RelaxA2c`] | s·(R̂ − c(s, z̃)) + Πᵀ\[∇c(s, z) − w∘∇c(s, z̃)\] | `relax_a2c.rs` |
+//! | [`RelaxA2cModel`] | s·(R̂ − V(s)) − η₁·s·F + η₂·\[G − s·C\], C and F from a learned model, G = ∇E\[q\] | `relax_a2c_model.rs` |
 //! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
 //! | [`Ddpg`] | ∇_aQ(s, μ(s)), no estimator: biased by its critic | `ddpg.rs` |
 //!
@@ -26,6 +27,7 @@ pub mod parts;
 pub mod registry;
 pub mod reinforce;
 pub mod relax_a2c;
+pub mod relax_a2c_model;
 pub mod relax_ddpg;
 pub mod rollout;
 pub mod settings;
@@ -38,12 +40,13 @@ pub use ddpg::Ddpg;
 pub use distribution::Distribution;
 pub use metrics::Metrics;
 pub use parts::exploration::Exploration;
-pub use parts::normalize::{Normalized, RunningMoments, Scaling};
+pub use parts::normalize::{Normalized, Normalizer, RunningMoments, Scaling};
 pub use registry::{
     AgentSpec, RolloutShape, Task, agent_names, agent_spec, agent_specs, make_agent, register_agent,
 };
 pub use reinforce::Reinforce;
 pub use relax_a2c::RelaxA2c;
+pub use relax_a2c_model::RelaxA2cModel;
 pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
 pub use settings::{AgentSettings, Refusal};

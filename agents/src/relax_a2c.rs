@@ -9,13 +9,13 @@
 //! B_t = s_t·r(s_t, z̃_t) − Πᵀ[∇r(s_t, z_t) − w∘∇r(s_t, z̃_t)]            (E[B_t] = 0)
 //! ```
 //! Grathwohl et al. 2018 (RELAX), §3.3 and eq. 8. Deviations from the paper: c is split into V, fitted to returns, and
-//! r, trained on the variance (`form = "pure"` is the paper's single network); r enters with a gain η estimated from
+//! r, trained on the variance (`control_variate = "pure"` is the paper's single network); r enters with a gain η estimated from
 //! earlier batches, without which an r that overfits raises the variance; the policy steps before V and r are fitted to
 //! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
 
 use crate::a2c::refuse_tied_rows;
 use crate::config::{
-    ActivationKind, ControlVariateForm, Gain, GainName, OptimizerKind, VarianceObjective,
+    ActivationKind, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind, VarianceObjective,
     distribution_options, keys, networks, scaling,
 };
 use crate::distribution;
@@ -23,6 +23,7 @@ use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
+use crate::relax_a2c_model::RelaxA2cModel;
 use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task, role};
 use relax_envs::EnvRng;
 use relax_estimators::{
@@ -43,8 +44,8 @@ keys! {
         /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// "residual" (c = V + r) or "pure" (one network).
-        form: ControlVariateForm = ControlVariateForm::Residual,
+        /// "residual" (c = V + r), "pure" (one network), or "model" (a learned one-step model, trajectory-wise).
+        control_variate: ControlVariateKind = ControlVariateKind::Residual,
         /// "coupled" (z̃ = z in value) or "independent" noise.
         noise: Coupling = Coupling::Coupled,
         /// Train the control variate on the variance at the distribution's "parameters" or of the "weights".
@@ -95,6 +96,8 @@ keys! {
         normalize_observations: bool = false,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = false,
+        /// The model behind `control_variate = "model"`.
+        model: ModelConfig = ModelConfig::default(),
     }
 }
 scaling!(RelaxA2cLearner);
@@ -103,13 +106,20 @@ scaling!(RelaxA2cLearner);
 pub(crate) fn spec() -> AgentSpec {
     let summary = "actor-critic with a learned action-dependent control variate";
     AgentSpec::new("relax-a2c", summary, |agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, task| {
+        if agent.control_variate == ControlVariateKind::Model {
+            // It keeps the environment's own numbers, and normalises what it draws from them itself.
+            return Ok(Box::new(RelaxA2cModel::new(task, agent, learner)?));
+        }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
         Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
     })
     .dissect(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxA2cKeys| {
         let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-        let (form, noise) = (word(&agent.form), word(&agent.noise));
+        if agent.control_variate == ControlVariateKind::Model {
+            return format!("relax-a2c, a model's c, gain {}", agent.gain);
+        }
+        let (form, noise) = (word(&agent.control_variate), word(&agent.noise));
         format!("relax-a2c, {form} c, {noise} noise, gain {}", agent.gain)
     })
 }
@@ -207,7 +217,7 @@ impl Agent for RelaxA2c {
             self.theta = self.policy.parameters();
         }
 
-        let (noise_kind, form) = (self.agent.noise, self.agent.form);
+        let (noise_kind, form) = (self.agent.noise, self.agent.control_variate);
         let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
         let (advantages, returns) = (self.critic.advantages(), self.critic.returns());
         let (policy, seed, updates) = (&mut self.policy, self.seed, self.updates);
@@ -232,7 +242,7 @@ impl Agent for RelaxA2c {
                 );
                 shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
                 shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
-                if form == ControlVariateForm::Pure {
+                if form == ControlVariateKind::Pure {
                     reinforce(&shard.samples.moments.score, &returns[rows], Baseline::None, &mut extra.a);
                 }
                 shard.correct(shape, parameters);
@@ -282,7 +292,7 @@ impl Agent for RelaxA2c {
     }
 
     fn last_advantages(&self) -> Option<&[f32]> {
-        (self.agent.form == ControlVariateForm::Residual).then(|| self.critic.advantages())
+        (self.agent.control_variate == ControlVariateKind::Residual).then(|| self.critic.advantages())
     }
 
     fn state(&self) -> StateDict {

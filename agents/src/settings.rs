@@ -151,6 +151,11 @@ const RANGES: &[(&str, Range)] = &[
     ("learner.replay.batch_size", Range::Whole(1, MAX_COUNT)),
     ("learner.replay.warm_up_steps", Range::Whole(0, i64::MAX)),
     ("learner.replay.tau", Range::Share),
+    ("learner.model.capacity", Range::Whole(1, MAX_TRANSITIONS)),
+    ("learner.model.steps", Range::Whole(0, MAX_COUNT)),
+    ("learner.model.batch_size", Range::Whole(1, MAX_COUNT)),
+    ("learner.model.learning_rate", Range::Positive),
+    ("learner.model.samples", Range::Whole(1, MAX_COUNT)),
     ("learner.value_epochs", Range::Whole(0, MAX_COUNT)),
     ("learner.control_variate_epochs", Range::Whole(0, MAX_COUNT)),
 ];

@@ -213,11 +213,11 @@ const VARIANTS: [&str; 10] = [
     "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
     "kind = 'relax-a2c'\ngain = 0.7\nnoise = 'independent'",
     "kind = 'relax-a2c'\ngain = 0.7\nnoise = 'coupled'",
-    "kind = 'relax-a2c'\ngain = 1\nform = 'pure'\nnoise = 'independent'",
-    "kind = 'relax-a2c'\ngain = 1\nform = 'pure'\nnoise = 'coupled'",
+    "kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'\nnoise = 'independent'",
+    "kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'\nnoise = 'coupled'",
     "kind = 'relax-a2c'\ngain = 0.7\nnoise = 'independent'\nvariance_objective = 'weights'",
     "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'\nvariance_objective = 'weights'",
-    "kind = 'relax-a2c'\ngain = 1\nform = 'pure'\nnoise = 'coupled'\nvariance_objective = 'weights'",
+    "kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'\nnoise = 'coupled'\nvariance_objective = 'weights'",
 ];
 
 /// The variants that differ: a Gaussian's z is its action, whatever the noise.

@@ -5,5 +5,6 @@
 mod common;
 mod gradients;
 mod linear_quadratic;
+mod model;
 mod rollouts;
 mod unbiased;

@@ -90,7 +90,7 @@ fn threads_change_nothing() {
         "kind = 'a2c'",
         "kind = 'reinforce'",
         "kind = 'relax-a2c'\nnoise = 'independent'",
-        "kind = 'relax-a2c'\nvariance_objective = 'weights'\nform = 'pure'",
+        "kind = 'relax-a2c'\nvariance_objective = 'weights'\ncontrol_variate = 'pure'",
     ] {
         let learner = "control_variate_epochs = 2\nvalue_epochs = 2\nentropy = 0.01";
         let settings = settings(&format!("hidden = [8]\n{text}"), learner);

@@ -111,7 +111,10 @@ fn a2c_and_reinforce() {
 fn relax_a2c() {
     for form in ["residual", "pure"] {
         for noise in ["independent", "coupled"] {
-            unbiased(&format!("kind = 'relax-a2c'\ngain = 1\nform = '{form}'\nnoise = '{noise}'"), false);
+            unbiased(
+                &format!("kind = 'relax-a2c'\ngain = 1\ncontrol_variate = '{form}'\nnoise = '{noise}'"),
+                false,
+            );
         }
     }
     unbiased("kind = 'relax-a2c'\nvariance_objective = 'weights'\ngain = 1", false);
@@ -122,7 +125,7 @@ fn relax_a2c() {
 fn lax() {
     unbiased("kind = 'relax-a2c'\ngain = 1", true);
     unbiased("kind = 'relax-a2c'\ngain = 'adaptive'", true);
-    unbiased("kind = 'relax-a2c'\ngain = 1\nform = 'pure'\nvariance_objective = 'weights'", true);
+    unbiased("kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'\nvariance_objective = 'weights'", true);
 }
 
 #[test]

@@ -14,6 +14,13 @@ const UPDATES: usize = 60;
 /// Steps of the critics on a batch before it is used, with [`AgentBug::FittedFirst`].
 const FORBIDDEN_FITS: usize = 5;
 const HIDDEN: i64 = 5;
+/// Episodes of a batch that its own gains are fitted to, with [`AgentBug::GainFromBatch`].
+const FEW_SLOTS: usize = 2;
+/// What a model's agent calls its gains' statistics.
+const GAINS: [&str; 2] = ["gains.free", "gains.bounded"];
+/// How a model learns; and with a replay of nothing but the batch, so that what it learns of it is the batch's noise.
+const MODEL: &str = "model = { steps = 10, learning_rate = 1e-2 }";
+const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_rate = 1e-2 }";
 /// Without discount, so that the expected return is what the agent climbs.
 const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nmax_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
                        learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
@@ -44,6 +51,20 @@ pub enum AgentBug {
     FittedFirst,
     /// The control variate is evaluated at the noise of other actions than those taken.
     OtherNoise,
+    /// A model's gains are the best for the very batch that they are used on.
+    GainFromBatch,
+}
+
+/// What critics and control variates know when the gradient is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Age {
+    /// Nothing: their weights are random.
+    Fresh,
+    /// What some updates with this policy have taught them.
+    #[default]
+    Trained,
+    /// What some updates with a very different policy have taught them.
+    Stale,
 }
 
 /// An agent whose weight gradient is compared with the exact one.
@@ -66,7 +87,22 @@ impl AgentTarget {
     /// # Errors
     /// If the agent cannot be made or trained, or does not show its gradient.
     pub fn new(text: &str, problem: Problem, seed: u64, bug: AgentBug) -> Result<Self, AgentError> {
-        let mut settings = AgentSettings::from_texts(text, LEARNER)?;
+        Self::aged(text, problem, seed, bug, Age::Trained)
+    }
+
+    /// As [`new`](Self::new), with critics and control variates of another age.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn aged(
+        text: &str,
+        problem: Problem,
+        seed: u64,
+        bug: AgentBug,
+        age: Age,
+    ) -> Result<Self, AgentError> {
+        let model = if bug == AgentBug::FittedFirst { MEMORISING_MODEL } else { MODEL };
+        let mut settings = AgentSettings::from_texts(text, &format!("{LEARNER}\n{model}"))?;
         let hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN.into()] };
         for (key, widths) in [("hidden", hidden), ("critic_hidden", vec![8.into()])] {
             let has = agent_spec(&settings.kind).is_some_and(|spec| spec.has(&format!("agent.{key}")));
@@ -83,7 +119,7 @@ impl AgentTarget {
         };
         let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
         let agent = make_agent(&settings, &observations, &actions, seed)?;
-        let name = format!("{} on {}", described(&settings), problem.name());
+        let name = format!("{}{} on {}", described(&settings), age.name(), problem.name());
         let mut this = Self {
             name,
             problem,
@@ -94,10 +130,17 @@ impl AgentTarget {
             rng: EnvRng::from_seed_sequence(seed, &[0xce47]),
             estimates: Vec::new(),
         };
-        for _ in 0..UPDATES {
+        for _ in 0..if age == Age::Fresh { 0 } else { UPDATES } {
             let batch = this.roll(TRAINING_SLOTS);
             this.improve(&batch)?;
             this.fit(&batch)?;
+        }
+        if age == Age::Stale {
+            let mut state = this.agent.state();
+            let mut weights = this.agent.acting_policy().parameters().to_vec();
+            weights.iter_mut().for_each(|w| *w += 0.5 * this.rng.standard_normal() as f32);
+            state.insert_f32("policy.parameters", &weights);
+            this.agent.restore(&state)?;
         }
         this.state = this.agent.state();
         let batch = this.roll(2);
@@ -162,7 +205,8 @@ impl AgentTarget {
     /// One batch's gradient, from the state that the agent was in when it was made.
     fn draw(&mut self) -> Result<Vec<f64>, AgentError> {
         self.agent.restore(&self.state)?;
-        let mut batch = self.roll(SLOTS);
+        let slots = if self.bug == AgentBug::GainFromBatch { FEW_SLOTS } else { SLOTS };
+        let mut batch = self.roll(slots);
         // Every batch has noise of its own behind an independent z̃: it is named by the number of updates.
         let mut state = self.state.clone();
         if state.get("updates").is_ok() {
@@ -177,7 +221,23 @@ impl AgentTarget {
                     self.fit(&batch)?;
                 }
                 let fitted = self.agent.state();
-                state.insert_all("control_variate", fitted.subset("control_variate"));
+                for part in ["control_variate", "model"] {
+                    state.insert_all(part, fitted.subset(part));
+                }
+            }
+            AgentBug::GainFromBatch => {
+                for name in GAINS {
+                    let none = vec![0.0; state.f64(name)?.len()];
+                    state.insert(name, relax_nn::StateTensor::F64(none));
+                }
+                // Past batches are said to allow it.
+                state.insert("guard", relax_nn::StateTensor::F64(vec![0.5, 1.0, 0.0, 0.0]));
+                self.agent.restore(&state)?;
+                self.improve(&batch)?;
+                let seen = self.agent.state();
+                for name in GAINS {
+                    state.insert(name, relax_nn::StateTensor::F64(seen.f64(name)?.to_vec()));
+                }
             }
             AgentBug::OtherNoise => {
                 for u in &mut batch.noise {
@@ -207,6 +267,16 @@ impl Target for AgentTarget {
         let gradient = self.draw()?;
         rows.extend_from_slice(&gradient);
         Ok(())
+    }
+}
+
+impl Age {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => ", fresh",
+            Self::Trained => "",
+            Self::Stale => ", stale",
+        }
     }
 }
 

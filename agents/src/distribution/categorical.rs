@@ -2,6 +2,7 @@
 
 use super::{Distribution, Head, Kind, Moments, Shard, fit};
 use crate::ActionRange;
+use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
 use relax_estimators::Coupling;
@@ -148,6 +149,10 @@ impl CategoricalShard {
 impl Shard for CategoricalShard {
     fn prepare(&mut self, head: Head<'_>, actions: &ActionBuffer, rows: Range<usize>, moments: &mut Moments) {
         self.prepare_choices(head.output, actions.choice_rows(rows).iter().copied(), moments);
+    }
+
+    fn fresh(&self, _: usize) -> Option<lookahead::Actions<'_>> {
+        Some(lookahead::Actions::Choices { probs: &self.probs, taken: &self.choice })
     }
 
     fn information(&self) -> Vec<f64> {

@@ -2,6 +2,7 @@
 
 use super::{Distribution, Head, Kind, Moments, Options, Shard, fit};
 use crate::ActionRange;
+use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
 use relax_estimators::Coupling;
@@ -169,6 +170,10 @@ impl Shard for GaussianShard {
         }
         self.points.clear();
         self.points.extend_from_slice(taken);
+    }
+
+    fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
+        Some(lookahead::Actions::Numbers { mean: &self.mean, std: &self.std, taken: &self.points, samples })
     }
 
     fn information(&self) -> Vec<f64> {

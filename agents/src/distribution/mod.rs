@@ -24,6 +24,7 @@ pub use deterministic::Deterministic;
 pub use factored::Factored;
 pub use gaussian::Gaussian;
 
+use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
 use crate::{ActionRange, AgentError};
 use relax_envs::{Actions, EnvRng, Space};
@@ -154,6 +155,13 @@ pub trait Shard: Debug + Send {
     /// The Fisher information E\[s sᵀ\] `[P, P]` at the first row.
     fn information(&self) -> Vec<f64>;
 
+    /// The distribution at the rows and the actions taken, for a control variate that needs an expectation over fresh actions,
+    /// `samples` of them in each of two sets where it is no sum. `None`, as by default, if there is no such thing yet.
+    fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
+        let _ = samples;
+        None
+    }
+
     /// Points at which a control variate is evaluated, `[m, K]`: m = 2r (z, then z̃) for independent noise, m = r if z̃ = z
     /// in value. `noise` is the rollout's `[r, K]`; `rng` draws the noise of an independent z̃.
     fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32];
@@ -207,6 +215,12 @@ impl Samples {
     #[must_use]
     pub fn information(&self) -> Vec<f64> {
         self.shard.information()
+    }
+
+    /// See [`Shard::fresh`].
+    #[must_use]
+    pub fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
+        self.shard.fresh(samples)
     }
 
     /// See [`Shard::points`].

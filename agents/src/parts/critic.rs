@@ -7,7 +7,7 @@ use crate::compute::{Compute, shard_count, shard_rows, sum_into};
 use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
 use relax_envs::EnvRng;
-use relax_nn::{Mlp, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
 
 #[derive(Debug, Default)]
 struct CriticShard {
@@ -94,6 +94,16 @@ impl Critic {
         );
         self.returns.clear();
         self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
+    }
+
+    /// Calls `f` with V's network and weights.
+    pub fn read<R>(&self, f: impl FnOnce(&MlpShape, &[f32]) -> R) -> R {
+        self.net.read(|parameters| f(self.net.shape(), parameters))
+    }
+
+    /// Takes `gain`·`x` `[rows]` off the returns that [`fit`](Self::fit) aims at.
+    pub fn correct_returns(&mut self, gain: f32, x: &[f32]) {
+        self.returns.iter_mut().zip(x).for_each(|(r, x)| *r -= gain * x);
     }
 
     /// V(s_t) `[rows]` of the last batch evaluated, before it was fitted to it.

@@ -9,6 +9,12 @@
 //! | [`replay`] | the newest transitions, and minibatches of them |
 //! | [`returns`] | λ-returns with termination and truncation told apart |
 //! | [`normalize`] | observations and rewards on another scale, around any agent |
+//! | [`world_model`] | a learned model of one step of the environment |
+//! | [`lookahead`] | q(s, a) one step ahead by that model, its expectation under the policy, and the gradient of that |
+//! | [`later`] | discounted sums over what follows in a rollout |
+//! | [`latin_hypercube`] | normal noise that covers its range evenly |
+//! | [`gains`] | how much of several control variates enters ĝ, from past batches |
+//! | [`guard`] | keeps a control variate from doing harm, by past batches |
 //! | [`exploration`] | the noise of a deterministic policy |
 //! | [`target_network`] | a network with a copy that follows it slowly |
 //! | [`networks`] | how all of an agent's networks start, are saved and come back |
@@ -16,6 +22,11 @@
 pub mod control_variate;
 pub mod critic;
 pub mod exploration;
+pub mod gains;
+pub mod guard;
+pub mod later;
+pub mod latin_hypercube;
+pub mod lookahead;
 pub mod networks;
 pub mod normalize;
 pub mod policy;
@@ -23,3 +34,4 @@ pub mod q_critic;
 pub mod replay;
 pub mod returns;
 pub mod target_network;
+pub mod world_model;

@@ -54,13 +54,19 @@ impl RunningMoments {
         if self.count > 0.0 { (self.squares[i] / self.count + EPSILON).sqrt() } else { 1.0 }
     }
 
+    /// Mean of number `i`; 0 before anything was seen.
+    #[must_use]
+    pub fn mean(&self, i: usize) -> f64 {
+        self.mean[i]
+    }
+
     /// Count, means and sums of squares.
-    fn state(&self) -> StateTensor {
+    pub(crate) fn state(&self) -> StateTensor {
         let numbers = std::iter::once(self.count).chain(self.mean.iter().copied());
         StateTensor::F64(numbers.chain(self.squares.iter().copied()).collect())
     }
 
-    fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), AgentError> {
+    pub(crate) fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), AgentError> {
         let (numbers, dim) = (state.f64(name)?, self.mean.len());
         let [count, rest @ ..] = numbers else { return Err(misfit(name)) };
         if rest.len() != 2 * dim {
@@ -116,18 +122,6 @@ impl Scaling {
     }
 }
 
-/// An agent that sees normalised batches.
-pub struct Normalized {
-    inner: Box<dyn Agent>,
-    observations: Option<RunningMoments>,
-    rewards: Option<RewardMoments>,
-    scaling: Scaling,
-    /// A fixed factor of rewards.
-    reward_scale: f32,
-    /// The batch as `inner` sees it.
-    batch: Option<Rollout>,
-}
-
 /// Statistics of the discounted return that runs along in each slot.
 #[derive(Debug, Clone, PartialEq)]
 struct RewardMoments {
@@ -153,15 +147,23 @@ impl RewardMoments {
     }
 }
 
-impl Normalized {
-    /// `inner` as it is, or with the normalisation that the configuration asks for around it.
+/// The running statistics of a run, and what they do to the numbers that an agent learns from.
+#[derive(Debug, Clone)]
+pub struct Normalizer {
+    observations: Option<RunningMoments>,
+    rewards: Option<RewardMoments>,
+    scaling: Scaling,
+    /// A fixed factor of rewards.
+    reward_scale: f32,
+    /// 1/deviation of the returns, for the batch at hand.
+    inverse_reward: f32,
+}
+
+impl Normalizer {
+    /// With no statistics yet; what the configuration does not ask for stays as it is.
     #[must_use]
-    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, asked: Normalization) -> Box<dyn Agent> {
-        if !asked.observations && !asked.rewards && asked.reward_scale == 1.0 {
-            return inner;
-        }
+    pub fn new(observation_dim: usize, asked: Normalization) -> Self {
         let mut this = Self {
-            inner,
             observations: asked.observations.then(|| RunningMoments::new(observation_dim)),
             rewards: asked.rewards.then(|| RewardMoments {
                 gamma: asked.gamma,
@@ -171,16 +173,123 @@ impl Normalized {
             }),
             scaling: Scaling::default(),
             reward_scale: asked.reward_scale as f32,
-            batch: None,
+            inverse_reward: 1.0,
         };
         this.rescale();
-        Box::new(this)
+        this
+    }
+
+    /// Whether it leaves everything as it is.
+    fn is_idle(&self) -> bool {
+        self.observations.is_none() && self.rewards.is_none() && self.reward_scale == 1.0
     }
 
     fn rescale(&mut self) {
         if let Some(moments) = &self.observations {
             self.scaling.set(moments);
         }
+    }
+
+    /// Takes in the returns of `batch`; rewards are on the scale that is known by then. To be called once for every batch,
+    /// before anything is learned from it.
+    pub fn begin(&mut self, batch: &Rollout) {
+        if let Some(rewards) = &mut self.rewards {
+            // Merged before use in the first batch only, where it is one positive factor for the whole of it: without it
+            // the critic would first be fitted to returns of another size. Later factors do not depend on the batch.
+            let first = rewards.moments.count == 0.0;
+            if first {
+                rewards.merge(batch);
+            }
+            self.inverse_reward = (1.0 / rewards.moments.std(0)) as f32;
+            if !first {
+                rewards.merge(batch);
+            }
+        }
+    }
+
+    /// Takes in the observations of `batch`, once the policy has learned from them.
+    pub fn end(&mut self, batch: &Rollout) {
+        if let Some(moments) = &mut self.observations {
+            moments.merge(&batch.observations);
+        }
+        self.rescale();
+    }
+
+    /// Normalises a rollout in place.
+    pub fn rollout(&self, batch: &mut Rollout) {
+        self.observations(&mut batch.observations);
+        self.observations(&mut batch.final_observations);
+        self.observations(&mut batch.next_observations);
+        self.rewards(&mut batch.rewards);
+    }
+
+    /// Normalises observations `[rows, D]` in place.
+    pub fn observations(&self, observations: &mut [f32]) {
+        if self.observations.is_some() {
+            self.scaling.apply(observations);
+        }
+    }
+
+    /// Puts rewards on the scale of the batch at hand, in place.
+    pub fn rewards(&self, rewards: &mut [f32]) {
+        rewards.iter_mut().for_each(|r| *r *= self.reward_scale);
+        if self.rewards.is_some() {
+            rewards.iter_mut().for_each(|r| *r *= self.inverse_reward);
+        }
+    }
+
+    /// Gives the actors' copy of a policy the scale of observations.
+    pub fn scale(&self, policy: &mut ActingPolicy) {
+        if self.observations.is_some() {
+            policy.set_scaling(&self.scaling);
+        }
+    }
+
+    /// Adds what must survive a checkpoint to an agent's state.
+    pub fn save(&self, state: &mut StateDict) {
+        if let Some(moments) = &self.observations {
+            state.insert(Scaling::STATE, moments.state());
+        }
+        if let Some(rewards) = &self.rewards {
+            state.insert("normalizer.rewards", rewards.moments.state());
+            state.insert("normalizer.running_returns", StateTensor::F64(rewards.running.clone()));
+        }
+    }
+
+    /// Takes over what [`save`](Self::save) added.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        if let Some(moments) = &mut self.observations {
+            moments.restore(Scaling::STATE, state)?;
+        }
+        if let Some(rewards) = &mut self.rewards {
+            rewards.moments.restore("normalizer.rewards", state)?;
+            rewards.running = state.f64("normalizer.running_returns")?.to_vec();
+        }
+        self.rescale();
+        Ok(())
+    }
+}
+
+/// An agent that sees normalised batches.
+pub struct Normalized {
+    inner: Box<dyn Agent>,
+    normalizer: Normalizer,
+    /// The batch as `inner` sees it.
+    batch: Option<Rollout>,
+}
+
+impl Normalized {
+    /// `inner` as it is, or with the normalisation that the configuration asks for around it.
+    #[must_use]
+    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, asked: Normalization) -> Box<dyn Agent> {
+        let normalizer = Normalizer::new(observation_dim, asked);
+        if normalizer.is_idle() {
+            return inner;
+        }
+        Box::new(Self { inner, normalizer, batch: None })
     }
 
     /// Fills `self.batch` from `batch` with the statistics that it was acted with.
@@ -191,42 +300,21 @@ impl Normalized {
             Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
         });
         own.merge(std::iter::once(batch));
-        if self.observations.is_some() {
-            self.scaling.apply(&mut own.observations);
-            self.scaling.apply(&mut own.final_observations);
-            self.scaling.apply(&mut own.next_observations);
-        }
-        own.rewards.iter_mut().for_each(|r| *r *= self.reward_scale);
-        if let Some(rewards) = &mut self.rewards {
-            // Merged before use in the first batch only, where it is one positive factor for the whole of it: without it
-            // the critic would first be fitted to returns of another size. Later factors do not depend on the batch.
-            let first = rewards.moments.count == 0.0;
-            if first {
-                rewards.merge(batch);
-            }
-            let scale = (1.0 / rewards.moments.std(0)) as f32;
-            own.rewards.iter_mut().for_each(|r| *r *= scale);
-            if !first {
-                rewards.merge(batch);
-            }
-        }
+        self.normalizer.begin(batch);
+        self.normalizer.rollout(own);
     }
 }
 
 impl Agent for Normalized {
     fn acting_policy(&self) -> ActingPolicy {
         let mut policy = self.inner.acting_policy();
-        if self.observations.is_some() {
-            policy.set_scaling(&self.scaling);
-        }
+        self.normalizer.scale(&mut policy);
         policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         self.inner.refresh(policy);
-        if self.observations.is_some() {
-            policy.set_scaling(&self.scaling);
-        }
+        self.normalizer.scale(policy);
     }
 
     fn improve_policy(
@@ -240,10 +328,7 @@ impl Agent for Normalized {
         if let Some(own) = &self.batch {
             self.inner.improve_policy(own, progress, compute, metrics)?;
         }
-        if let Some(moments) = &mut self.observations {
-            moments.merge(&batch.observations);
-        }
-        self.rescale();
+        self.normalizer.end(batch);
         Ok(())
     }
 
@@ -270,27 +355,13 @@ impl Agent for Normalized {
 
     fn state(&self) -> StateDict {
         let mut state = self.inner.state();
-        if let Some(moments) = &self.observations {
-            state.insert(Scaling::STATE, moments.state());
-        }
-        if let Some(rewards) = &self.rewards {
-            state.insert("normalizer.rewards", rewards.moments.state());
-            state.insert("normalizer.running_returns", StateTensor::F64(rewards.running.clone()));
-        }
+        self.normalizer.save(&mut state);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         self.inner.restore(state)?;
-        if let Some(moments) = &mut self.observations {
-            moments.restore(Scaling::STATE, state)?;
-        }
-        if let Some(rewards) = &mut self.rewards {
-            rewards.moments.restore("normalizer.rewards", state)?;
-            rewards.running = state.f64("normalizer.running_returns")?.to_vec();
-        }
-        self.rescale();
-        Ok(())
+        self.normalizer.restore(state)
     }
 }
 

@@ -122,6 +122,42 @@ impl<E: Default + Send> Policy<E> {
         self.net.read(|parameters| policy.set_parameters(parameters));
     }
 
+    /// Sends every shard forward and shows its samples, without any gradient.
+    ///
+    /// # Errors
+    /// If the distribution has no score.
+    pub fn visit(
+        &mut self,
+        batch: &Rollout,
+        compute: &Compute,
+        see: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
+    ) -> Result<(), AgentError> {
+        self.fit_shards(batch.rows())?;
+        let (rows, shape, outputs) = (batch.rows(), self.net.shape(), self.distribution.outputs());
+        self.net.read(|parameters| {
+            compute.each(&mut self.shards, |i, shard| {
+                let rows = shard_rows(i, rows);
+                ACTIVATIONS.with_borrow_mut(|workspace| {
+                    shard.output.resize(rows.len() * outputs, 0.0);
+                    shape.forward(parameters, observations(batch, &rows), workspace, &mut shard.output);
+                });
+                let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
+                shard.samples.prepare(head, &batch.actions, rows.clone());
+                see(i, rows, shard);
+            });
+        });
+        Ok(())
+    }
+
+    /// As many shards as a batch of `rows` rows has.
+    fn fit_shards(&mut self, rows: usize) -> Result<(), AgentError> {
+        self.shards.truncate(shard_count(rows));
+        while self.shards.len() < shard_count(rows) {
+            self.shards.push(PolicyShard::new(&*self.distribution)?);
+        }
+        Ok(())
+    }
+
     /// The gradient of −(mean return estimate + `entropy`·entropy) over the batch: sends every shard forward, lets
     /// `estimate` fill its ĝ, and sends ĝ back as a constant. Returns the sums over all rows.
     ///
@@ -136,12 +172,9 @@ impl<E: Default + Send> Policy<E> {
         entropy: f32,
         estimate: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
     ) -> Result<Sums, AgentError> {
+        self.fit_shards(batch.rows())?;
         let (rows, shape) = (batch.rows(), self.net.shape());
         let (outputs, parameters_of_rows) = (self.distribution.outputs(), self.distribution.parameters());
-        self.shards.truncate(shard_count(rows));
-        while self.shards.len() < shard_count(rows) {
-            self.shards.push(PolicyShard::new(&*self.distribution)?);
-        }
         self.net.read(|parameters| {
             compute.each(&mut self.shards, |i, shard| {
                 let rows_here = shard_rows(i, rows);

@@ -1,15 +1,16 @@
 //! Stored experience: the newest transitions of a run, in flat arrays, and minibatches drawn from them.
 
 use crate::AgentError;
-use crate::rollout::Rollout;
+use crate::rollout::{ActionBuffer, Rollout};
 use relax_envs::EnvRng;
 use relax_nn::{StateDict, StateTensor};
+use std::collections::VecDeque;
 
 /// A ring of transitions (s, a, r, s', terminated).
 ///
 /// A transition of observations of D numbers and actions of K takes [`bytes`](Self::bytes_per_transition) =
 /// 4·(2D + K + 1) + 1: 33 bytes for Pendulum (D = 3, K = 1). A truncated transition keeps its episode's final observation
-/// as s', and is bootstrapped like any other; only `terminated` ends a return.
+/// as s', and is bootstrapped like any other; only `terminated` ends a return. A choice is kept as its index, K = 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
     capacity: usize,
@@ -22,6 +23,8 @@ pub struct Replay {
     rewards: Vec<f32>,
     next_observations: Vec<f32>,
     terminated: Vec<u8>,
+    /// Places of the terminal transitions, the oldest first.
+    endings: VecDeque<u32>,
     /// Scratch: the row that follows each row in its slot, and the earliest row seen of each slot.
     successor: Vec<u32>,
     earliest: Vec<u32>,
@@ -60,6 +63,7 @@ impl Replay {
             rewards: Vec::with_capacity(reserved),
             next_observations: Vec::with_capacity(reserved * observation_dim),
             terminated: Vec::with_capacity(reserved),
+            endings: VecDeque::new(),
             successor: Vec::new(),
             earliest: Vec::new(),
         }
@@ -108,9 +112,21 @@ impl Replay {
             } else {
                 &batch.observations[of(&batch.observations, self.successor[row] as usize)]
             };
-            let k = self.action_dim;
-            let action = &batch.actions.values()[row * k..(row + 1) * k];
+            let choice;
+            let action = match &batch.actions {
+                ActionBuffer::Discrete(choices) => {
+                    choice = [choices[row] as f32];
+                    &choice[..]
+                }
+                _ => batch.actions.value_rows(row..row + 1),
+            };
             let at = self.cursor;
+            if self.endings.front() == Some(&(at as u32)) {
+                self.endings.pop_front();
+            }
+            if batch.terminated[row] {
+                self.endings.push_back(at as u32);
+            }
             put(&mut self.observations, at, own);
             put(&mut self.actions, at, action);
             put(&mut self.rewards, at, &[batch.rewards[row]]);
@@ -125,19 +141,45 @@ impl Replay {
     /// # Panics
     /// If nothing is stored.
     pub fn sample(&self, size: usize, rng: &mut EnvRng, batch: &mut Minibatch) {
+        self.sample_with_endings(size, 0.0, rng, batch);
+    }
+
+    /// The same, but the first `share` of the transitions are drawn from those that terminated, if there are any.
+    ///
+    /// # Panics
+    /// If nothing is stored.
+    pub fn sample_with_endings(&self, size: usize, share: f64, rng: &mut EnvRng, batch: &mut Minibatch) {
         batch.observations.clear();
         batch.actions.clear();
         batch.rewards.clear();
         batch.next_observations.clear();
         batch.going_on.clear();
         let (dim, k, len) = (self.observation_dim, self.action_dim, self.len() as i64);
-        for _ in 0..size {
-            let i = rng.integers(0, len) as usize;
+        let from_endings = if self.endings.is_empty() { 0 } else { (size as f64 * share) as usize };
+        for row in 0..size {
+            let i = if row < from_endings {
+                self.endings[rng.integers(0, self.endings.len() as i64) as usize] as usize
+            } else {
+                rng.integers(0, len) as usize
+            };
             batch.observations.extend_from_slice(&self.observations[i * dim..(i + 1) * dim]);
             batch.actions.extend_from_slice(&self.actions[i * k..(i + 1) * k]);
             batch.rewards.push(self.rewards[i]);
             batch.next_observations.extend_from_slice(&self.next_observations[i * dim..(i + 1) * dim]);
             batch.going_on.push(f32::from(1 - self.terminated[i]));
+        }
+    }
+
+    /// Adds s' − s `[·, D]` of the newest `rows` transitions, but for those that terminated, to `changes`.
+    pub fn newest_changes(&self, rows: usize, changes: &mut Vec<f32>) {
+        let (dim, len) = (self.observation_dim, self.len());
+        for back in 1..=rows.min(len) {
+            let i = (self.cursor + len - back) % len;
+            if self.terminated[i] == 0 {
+                let (from, to) = (i * dim, (i + 1) * dim);
+                let pairs = self.next_observations[from..to].iter().zip(&self.observations[from..to]);
+                changes.extend(pairs.map(|(next, own)| next - own));
+            }
         }
     }
 
@@ -185,6 +227,14 @@ impl Replay {
         self.terminated.clear();
         self.terminated.extend(terminated.iter().map(|&flag| u8::from(flag != 0)));
         self.cursor = cursor;
+        self.endings.clear();
+        let oldest = if len < self.capacity { 0 } else { cursor };
+        for back in 0..len {
+            let i = (oldest + back) % len;
+            if self.terminated[i] != 0 {
+                self.endings.push_back(i as u32);
+            }
+        }
         Ok(())
     }
 }
@@ -252,6 +302,33 @@ mod tests {
             let count = drawn.rewards.iter().filter(|&&r| r == reward).count();
             assert!((190..310).contains(&count), "{reward}: {count}");
         }
+    }
+
+    #[test]
+    fn a_share_of_a_minibatch_are_endings_as_long_as_they_are_stored() {
+        let mut replay = Replay::new(8, 1, 1);
+        replay.extend(&rollout());
+        let (mut drawn, mut rng) = (Minibatch::default(), EnvRng::from_seed(1));
+        replay.sample_with_endings(8, 0.25, &mut rng, &mut drawn);
+        assert_eq!(drawn.rewards[..2], [1.0, 1.0]);
+        assert_eq!(drawn.going_on[..2], [0.0, 0.0]);
+        let mut changes = Vec::new();
+        replay.newest_changes(4, &mut changes);
+        assert_eq!(changes, [1.0, 1.0, 1.0, 88.0], "rows 5 to 2");
+        replay.extend(&rollout());
+        assert_eq!(replay.endings, [7], "the older one has been overwritten");
+        changes.clear();
+        replay.newest_changes(100, &mut changes);
+        assert_eq!(changes.len(), 7);
+    }
+
+    #[test]
+    fn a_choice_is_kept_as_its_index() {
+        let mut replay = Replay::new(8, 1, 1);
+        let mut batch = rollout();
+        batch.actions = ActionBuffer::Discrete(vec![2, 0, 1, 1, 0, 2]);
+        replay.extend(&batch);
+        assert_eq!(replay.actions, [2.0, 0.0, 1.0, 1.0, 0.0, 2.0]);
     }
 
     #[test]

@@ -17,3 +17,5 @@ pub const EVALUATION_ACTIONS: u32 = 5;
 pub const REPLAY: u32 = 6;
 /// The actions that a stochastic policy would take after stored transitions.
 pub const NEXT_ACTIONS: u32 = 7;
+/// The fresh actions over which a learned model's expectation is taken.
+pub const LOOKAHEAD: u32 = 8;

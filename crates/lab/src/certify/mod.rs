@@ -11,7 +11,7 @@ mod scene;
 
 use std::fmt::Display;
 
-use relax_agents::certify::{AgentBug, AgentTarget, Problem};
+use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
 use relax_estimators::EstimatorError;
 use relax_estimators::certify::{Settings, Target, Verdict, check, holm};
 use serde_json::json;
@@ -73,7 +73,7 @@ const AGENTS: &[(&str, Problem)] = &[
     ("kind = 'a2c'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::Enumerable),
-    ("kind = 'relax-a2c'\ngain = 1\nform = 'pure'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 'adaptive'", Problem::Enumerable),
     ("kind = 'a2c'", Problem::Aim),
     ("kind = 'relax-a2c'\ngain = 1", Problem::Aim),
@@ -99,6 +99,20 @@ fn added() -> impl Iterator<Item = (String, Problem)> {
     })
 }
 
+/// The control variate of a learned model, which is certified at every age: what it is worth differs, its bias must not.
+const MODEL: &str = "kind = 'relax-a2c'\ncontrol_variate = 'model'\ngain = 1";
+const ADAPTIVE_MODEL: &str = "kind = 'relax-a2c'\ncontrol_variate = 'model'\ngain = 'adaptive'";
+const MODELS: &[(&str, Problem, Age)] = &[
+    (MODEL, Problem::Enumerable, Age::Fresh),
+    (MODEL, Problem::Enumerable, Age::Trained),
+    (MODEL, Problem::Enumerable, Age::Stale),
+    (ADAPTIVE_MODEL, Problem::Enumerable, Age::Trained),
+    (MODEL, Problem::LinearQuadratic, Age::Fresh),
+    (MODEL, Problem::LinearQuadratic, Age::Trained),
+    (MODEL, Problem::LinearQuadratic, Age::Stale),
+    (ADAPTIVE_MODEL, Problem::LinearQuadratic, Age::Trained),
+];
+
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.
 const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
     (
@@ -114,6 +128,20 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
         Problem::Enumerable,
         AgentBug::OtherNoise,
+    ),
+    (
+        "model-fitted-first",
+        "a control variate's model is fitted to a batch before that batch is used",
+        MODEL,
+        Problem::Enumerable,
+        AgentBug::FittedFirst,
+    ),
+    (
+        "gain-from-batch",
+        "a control variate's gain is the best for the batch that it is used on",
+        ADAPTIVE_MODEL,
+        Problem::LinearQuadratic,
+        AgentBug::GainFromBatch,
     ),
     (
         "no-correction",
@@ -136,7 +164,7 @@ pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
 enum Line {
     Node(nodes::Estimator),
     OneCall(one_call::Case),
-    Agent(String, Problem, AgentBug),
+    Agent(String, Problem, AgentBug, Age),
 }
 
 /// Certifies everything in the scope; or, with `inject`, one mistake alone.
@@ -154,10 +182,9 @@ pub fn certify(
     let lines: Vec<Line> = match inject {
         Some(name) => {
             let node = BUGS.iter().find(|bug| bug.0 == name).map(|(name, _, e)| (*name, Line::Node(*e)));
-            let agent = AGENT_BUGS
-                .iter()
-                .find(|bug| bug.0 == name)
-                .map(|&(name, _, text, problem, bug)| (name, Line::Agent(text.to_owned(), problem, bug)));
+            let agent = AGENT_BUGS.iter().find(|bug| bug.0 == name).map(|&(name, _, text, problem, bug)| {
+                (name, Line::Agent(text.to_owned(), problem, bug, Age::Trained))
+            });
             let relaxed = (name == RELAXED_OBJECTIVE.0)
                 .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
             let Some((name, line)) = node.or(relaxed).or(agent) else {
@@ -172,8 +199,10 @@ pub fn certify(
             let nodes = ESTIMATORS.iter().map(|e| Line::Node(*e));
             let nodes = nodes.chain(CASES.as_flattened().iter().map(|case| Line::OneCall(*case)));
             let agents = AGENTS.iter().map(|&(text, problem)| (text.to_owned(), problem));
-            let agents = agents.chain(added());
-            let agents = agents.map(|(text, problem)| Line::Agent(text, problem, AgentBug::None));
+            let agents = agents.chain(added()).map(|(text, problem)| (text, problem, Age::Trained));
+            let models = MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
+            let agents = agents.chain(models);
+            let agents = agents.map(|(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age));
             match options.scope {
                 Scope::All => nodes.chain(agents).collect(),
                 Scope::Estimators => nodes.collect(),
@@ -210,7 +239,9 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
     match line {
         Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
         Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
-        Line::Agent(text, problem, bug) => checked(AgentTarget::new(&text, problem, seed, bug), &of_agents),
+        Line::Agent(text, problem, bug, age) => {
+            checked(AgentTarget::aged(&text, problem, seed, bug, age), &of_agents)
+        }
     }
 }
 

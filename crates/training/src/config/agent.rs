@@ -7,6 +7,7 @@ use relax_agents::{AgentSpec, RolloutShape, agent_spec, agent_specs};
 use relax_runtime::config::{self, ConfigError, Document, Keys, Origin, Reading, Shape};
 use serde_json::{Map, Value, json};
 
+use super::document::RENAMED;
 use super::{Config, RolloutMode};
 
 /// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.
@@ -77,6 +78,9 @@ pub(super) fn shape(
             let message = format!("`{key}` is a key of {}, not of {kind}", list(&owners));
             elsewhere.insert(key.to_owned(), message);
         }
+    }
+    for (old, new) in RENAMED {
+        elsewhere.insert((*old).to_owned(), format!("`{old}` is called `{new}` now"));
     }
     // Keys of the agent that the file was written for go with it.
     let others = in_file.filter(|old| *old != kind).and_then(|old| agent_spec(&old));

@@ -37,6 +37,9 @@ impl Document for Config {
     }
 }
 
+/// Keys of earlier versions, and what they are called now.
+pub(super) const RENAMED: &[(&str, &str)] = &[("agent.form", "agent.control_variate")];
+
 impl Config {
     /// Reads the TOML file `path`, applies `overrides` (each `KEY=VALUE`, the later ones winning) and checks the result.
     ///
@@ -57,12 +60,17 @@ impl Config {
     }
 
     /// Reads what a run recorded, perhaps with an earlier version, which wrote down the keys of all agents: those of others
-    /// are left out.
+    /// are left out, and renamed keys are taken for what they are called now.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn recorded(text: &str, name: &str, overrides: &[String]) -> Result<Self, ConfigError> {
-        config::read(text, name, overrides, Reading::Recorded).map(|(config, _)| config)
+        let mut text = text.to_owned();
+        for (old, new) in RENAMED {
+            let [old, new] = [old, new].map(|key| key.rsplit('.').next().unwrap_or(key));
+            text = text.replace(&format!("\n{old} = "), &format!("\n{new} = "));
+        }
+        config::read(&text, name, overrides, Reading::Recorded).map(|(config, _)| config)
     }
 
     /// As [`Config::recorded`], from the file `path`.

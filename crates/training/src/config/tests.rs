@@ -237,6 +237,15 @@ mod keys {
     }
 
     #[test]
+    fn a_key_of_an_earlier_version_is_refused_with_its_name_of_today_but_read_from_checkpoints() {
+        let text = "[env]\nid = \"CartPole-v1\"\n[agent]\nkind = \"relax-a2c\"\nform = \"pure\"\n";
+        let error = Config::from_toml(text, "x.toml", &[]).expect_err("refused");
+        assert_eq!(error.to_string(), "x.toml:5: `agent.form` is called `agent.control_variate` now");
+        let read = Config::recorded(text, "x", &[]).expect("read");
+        assert_eq!(read.agent.keys.get("control_variate").and_then(toml::Value::as_str), Some("pure"));
+    }
+
+    #[test]
     fn what_an_environment_takes_is_left_to_it() {
         let keys = Keys::of::<Config>();
         assert!(keys.allows("env.kwargs.gravity"));

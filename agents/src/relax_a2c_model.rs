@@ -1,0 +1,333 @@
+//! RELAX-A2C with `control_variate = "model"`: a trajectory-wise, action-dependent control variate made of a learned one-step
+//! model and V.
+//!
+//! With δ_k = r_k + γV(s_{k+1}) − V(s_k), the λ-return's advantage R̂_t − V(s_t) = Σ_{k≥t} (γλ)^{k−t} δ_k, and each δ_k varies with
+//! the action a_k. What the model knows of that, C_k = q(s_k, a_k) − E_π q(s_k, ·), has mean 0 given s_k
+//! ([`lookahead`](crate::parts::lookahead) has the formulas), so it may be taken off:
+//!
+//! ```text
+//! A  = s·(R̂ − V)                                  A2C's estimator
+//! B₁ = −s·F,   F_t = Σ_{k>t} (γλ)^{k−t} C_k        the actions to come
+//! B₂ = G − s·C,   G = ∇_l E_π q(s, ·)              the own action
+//! ĝ  = A + η₁B₁ + η₂B₂                             E[B₁] = E[B₂] = 0, whatever the model and V are
+//! ```
+//! Order in each batch, which keeps ĝ unbiased: 1. ĝ and the policy's step, with V, model and gains as they were before the batch;
+//! 2. the gains' statistics and all normalisers; 3. the batch goes into the replay, and the model takes its steps; 4. V is fitted,
+//! to R̂_t − η₁·Σ_{k≥t} (γλ)^{k−t} C_k: returns with less noise of the actions, at the gain that they have earned.
+//!
+//! Nothing is relaxed here: with choices the expectation over actions is an exact sum, with numbers a mean over fresh samples. It
+//! is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates of Cheng et al.
+//! 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
+
+use crate::config::Gain;
+use crate::distribution;
+use crate::parts::critic::Critic;
+use crate::parts::gains::{Gains, Products};
+use crate::parts::guard::{Guard, Version};
+use crate::parts::later::{later_sums, mean_squared_delta};
+use crate::parts::lookahead::{Beyond, Lookahead};
+use crate::parts::normalize::Normalizer;
+use crate::parts::policy::Policy;
+use crate::parts::replay::Replay;
+use crate::parts::world_model::{ActionFeatures, WorldModel};
+use crate::relax_a2c::{RelaxA2cKeys, RelaxA2cLearner};
+use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, Task, role};
+use relax_envs::EnvRng;
+use relax_estimators::{Baseline, mean_squared_norm, reinforce};
+use relax_nn::{StateDict, StateTensor};
+
+/// What the model's learning rate ends at, as a share of what it starts at.
+const LAST_RATE: f64 = 0.1;
+
+/// One shard's own.
+#[derive(Debug, Default)]
+struct Shard {
+    lookahead: Lookahead,
+    /// A `[r, P]`.
+    a: Vec<f32>,
+    /// B₁ and B₂ of one row.
+    b: [Vec<f32>; 2],
+}
+
+/// RELAX-A2C with the control variate of a learned model.
+pub struct RelaxA2cModel {
+    agent: RelaxA2cKeys,
+    learner: RelaxA2cLearner,
+    policy: Policy<Shard>,
+    critic: Critic,
+    model: WorldModel,
+    normalizer: Normalizer,
+    /// Of the environment's own numbers.
+    replay: Replay,
+    /// Draws the minibatches.
+    rng: EnvRng,
+    /// Of the free and the bounded q.
+    gains: [Gains<2>; 2],
+    guard: Guard,
+    seed: u64,
+    updates: u64,
+    /// The batch as V and the policy see it.
+    own: Option<Rollout>,
+    /// C and F of the batch at hand, by version; then in `future` both together.
+    c: [Vec<f32>; 2],
+    future: [Vec<f32>; 2],
+    sums: Vec<f32>,
+    /// Version and gains of the batch at hand.
+    used: (usize, [f64; 2]),
+}
+
+impl RelaxA2cModel {
+    /// A fresh agent.
+    ///
+    /// # Errors
+    /// If the settings contradict one another, or a network cannot be made.
+    pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
+        let observation_dim = task.observations.flat_dim();
+        let distribution = distribution::for_space(task.actions, &agent.distribution())?;
+        if learner.normalize_advantages {
+            let message = "learner.normalize_advantages does not go with agent.control_variate = \"model\", which knows the \
+                           advantages' own size; learner.normalize_rewards keeps them near 1";
+            return Err(AgentError::Config(message.into()));
+        }
+        let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
+        if distribution.shard().is_none_or(|shard| shard.fresh(learner.model.samples).is_none()) {
+            let message = format!(
+                "agent.control_variate = \"model\" takes expectations over actions, which a {} policy has not; \
+                 \"residual\" needs none",
+                distribution.name()
+            );
+            return Err(AgentError::Config(message));
+        }
+        let features = ActionFeatures::new(task.actions)?;
+        let stored = features.stored();
+        Ok(Self {
+            policy: Policy::new(
+                observation_dim,
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
+            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
+            normalizer: Normalizer::new(observation_dim, learner.normalization()),
+            replay: Replay::new(learner.model.capacity, observation_dim, stored),
+            rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
+            gains: Default::default(),
+            guard: Guard::default(),
+            agent: agent.clone(),
+            learner: learner.clone(),
+            seed: task.seed,
+            updates: 0,
+            own: None,
+            c: Default::default(),
+            future: Default::default(),
+            sums: Vec::new(),
+            used: (0, [0.0; 2]),
+        })
+    }
+
+    /// Version of q and gains for the next batch, by what past batches show.
+    fn choose(&self, of_versions: [[f64; 2]; 2]) -> (usize, [f64; 2]) {
+        if let Gain::Fixed(gain) = self.agent.gain {
+            return (0, [gain; 2]);
+        }
+        let (version, allowed) = self.guard.choice();
+        let version = usize::from(version == Version::Bounded);
+        (version, if allowed { of_versions[version] } else { [0.0; 2] })
+    }
+}
+
+impl Agent for RelaxA2cModel {
+    fn acting_policy(&self) -> ActingPolicy {
+        let mut policy = self.policy.snapshot();
+        self.normalizer.scale(&mut policy);
+        policy
+    }
+
+    fn refresh(&self, policy: &mut ActingPolicy) {
+        self.policy.refresh(policy);
+        self.normalizer.scale(policy);
+    }
+
+    fn improve_policy(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        let of_versions = self.gains.each_ref().map(Gains::gains);
+        self.used = self.choose(of_versions);
+        let (version, gains) = self.used;
+        metrics.gain = (gains[0] + gains[1]) / 2.0;
+        let bound = self.guard.bound() as f32;
+
+        self.normalizer.begin(batch);
+        // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
+        self.own.take_if(|own| own.slots() != batch.slots());
+        let own = self.own.get_or_insert_with(|| {
+            Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
+        });
+        own.merge(std::iter::once(batch));
+        self.normalizer.rollout(own);
+
+        let learner = &self.learner;
+        self.critic.evaluate(own, learner.gamma, learner.lambda, compute);
+        metrics.explained_variance = self.critic.explained_variance();
+        let (dim, decay) = (batch.observation_dim, (learner.gamma * learner.lambda) as f32);
+        let p = self.policy.distribution().parameters();
+        let (advantages, values) = (self.critic.advantages(), self.critic.values());
+        let (policy, model, normalizer) = (&mut self.policy, &self.model, &self.normalizer);
+        let (seed, updates, samples) = (self.seed, self.updates, learner.model.samples);
+        self.critic.read(|shape, parameters| {
+            let beyond = Beyond { model, shape, parameters, gamma: learner.gamma as f32 };
+            policy.visit(own, compute, |i, rows, shard| {
+                let key = [role::LOOKAHEAD, updates as u32, (updates >> 32) as u32, i as u32];
+                let mut rng = EnvRng::from_seed_sequence(seed, &key);
+                let states = &batch.observations[rows.start * dim..rows.end * dim];
+                let Some(actions) = shard.samples.fresh(samples) else { return };
+                let lookahead = &mut shard.extra.lookahead;
+                lookahead.evaluate(
+                    states,
+                    &values[rows],
+                    actions,
+                    beyond,
+                    &mut rng,
+                    |observations, rewards| {
+                        normalizer.observations(observations);
+                        normalizer.rewards(rewards);
+                    },
+                );
+                lookahead.expect(actions, bound);
+            })
+        })?;
+        for version in 0..2 {
+            let (c, future) = (&mut self.c[version], &mut self.future[version]);
+            c.clear();
+            for shard in self.policy.shards_mut() {
+                c.extend_from_slice(&shard.extra.lookahead.terms[version].c);
+            }
+            future.resize(batch.rows(), 0.0);
+            later_sums(own, c, decay, &mut self.sums, future);
+        }
+
+        let futures = &self.future;
+        let sums = self.policy.gradient(own, compute, learner.entropy as f32, |_, rows, shard| {
+            let Shard { lookahead, a, b: [first, second] } = &mut shard.extra;
+            let score = &shard.samples.moments.score;
+            a.resize(score.len(), 0.0);
+            reinforce(score, &advantages[rows.clone()], Baseline::None, a);
+            shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
+            for (of, (terms, future)) in lookahead.terms.iter_mut().zip(futures).enumerate() {
+                terms.products = Products::default();
+                for (row, &future) in future[rows.clone()].iter().enumerate() {
+                    let range = row * p..(row + 1) * p;
+                    let (s, a, g) = (&score[range.clone()], &a[range.clone()], &terms.g[range.clone()]);
+                    first.clear();
+                    first.extend(s.iter().map(|s| -s * future));
+                    second.clear();
+                    second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row]));
+                    terms.products.add(a, [first, second]);
+                    if of == version {
+                        for (i, estimate) in shard.estimate[range].iter_mut().enumerate() {
+                            *estimate = a[i] + gains[0] as f32 * first[i] + gains[1] as f32 * second[i];
+                        }
+                    }
+                }
+            }
+            shard.sums.squared_norm_a2c = mean_squared_norm(a, 1);
+            shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+        })?;
+
+        metrics.take(&sums, batch.rows());
+        metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
+        metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+
+        let mut ratios = [1.0; 2];
+        for version in 0..2 {
+            let mut products = Products::default();
+            for shard in self.policy.shards_mut() {
+                products.merge(&shard.extra.lookahead.terms[version].products);
+            }
+            ratios[version] = products.squared_norm(of_versions[version]) / products.aa;
+            self.gains[version].update(&products);
+        }
+        let error = mean_squared_delta(own, self.critic.advantages(), decay, &mut self.sums);
+        self.guard.update(error, ratios, metrics.variance_ratio);
+        self.normalizer.end(batch);
+        self.updates += 1;
+        Ok(())
+    }
+
+    fn fit_critics(
+        &mut self,
+        batch: &Rollout,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        let (learner, model) = (&self.learner, &self.learner.model);
+        self.replay.extend(batch);
+        self.model.observe(batch, &self.replay);
+        let rate = model.learning_rate * (1.0 - (1.0 - LAST_RATE) * progress);
+        for _ in 0..model.steps {
+            metrics.control_variate_loss =
+                self.model.learn(&self.replay, model.batch_size, rate, &mut self.rng)?;
+        }
+
+        let Some(own) = &self.own else { return Ok(()) };
+        let (version, [gain, _]) = self.used;
+        let (c, future) = (&self.c[version], &mut self.future[version]);
+        future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
+        self.critic.correct_returns(gain as f32, future);
+        let rate = learner.annealed(learner.value_learning_rate, progress);
+        metrics.value_loss =
+            self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+        Ok(())
+    }
+
+    fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {
+        Some(self.policy.last_gradient(estimates))
+    }
+
+    fn last_advantages(&self) -> Option<&[f32]> {
+        Some(self.critic.advantages())
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_all("policy", self.policy.state());
+        state.insert_all("critic", self.critic.state());
+        state.insert_all("model", self.model.state());
+        state.insert_all("replay", self.replay.state());
+        self.normalizer.save(&mut state);
+        state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
+        state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
+        state.insert("guard", StateTensor::F64(self.guard.state()));
+        state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
+        state.insert("updates", StateTensor::U64(vec![self.updates]));
+        state
+    }
+
+    fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let [updates] = state.u64_array("updates")?;
+        let rng = EnvRng::from_state(state.u64_array("replay_stream")?);
+        let rng = rng.map_err(|error| AgentError::Config(error.to_string()))?;
+        self.policy.restore(&state.subset("policy"))?;
+        self.critic.restore(&state.subset("critic"))?;
+        self.model.restore(&state.subset("model"))?;
+        self.replay.restore(&state.subset("replay"))?;
+        self.normalizer.restore(state)?;
+        let fits = self.gains[0].restore(state.f64("gains.free")?)
+            && self.gains[1].restore(state.f64("gains.bounded")?)
+            && self.guard.restore(state.f64("guard")?);
+        if !fits {
+            let message =
+                "the checkpoint's statistics of the control variate are of another size than this run's";
+            return Err(AgentError::Config(message.into()));
+        }
+        (self.rng, self.updates) = (rng, updates);
+        Ok(())
+    }
+}

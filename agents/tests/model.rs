@@ -1,0 +1,35 @@
+//! The control variate of a learned model is unbiased at every age of model and V, and its mistakes are found out.
+
+use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
+use relax_estimators::certify::{Settings, Verdict, check};
+
+fn verdict(gain: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
+    let text = format!("kind = 'relax-a2c'\nhidden = [5]\ncontrol_variate = 'model'\ngain = {gain}");
+    let mut target = AgentTarget::aged(&text, problem, 7, bug, age).unwrap_or_else(|error| panic!("{error}"));
+    let settings = Settings { pilot: 300, limit: 3_000, detectable: 0.2, ..Settings::default() };
+    let verdict = check(&mut target, &settings).unwrap_or_else(|error| panic!("{error}"));
+    println!("{}: worst |z| {:.1}, p {:.1e}", verdict.name, verdict.worst(), verdict.p_value);
+    verdict
+}
+
+#[test]
+fn fresh_trained_and_stale_models_are_unbiased() {
+    for problem in [Problem::Enumerable, Problem::Aim, Problem::LinearQuadratic] {
+        for age in [Age::Fresh, Age::Trained, Age::Stale] {
+            assert!(verdict("1", problem, AgentBug::None, age).p_value > 1e-4);
+        }
+    }
+    assert!(verdict("'adaptive'", Problem::LinearQuadratic, AgentBug::None, Age::Trained).p_value > 1e-4);
+}
+
+#[test]
+fn a_model_that_has_seen_the_batch_is_found_out() {
+    let found = verdict("1", Problem::Enumerable, AgentBug::FittedFirst, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}
+
+#[test]
+fn a_gain_from_the_batch_itself_is_found_out() {
+    let found = verdict("'adaptive'", Problem::LinearQuadratic, AgentBug::GainFromBatch, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}

@@ -94,6 +94,7 @@ fn compare(id: &str) -> Found {
             Actions::Discrete(&expected.discrete[rows.clone()])
         };
         envs.step(&all, actions, &mut out).unwrap_or_else(|error| panic!("{id}: {error}"));
+        #[allow(clippy::needless_range_loop)] // several arrays go by the slot
         for slot in 0..SEEDS {
             let row = rows.start + slot;
             let flags = [u8::from(out.terminated[slot]), u8::from(out.truncated[slot])];

@@ -56,9 +56,9 @@ pub(super) fn float32_cos_sin(x: f32) -> (f32, f32) {
 
 /// `numpy.sum` of up to 128 numbers: in order below 8 of them, else in eight interleaved sums that are added in pairs.
 #[cfg_attr(not(feature = "mujoco"), allow(dead_code))]
-pub(crate) fn pairwise_sum<T: Copy + std::ops::Add<Output = T>>(count: usize, term: impl Fn(usize) -> T) -> T
+pub(crate) fn pairwise_sum<T>(count: usize, term: impl Fn(usize) -> T) -> T
 where
-    T: Default,
+    T: Copy + Default + std::ops::Add<Output = T>,
 {
     debug_assert!(count <= 128);
     if count < 8 {

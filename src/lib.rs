@@ -3,7 +3,7 @@
 //!
 //! | To … | look at |
 //! | --- | --- |
-//! | train from a program | [`train::train`] with a [`config::Config`] |
+//! | train from a program | [`train()`], [`train::Trainer`] step by step, or [`train::train`] with a run folder |
 //! | get the command line for an environment of your own | [`envs::register`], then [`cli::main`] |
 //! | estimate a gradient without any reinforcement learning | [`estimators`], `examples/estimate_gradient.rs` |
 //! | minimise a function of discrete choices that can only be called | [`minimize`] |

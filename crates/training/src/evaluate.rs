@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use relax_agents::{ActingPolicy, Rollout, make_agent};
-use relax_envs::{Kwarg, Space};
+use relax_envs::{Action, Kwarg, Space};
 
 use crate::actor::{Actor, Plan, Streams, make_env};
 use crate::config::{Config, EnvConfig, RolloutMode};
 use crate::gif::{CLASSIC_CONTROL_FPS, GifWriter};
+use crate::predict::predict;
 use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::{best_checkpoint, latest_checkpoint};
@@ -103,6 +104,14 @@ impl Trained {
             )));
         }
         Ok(Self { policy, config, observation_space, action_space })
+    }
+
+    /// The most likely action for one `observation`, `[D]`.
+    ///
+    /// # Errors
+    /// If the observation has another length than the policy's, or is not finite.
+    pub fn predict(&self, observation: &[f32]) -> Result<Action, Error> {
+        predict(&self.policy, &self.action_space, observation)
     }
 }
 

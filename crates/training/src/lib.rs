@@ -3,7 +3,9 @@
 //! | To … | look at |
 //! | --- | --- |
 //! | describe a run | [`config::Config`] |
-//! | train, or go on with a run | [`train::train`], [`train::resume`] |
+//! | train, or go on with a run, with a run folder | [`train::train`], [`train::resume`] |
+//! | train without one, told of every update | [`train()`] |
+//! | train step by step | [`train::Trainer`] |
 //! | judge or use a trained policy | [`evaluate`] |
 //! | fill rollouts oneself | [`actor::Actor`] |
 
@@ -11,6 +13,7 @@ pub mod actor;
 pub mod config;
 pub mod evaluate;
 pub mod gif;
+pub mod predict;
 mod status;
 pub mod summary;
 pub mod train;
@@ -18,3 +21,4 @@ pub mod train;
 pub use config::Config;
 pub use status::Status;
 pub use summary::{EvaluationSummary, Milestone, Summary};
+pub use train::watched as train;

@@ -31,7 +31,7 @@ use run::Training;
 
 pub use relax_runtime::run::{TrainOptions, best_checkpoint, latest_checkpoint};
 pub use tracker::Finished;
-pub use trainer::{Trainer, Update};
+pub use trainer::{Trainer, Update, watched};
 
 /// How a run ended.
 #[derive(Debug, Clone)]

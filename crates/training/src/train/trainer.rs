@@ -1,8 +1,10 @@
 //! [`Trainer`]: an agent, the actors that gather its experience, and one update after the other. It writes nothing.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
+use relax_envs::{Action, Space};
 use relax_nn::{StateDict, StateTensor};
 use relax_runtime::Error;
 
@@ -10,6 +12,7 @@ use super::crew::Crew;
 use super::tracker::{Finished, Tracker};
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode};
+use crate::predict::predict;
 
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
@@ -29,7 +32,21 @@ pub struct Update {
     pub metrics: Metrics,
 }
 
-/// Trains an agent, update after update.
+/// Trains an agent, update after update. It writes nothing.
+///
+/// ```
+/// use relax_training::Config;
+/// use relax_training::train::Trainer;
+/// let text = "[env]\nid = 'CartPole-v1'\n[agent]\nkind = 'a2c'\n[run]\nenv_steps = 1000\n";
+/// let mut trainer = Trainer::new(&Config::from_toml(text, "example", &[])?)?;
+/// while !trainer.is_over() {
+///     let update = trainer.step()?;
+///     assert_eq!(update.env_steps, trainer.env_steps());
+/// }
+/// let action = trainer.predict(&[0.0, 0.0, 0.1, 0.0])?;
+/// assert!(matches!(action, relax_envs::Action::Discrete(0 | 1)));
+/// # Ok::<(), relax_runtime::Error>(())
+/// ```
 pub struct Trainer {
     config: Config,
     agent: Box<dyn Agent>,
@@ -42,6 +59,7 @@ pub struct Trainer {
     updates: u64,
     env_steps: u64,
     started: Instant,
+    action_space: Space,
 }
 
 impl Trainer {
@@ -91,6 +109,7 @@ impl Trainer {
             ));
         }
         let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
+        let action_space = actions.clone();
         if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
             let message = format!(
                 "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
@@ -121,6 +140,7 @@ impl Trainer {
             updates: 0,
             env_steps: 0,
             started: Instant::now(),
+            action_space,
         })
     }
 
@@ -158,6 +178,14 @@ impl Trainer {
     #[must_use]
     pub fn policy(&self) -> ActingPolicy {
         self.agent.acting_policy()
+    }
+
+    /// The most likely action of the policy as it is now for one `observation`, `[D]`.
+    ///
+    /// # Errors
+    /// If the observation has another length than the environment's, or is not finite.
+    pub fn predict(&self, observation: &[f32]) -> Result<Action, Error> {
+        predict(&self.policy(), &self.action_space, observation)
     }
 
     /// The episodes that ended in the last batch, in the order in which they did.
@@ -302,4 +330,32 @@ impl Trainer {
         (self.updates, self.env_steps) = (updates, env_steps);
         Ok(actors.has_environments())
     }
+}
+
+/// Trains as `config` says, without a run folder, and tells `tell` of every update, which can end the training. Returns the
+/// trainer, with the policy.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// let text = "[env]\nid = 'CartPole-v1'\n[agent]\nkind = 'relax-a2c'\n[run]\nenv_steps = 2000\n";
+/// let config = relax_training::Config::from_toml(text, "example", &[])?;
+/// let trained = relax_training::train(&config, |update| {
+///     println!("{} steps, mean return {:?}", update.env_steps, update.mean_return_100);
+///     if update.update == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+/// })?;
+/// assert_eq!(trained.updates(), 5);
+/// let action = trained.predict(&[0.0, 0.0, 0.1, 0.0])?;
+/// # Ok::<(), relax_runtime::Error>(())
+/// ```
+///
+/// # Errors
+/// If the configuration is wrong, the environment fails or training diverges.
+pub fn watched(config: &Config, mut tell: impl FnMut(&Update) -> ControlFlow<()>) -> Result<Trainer, Error> {
+    let mut trainer = Trainer::new(config)?;
+    while !trainer.is_over() {
+        if tell(&trainer.step()?).is_break() {
+            break;
+        }
+    }
+    Ok(trainer)
 }

@@ -39,14 +39,15 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
     let mut figures = Vec::new();
     for env in analysis.envs() {
         let entries: Vec<&Entry> = analysis.of(env).collect();
+        // The low ones last, so that they stand below one another in a column of the page.
         figures.push(curves(analysis, env, &entries));
-        figures.extend(scores(analysis, env, &entries));
         if entries.iter().any(|entry| entry.solved > 0) {
             figures.push(times(analysis, env, &entries));
         }
         if entries.iter().any(|entry| entry.has_ratio()) {
             figures.push(ratios(analysis, env, &entries));
         }
+        figures.extend(scores(analysis, env, &entries));
         let together = |group: &Group| group.references.iter().any(|reference| reference.env == env);
         let pairs = analysis.comparable(env);
         if !pairs.is_empty() && !analysis.groups.iter().any(together) {

@@ -75,6 +75,7 @@ impl Walker {
     }
 
     /// Draws the ground and the clouds, which take random numbers too.
+    #[allow(clippy::approx_constant)] // the clouds' 3.14 is Gymnasium's
     fn draw_terrain(&mut self, rng: &mut EnvRng) {
         let (mut velocity, mut y, mut counter, mut fresh) = (0.0, TERRAIN_HEIGHT, START_PAD, false);
         self.ground.clear();

@@ -69,7 +69,7 @@ type Make = dyn Fn(&AgentSettings, Task<'_>) -> Made + Send + Sync;
 /// let spec = AgentSpec::new("mine", "A2C under another name", |agent: &A2cKeys, learner: &A2cLearner, task| {
 ///     Ok(Box::new(A2c::new(task, agent, learner)?))
 /// })
-/// .check(|_, learner: &A2cLearner, _| match learner.lambda {
+/// .check(|_: &A2cKeys, learner: &A2cLearner, _| match learner.lambda {
 ///     0.0 => Err(Refusal::new("learner.lambda", "`learner.lambda` is 0, which is TD", "take 0.95")),
 ///     _ => Ok(()),
 /// });

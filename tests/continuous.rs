@@ -6,12 +6,15 @@ use relax_rl::{checkpoint, evaluate};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// Truncated episodes, a replay that wraps round, a noise process with a memory.
+/// Truncated episodes, a replay that wraps round and is normalised at use, a noise process with a memory.
 const DDPG: &str = r#"
     env = { id = "Pendulum-v1", max_episode_steps = 30 }
     rollout = { envs = 3, steps = 5 }
     agent = { kind = "ddpg", hidden = [8], exploration = { process = "ornstein-uhlenbeck", std = 0.3 } }
     run = { env_steps = 600, evaluation_episodes = 2 }
+    [learner]
+    normalize_observations = true
+    normalize_rewards = true
     [learner.replay]
     capacity = 200
     batch_size = 16
@@ -24,6 +27,9 @@ const RELAX_DDPG: &str = r#"
     rollout = { envs = 3, steps = 5 }
     agent = { kind = "relax-ddpg", hidden = [8], critic_hidden = [6] }
     run = { env_steps = 600, evaluation_episodes = 2 }
+    [learner]
+    normalize_observations = true
+    normalize_rewards = true
     [learner.critic]
     variance = 0.001
     [learner.replay]

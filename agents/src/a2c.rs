@@ -11,7 +11,9 @@ use crate::distribution;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
-use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, role};
+use crate::{
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task, role,
+};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::StateDict;
@@ -76,6 +78,9 @@ pub(crate) fn spec() -> AgentSpec {
         let made = Box::new(A2c::new(task, agent, learner)?);
         Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
     })
+    .check(|_: &A2cKeys, learner: &A2cLearner, rollout| {
+        refuse_single_rows(learner.normalize_advantages, rollout)
+    })
     .dissect(|_: &A2cKeys, learner: &A2cLearner| refuse_tied_rows(learner.normalize_advantages))
 }
 
@@ -89,6 +94,18 @@ pub(crate) fn refuse_tied_rows(normalize_advantages: bool) -> Result<(), Refusal
         )
     };
     if normalize_advantages { Err(refusal()) } else { Ok(()) }
+}
+
+/// One row's advantage less its mean is always 0: nothing would be learned.
+pub(crate) fn refuse_single_rows(normalize_advantages: bool, rollout: RolloutShape) -> Result<(), Refusal> {
+    if !normalize_advantages || rollout.episodes || rollout.envs * rollout.steps > 1 {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "learner.normalize_advantages",
+        "`learner.normalize_advantages` with batches of one row (rollout.envs and rollout.steps are 1) makes every advantage 0",
+        "raise rollout.envs or rollout.steps, or set learner.normalize_advantages = false",
+    ))
 }
 
 /// The A2C agent.

@@ -12,12 +12,12 @@
 //! `rollout.envs = rollout.steps = 1` that is the paper's one step, one update.
 
 use crate::config::{
-    ActivationKind, ExplorationConfig, Normalization, OptimizerKind, ReplayConfig, annealed, keys, networks,
+    ActivationKind, ExplorationConfig, OptimizerKind, ReplayConfig, keys, networks, scaling,
 };
 use crate::distribution::Deterministic;
 use crate::parts::exploration::Exploration;
 use crate::parts::networks;
-use crate::parts::normalize::Normalized;
+use crate::parts::normalize::Normalizer;
 use crate::parts::q_critic::QCritic;
 use crate::parts::replay::{Minibatch, Replay};
 use crate::parts::target_network::TargetNetwork;
@@ -63,31 +63,30 @@ keys! {
         anneal: bool = false,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
+        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        normalize_observations: bool = false,
+        /// Divide rewards by the standard deviation of the discounted return over all training so far.
+        normalize_rewards: bool = false,
         /// Stored experience.
         replay: ReplayConfig = ReplayConfig::default(),
     }
 }
 
-impl DdpgLearner {
-    /// A learning rate after `progress` ∈ [0, 1] of the run.
-    #[must_use]
-    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
-        annealed(self.anneal, rate, progress)
-    }
-
-    /// How rewards are scaled. What is stored would have to be normalised anew at each use, so running statistics have no part.
-    fn normalization(&self) -> Normalization {
-        let (reward_scale, gamma) = (self.reward_scale, self.gamma);
-        Normalization { observations: false, rewards: false, reward_scale, gamma }
-    }
-}
+scaling!(DdpgLearner);
 
 /// DDPG's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
     let summary = "deep deterministic policy gradient, from replayed experience";
     AgentSpec::new("ddpg", summary, |agent: &DdpgKeys, learner: &DdpgLearner, task| {
-        let made = Box::new(Ddpg::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+        // What is drawn from the replay is normalised at use, by the agent itself.
+        Ok(Box::new(Ddpg::new(task, agent, learner)?))
+    })
+    .check(|_: &DdpgKeys, learner: &DdpgLearner, _| {
+        if learner.replay.updates_per_step > 0.0 {
+            return Ok(());
+        }
+        let message = "`learner.replay.updates_per_step` is 0, so that DDPG would never learn";
+        Err(Refusal::new("learner.replay.updates_per_step", message, "leave it out, or take 1"))
     })
     .dissect(|_: &DdpgKeys, _: &DdpgLearner| {
         Err(Refusal::new(
@@ -104,6 +103,8 @@ pub struct Ddpg {
     exploration: Exploration,
     actor: TargetNetwork,
     critic: QCritic,
+    normalizer: Normalizer,
+    /// Of the environment's own numbers.
     replay: Replay,
     /// Draws the minibatches.
     rng: EnvRng,
@@ -138,6 +139,7 @@ impl Ddpg {
                 learner.optimizer,
                 &mut rng(1),
             )?,
+            normalizer: Normalizer::new(observation_dim, learner.normalization()),
             replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             env_steps: 0,
@@ -156,6 +158,7 @@ impl Ddpg {
         let Self { learner, actor, critic, minibatch, workspace, actions, gradient, zeros, .. } = self;
         let (replay, rate) = (&learner.replay, |rate| learner.annealed(rate, progress));
         self.replay.sample(replay.batch_size, &mut self.rng, minibatch);
+        self.normalizer.minibatch(minibatch);
 
         actor.shape.forward(&actor.target, &minibatch.next_observations, workspace, actions);
         Activation::Tanh.add_bias_and_activate(actions, zeros);
@@ -195,6 +198,7 @@ impl Agent for Ddpg {
     fn refresh(&self, policy: &mut ActingPolicy) {
         policy.set_parameters(&self.actor.parameters);
         let warming_up = self.env_steps < self.learner.replay.warm_up_steps;
+        self.normalizer.scale(policy);
         policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
     }
 
@@ -206,6 +210,8 @@ impl Agent for Ddpg {
         _: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
+        self.normalizer.begin(batch);
+        self.normalizer.end(batch);
         self.replay.extend(batch);
         self.env_steps += batch.rows() as u64;
         let due = self.learner.replay.updates_due(self.env_steps);
@@ -225,6 +231,7 @@ impl Agent for Ddpg {
         state.insert_all("actor", self.actor.state());
         state.insert_all("critic", self.critic.net.state());
         state.insert_all("replay", self.replay.state());
+        self.normalizer.save(&mut state);
         state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
         state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
         state
@@ -236,6 +243,7 @@ impl Agent for Ddpg {
         self.actor.restore(&state.subset("actor"))?;
         self.critic.net.restore(&state.subset("critic"))?;
         self.replay.restore(&state.subset("replay"))?;
+        self.normalizer.restore(state)?;
         self.rng = rng.map_err(|error| AgentError::Config(error.to_string()))?;
         (self.env_steps, self.updates) = (env_steps, updates);
         Ok(())

@@ -16,15 +16,15 @@
 //! the policy's batches are on-policy, so only Q learns from replay; y = r + γ Q'(s', a') with a' drawn from the current
 //! policy, which needs no target actor. The gain η is estimated from earlier batches; with η = 0 this is A2C.
 
-use crate::a2c::refuse_tied_rows;
+use crate::a2c::{refuse_single_rows, refuse_tied_rows};
 use crate::config::{
-    ActivationKind, CriticConfig, Gain, GainName, Normalization, OptimizerKind, ReplayConfig, annealed,
-    distribution_options, keys, networks,
+    ActivationKind, CriticConfig, Gain, GainName, OptimizerKind, ReplayConfig, distribution_options, keys,
+    networks, scaling,
 };
 use crate::distribution;
 use crate::parts::control_variate::ControlVariateShard;
 use crate::parts::critic::Critic;
-use crate::parts::normalize::Normalized;
+use crate::parts::normalize::{Normalizer, normalized};
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
 use crate::parts::replay::{Minibatch, Replay};
@@ -91,6 +91,10 @@ keys! {
         anneal: bool = false,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
+        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        normalize_observations: bool = false,
+        /// Divide rewards by the standard deviation of the discounted return over all training so far.
+        normalize_rewards: bool = false,
         /// Stored experience.
         replay: ReplayConfig = ReplayConfig::default(),
         /// What the critic Q is trained on.
@@ -98,27 +102,18 @@ keys! {
     }
 }
 
-impl RelaxDdpgLearner {
-    /// A learning rate after `progress` ∈ [0, 1] of the run.
-    #[must_use]
-    pub fn annealed(&self, rate: f64, progress: f64) -> f64 {
-        annealed(self.anneal, rate, progress)
-    }
-
-    /// How rewards are scaled. What is stored would have to be normalised anew at each use, so running statistics have no part.
-    fn normalization(&self) -> Normalization {
-        let (reward_scale, gamma) = (self.reward_scale, self.gamma);
-        Normalization { observations: false, rewards: false, reward_scale, gamma }
-    }
-}
+scaling!(RelaxDdpgLearner);
 
 /// RELAX-DDPG's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
     let summary =
         "the unbiased counterpart of DDPG: its critic as the control variate of an on-policy gradient";
     AgentSpec::new("relax-ddpg", summary, |agent: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, task| {
-        let made = Box::new(RelaxDdpg::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+        // What is drawn from the replay is normalised at use, by the agent itself.
+        Ok(Box::new(RelaxDdpg::new(task, agent, learner)?))
+    })
+    .check(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, rollout| {
+        refuse_single_rows(learner.normalize_advantages, rollout)
     })
     .dissect(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxDdpgKeys| match agent.correction {
@@ -135,6 +130,10 @@ pub struct RelaxDdpg {
     critic: Critic,
     q: QCritic,
     gain: AdaptiveGain,
+    normalizer: Normalizer,
+    /// The newest batch, normalised.
+    batch: Option<Rollout>,
+    /// Of the environment's own numbers.
     replay: Replay,
     /// Draws the minibatches, and the noise of the actions a'.
     rngs: [EnvRng; 2],
@@ -173,6 +172,8 @@ impl RelaxDdpg {
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
+            normalizer: Normalizer::new(dim, learner.normalization()),
+            batch: None,
             replay: Replay::new(learner.replay.capacity, dim, k),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
                 .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),
@@ -207,6 +208,7 @@ impl RelaxDdpg {
         let (weights, size) = (&self.learner.critic, self.learner.replay.batch_size);
         if weights.td > 0.0 {
             self.replay.sample(size, &mut self.rngs[0], &mut self.minibatch);
+            self.normalizer.minibatch(&mut self.minibatch);
             self.policy.distribution().draw(&mut self.rngs[1], &mut self.noise);
             self.next_actions.resize(size);
             self.current.act(
@@ -254,11 +256,14 @@ impl RelaxDdpg {
 
 impl Agent for RelaxDdpg {
     fn acting_policy(&self) -> ActingPolicy {
-        self.policy.snapshot()
+        let mut policy = self.policy.snapshot();
+        self.normalizer.scale(&mut policy);
+        policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         self.policy.refresh(policy);
+        self.normalizer.scale(policy);
     }
 
     fn improve_policy(
@@ -269,6 +274,9 @@ impl Agent for RelaxDdpg {
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         metrics.gain = self.gain();
+        self.normalizer.begin(batch);
+        let stored = batch;
+        let batch = normalized(&mut self.batch, batch, &self.normalizer);
         let learner = &self.learner;
         self.critic.evaluate(batch, learner.gamma, learner.lambda, compute);
         metrics.explained_variance = self.critic.explained_variance();
@@ -303,6 +311,7 @@ impl Agent for RelaxDdpg {
         // In units of the batch's own ‖A‖²: the gain that lowered the *ratio* of the variances most. Plain sums would be
         // ruled by the few batches with large errors and be far too large for the calm ones in between.
         self.gain.update(sums.gain.0 / sums.squared_norm_a2c, sums.gain.1 / sums.squared_norm_a2c);
+        self.normalizer.end(stored);
         Ok(())
     }
 
@@ -314,9 +323,10 @@ impl Agent for RelaxDdpg {
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
+        let Some(own) = &self.batch else { return Ok(()) };
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
-            self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+            self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
 
         self.replay.extend(batch);
         self.env_steps += batch.rows() as u64;
@@ -344,6 +354,7 @@ impl Agent for RelaxDdpg {
         state.insert_all("critic", self.critic.state());
         state.insert_all("q", self.q.net.state());
         state.insert_all("replay", self.replay.state());
+        self.normalizer.save(&mut state);
         state.insert("gain", StateTensor::F64(self.gain.state().to_vec()));
         state.insert("streams", StateTensor::U64(self.rngs.iter().flat_map(EnvRng::state).collect()));
         state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
@@ -362,6 +373,7 @@ impl Agent for RelaxDdpg {
         self.critic.restore(&state.subset("critic"))?;
         self.q.net.restore(&state.subset("q"))?;
         self.replay.restore(&state.subset("replay"))?;
+        self.normalizer.restore(state)?;
         self.gain.restore(gain);
         self.rngs = rngs;
         (self.env_steps, self.updates) = (env_steps, updates);

@@ -120,6 +120,8 @@ enum Range {
     Finite(&'static str),
     Positive,
     NonNegative,
+    /// From 0 to this.
+    UpTo(f64),
     Fraction,
     /// Above 0 and at most 1.
     Share,
@@ -144,7 +146,8 @@ const RANGES: &[(&str, Range)] = &[
     ("learner.entropy", Range::NonNegative),
     ("learner.max_grad_norm", Range::NonNegative),
     ("learner.critic_max_grad_norm", Range::NonNegative),
-    ("learner.replay.updates_per_step", Range::NonNegative),
+    // Far more than anybody has found of use, and few enough to end.
+    ("learner.replay.updates_per_step", Range::UpTo(100.0)),
     ("learner.critic.td", Range::NonNegative),
     ("learner.critic.variance", Range::NonNegative),
     ("learner.replay.capacity", Range::Whole(1, MAX_TRANSITIONS)),
@@ -188,6 +191,7 @@ fn check(key: &str, value: &Value, range: &Range) -> Result<(), Refusal> {
         Range::Finite(right) => within(right, &f64::is_finite),
         Range::Positive => within("a finite number above 0", &|x| x.is_finite() && x > 0.0),
         Range::NonNegative => within("a finite number, 0 or more", &|x| x.is_finite() && x >= 0.0),
+        Range::UpTo(most) => within(&format!("a number from 0 to {most}"), &|x| (0.0..=*most).contains(&x)),
         Range::Fraction => within("a number from 0 to 1", &|x| (0.0..=1.0).contains(&x)),
         Range::Share => within("above 0 and at most 1", &|x| x > 0.0 && x <= 1.0),
         Range::Whole(low, high) => match value.as_integer() {

@@ -1,17 +1,35 @@
-//! Observations and rewards on another scale, around any agent: rewards by a fixed factor, and both by running statistics.
+//! Observations and rewards on another scale: rewards by a fixed factor, and both by running statistics.
 //!
 //! The learner owns the statistics and merges every batch into them, in slot order, after the policy's step; the actors get
 //! a copy with the policy ([`Scaling`]), so that a batch is learned from with the very numbers it was acted with. Nothing is
-//! merged in evaluation.
+//! merged in evaluation. Agents with a replay store what they are given and normalise what they draw from it, so that old
+//! and new transitions are on one scale ([`Normalizer`]); around all others stands [`Normalized`].
+//!
+//! **The start.** A standard deviation of few rows, all of them from the first steps of an episode, says little, and dividing
+//! by it says it loudly: rewards that have not varied yet would be multiplied by whatever guards against dividing by 0. So the
+//! variance is shrunk towards the mean square, which needs no variation to be known, with the weight of K rows:
+//!
+//! ```text
+//! d² = (n·Var + K·E[x²]) / (n + K),     d ≥ floor·√E[x²],     d = 1 as long as E[x²] = 0
+//! ```
+//! K is one horizon 1/(1 − γ) of every slot: what the running returns take to forget that they all started at 0. The floor
+//! keeps returns that never vary at 10, and observations away from the rounding errors of a large mean.
 
 use crate::config::Normalization;
+use crate::parts::replay::Minibatch;
 use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout};
 use relax_nn::{StateDict, StateTensor};
 
-/// Normalised observations are cut off here.
+/// Normalised observations and rewards are cut off here.
 const CLIP: f32 = 10.0;
 /// Added to variances.
 const EPSILON: f64 = 1e-8;
+/// Least divisor of an observation, as a share of its root mean square: some times the rounding error of f32.
+const OBSERVATION_FLOOR: f64 = 1e-6;
+/// Least divisor of a reward, as a share of the root mean square of the running return.
+const REWARD_FLOOR: f64 = 0.1;
+/// Longest horizon 1/(1 − γ) that the start reckons with.
+const LONGEST_HORIZON: f64 = 1000.0;
 
 /// Mean and variance of a stream of vectors, merged batch by batch (Chan, Golub & LeVeque 1983).
 #[derive(Debug, Clone, PartialEq)]
@@ -20,13 +38,15 @@ pub struct RunningMoments {
     mean: Vec<f64>,
     /// Σ (x − mean)².
     squares: Vec<f64>,
+    /// K: rows that the shrinkage of [`divisor`](Self::divisor) weighs as much as.
+    prior: f64,
 }
 
 impl RunningMoments {
     /// Of nothing yet, for vectors of `dim` numbers.
     #[must_use]
     pub fn new(dim: usize) -> Self {
-        Self { count: 0.0, mean: vec![0.0; dim], squares: vec![0.0; dim] }
+        Self { count: 0.0, mean: vec![0.0; dim], squares: vec![0.0; dim], prior: 0.0 }
     }
 
     /// Merges the rows of `batch` `[rows, dim]`.
@@ -48,7 +68,7 @@ impl RunningMoments {
         self.count = total;
     }
 
-    /// Standard deviation of number `i`; 1 before anything was seen.
+    /// Standard deviation of number `i`, never quite 0; 1 before anything was seen.
     #[must_use]
     pub fn std(&self, i: usize) -> f64 {
         if self.count > 0.0 { (self.squares[i] / self.count + EPSILON).sqrt() } else { 1.0 }
@@ -60,21 +80,37 @@ impl RunningMoments {
         self.mean[i]
     }
 
-    /// Count, means and sums of squares.
+    /// What number `i` is divided by: its standard deviation, shrunk towards its root mean square with the weight of K rows,
+    /// and at least `floor` times that; 1 as long as it has only ever been 0.
+    #[must_use]
+    pub fn divisor(&self, i: usize, floor: f64) -> f64 {
+        if self.count == 0.0 {
+            return 1.0;
+        }
+        let mean_square = self.squares[i] / self.count + self.mean[i] * self.mean[i];
+        let shrunk = (self.squares[i] + self.prior * mean_square) / (self.count + self.prior);
+        let divisor = shrunk.max(floor * floor * mean_square).sqrt();
+        // Also where the square of a tiny number is 0, and that of a huge one infinite.
+        if divisor > 0.0 && divisor.is_finite() { divisor } else { 1.0 }
+    }
+
+    /// Count, means, sums of squares and K.
     pub(crate) fn state(&self) -> StateTensor {
         let numbers = std::iter::once(self.count).chain(self.mean.iter().copied());
-        StateTensor::F64(numbers.chain(self.squares.iter().copied()).collect())
+        StateTensor::F64(numbers.chain(self.squares.iter().copied()).chain([self.prior]).collect())
     }
 
     pub(crate) fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), AgentError> {
         let (numbers, dim) = (state.f64(name)?, self.mean.len());
-        let [count, rest @ ..] = numbers else { return Err(misfit(name)) };
-        if rest.len() != 2 * dim {
-            return Err(misfit(name));
-        }
-        self.count = *count;
-        self.mean.copy_from_slice(&rest[..dim]);
-        self.squares.copy_from_slice(&rest[dim..]);
+        // Version 0.1.0 had no K.
+        let prior = match numbers.len().checked_sub(1 + 2 * dim) {
+            Some(0) => 0.0,
+            Some(1) => numbers[1 + 2 * dim],
+            _ => return Err(misfit(name)),
+        };
+        (self.count, self.prior) = (numbers[0], prior);
+        self.mean.copy_from_slice(&numbers[1..=dim]);
+        self.squares.copy_from_slice(&numbers[1 + dim..=2 * dim]);
         Ok(())
     }
 }
@@ -83,11 +119,11 @@ fn misfit(name: &str) -> AgentError {
     AgentError::Config(format!("the checkpoint's {name} statistics are of another size than this run's"))
 }
 
-/// What is done to an observation: (x − mean)/std, cut off at ±10.
+/// What is done to an observation: (x − mean)/d, cut off at ±10.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scaling {
     mean: Vec<f32>,
-    inverse_std: Vec<f32>,
+    inverse: Vec<f32>,
 }
 
 impl Scaling {
@@ -108,14 +144,15 @@ impl Scaling {
     fn set(&mut self, moments: &RunningMoments) {
         self.mean.clear();
         self.mean.extend(moments.mean.iter().map(|&m| m as f32));
-        self.inverse_std.clear();
-        self.inverse_std.extend((0..moments.mean.len()).map(|i| (1.0 / moments.std(i)) as f32));
+        self.inverse.clear();
+        let divisors = (0..moments.mean.len()).map(|i| moments.divisor(i, OBSERVATION_FLOOR));
+        self.inverse.extend(divisors.map(|d| (1.0 / d) as f32));
     }
 
     /// Scales observations `[rows, dim]` in place.
     pub fn apply(&self, observations: &mut [f32]) {
         for row in observations.chunks_exact_mut(self.mean.len()) {
-            for ((x, m), s) in row.iter_mut().zip(&self.mean).zip(&self.inverse_std) {
+            for ((x, m), s) in row.iter_mut().zip(&self.mean).zip(&self.inverse) {
                 *x = ((*x - m) * s).clamp(-CLIP, CLIP);
             }
         }
@@ -132,6 +169,10 @@ struct RewardMoments {
 }
 
 impl RewardMoments {
+    fn new(gamma: f64) -> Self {
+        Self { gamma, running: Vec::new(), moments: RunningMoments::new(1), scratch: Vec::new() }
+    }
+
     fn merge(&mut self, batch: &Rollout) {
         self.running.resize(batch.slots(), 0.0);
         self.scratch.clear();
@@ -145,6 +186,11 @@ impl RewardMoments {
         }
         self.moments.merge(&self.scratch);
     }
+
+    /// Whether every return so far was 0.
+    fn knows_nothing(&self) -> bool {
+        self.moments.mean[0] == 0.0 && self.moments.squares[0] == 0.0
+    }
 }
 
 /// The running statistics of a run, and what they do to the numbers that an agent learns from.
@@ -153,9 +199,10 @@ pub struct Normalizer {
     observations: Option<RunningMoments>,
     rewards: Option<RewardMoments>,
     scaling: Scaling,
+    gamma: f64,
     /// A fixed factor of rewards.
     reward_scale: f32,
-    /// 1/deviation of the returns, for the batch at hand.
+    /// 1/d of rewards, for the batch at hand.
     inverse_reward: f32,
 }
 
@@ -165,13 +212,9 @@ impl Normalizer {
     pub fn new(observation_dim: usize, asked: Normalization) -> Self {
         let mut this = Self {
             observations: asked.observations.then(|| RunningMoments::new(observation_dim)),
-            rewards: asked.rewards.then(|| RewardMoments {
-                gamma: asked.gamma,
-                running: Vec::new(),
-                moments: RunningMoments::new(1),
-                scratch: Vec::new(),
-            }),
+            rewards: asked.rewards.then(|| RewardMoments::new(asked.gamma)),
             scaling: Scaling::default(),
+            gamma: asked.gamma,
             reward_scale: asked.reward_scale as f32,
             inverse_reward: 1.0,
         };
@@ -193,14 +236,19 @@ impl Normalizer {
     /// Takes in the returns of `batch`; rewards are on the scale that is known by then. To be called once for every batch,
     /// before anything is learned from it.
     pub fn begin(&mut self, batch: &Rollout) {
+        let prior = batch.slots() as f64 * (1.0 / (1.0 - self.gamma)).min(LONGEST_HORIZON);
+        if let Some(moments) = &mut self.observations {
+            moments.prior = prior;
+        }
         if let Some(rewards) = &mut self.rewards {
-            // Merged before use in the first batch only, where it is one positive factor for the whole of it: without it
-            // the critic would first be fitted to returns of another size. Later factors do not depend on the batch.
-            let first = rewards.moments.count == 0.0;
+            rewards.moments.prior = prior;
+            // Merged before use only in the first batch with any reward, where it is one positive factor for the whole of it:
+            // without it the critic would first be fitted to returns of another size. Later factors do not depend on the batch.
+            let first = rewards.knows_nothing();
             if first {
                 rewards.merge(batch);
             }
-            self.inverse_reward = (1.0 / rewards.moments.std(0)) as f32;
+            self.inverse_reward = (1.0 / rewards.moments.divisor(0, REWARD_FLOOR)) as f32;
             if !first {
                 rewards.merge(batch);
             }
@@ -223,6 +271,13 @@ impl Normalizer {
         self.rewards(&mut batch.rewards);
     }
 
+    /// Normalises a minibatch of a replay in place.
+    pub fn minibatch(&self, batch: &mut Minibatch) {
+        self.observations(&mut batch.observations);
+        self.observations(&mut batch.next_observations);
+        self.rewards(&mut batch.rewards);
+    }
+
     /// Normalises observations `[rows, D]` in place.
     pub fn observations(&self, observations: &mut [f32]) {
         if self.observations.is_some() {
@@ -234,7 +289,7 @@ impl Normalizer {
     pub fn rewards(&self, rewards: &mut [f32]) {
         rewards.iter_mut().for_each(|r| *r *= self.reward_scale);
         if self.rewards.is_some() {
-            rewards.iter_mut().for_each(|r| *r *= self.inverse_reward);
+            rewards.iter_mut().for_each(|r| *r = (*r * self.inverse_reward).clamp(-CLIP, CLIP));
         }
     }
 
@@ -256,7 +311,7 @@ impl Normalizer {
         }
     }
 
-    /// Takes over what [`save`](Self::save) added.
+    /// Takes over what [`save`](Self::save) added to a state.
     ///
     /// # Errors
     /// If an array is missing or does not fit.
@@ -273,7 +328,7 @@ impl Normalizer {
     }
 }
 
-/// An agent that sees normalised batches.
+/// An agent without replay that sees normalised batches.
 pub struct Normalized {
     inner: Box<dyn Agent>,
     normalizer: Normalizer,
@@ -286,22 +341,7 @@ impl Normalized {
     #[must_use]
     pub fn around(inner: Box<dyn Agent>, observation_dim: usize, asked: Normalization) -> Box<dyn Agent> {
         let normalizer = Normalizer::new(observation_dim, asked);
-        if normalizer.is_idle() {
-            return inner;
-        }
-        Box::new(Self { inner, normalizer, batch: None })
-    }
-
-    /// Fills `self.batch` from `batch` with the statistics that it was acted with.
-    fn normalize(&mut self, batch: &Rollout) {
-        // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
-        self.batch.take_if(|own| own.slots() != batch.slots());
-        let own = self.batch.get_or_insert_with(|| {
-            Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
-        });
-        own.merge(std::iter::once(batch));
-        self.normalizer.begin(batch);
-        self.normalizer.rollout(own);
+        if normalizer.is_idle() { inner } else { Box::new(Self { inner, normalizer, batch: None }) }
     }
 }
 
@@ -324,10 +364,9 @@ impl Agent for Normalized {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        self.normalize(batch);
-        if let Some(own) = &self.batch {
-            self.inner.improve_policy(own, progress, compute, metrics)?;
-        }
+        self.normalizer.begin(batch);
+        let own = normalized(&mut self.batch, batch, &self.normalizer);
+        self.inner.improve_policy(own, progress, compute, metrics)?;
         self.normalizer.end(batch);
         Ok(())
     }
@@ -365,52 +404,21 @@ impl Agent for Normalized {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn merged_batches_have_the_moments_of_the_whole() {
-        let x: Vec<f32> = (0..60).map(|i| ((i * 37 % 61) as f32).sin() * 3.0 + 100.0).collect();
-        let mut whole = RunningMoments::new(2);
-        whole.merge(&x);
-        let mut parts = RunningMoments::new(2);
-        for part in [&x[..2], &x[2..30], &x[30..30], &x[30..]] {
-            parts.merge(part);
-        }
-        for i in 0..2 {
-            let column: Vec<f64> = x.iter().skip(i).step_by(2).map(|&x| f64::from(x)).collect();
-            let mean = column.iter().sum::<f64>() / 30.0;
-            let std = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 30.0).sqrt();
-            for moments in [&whole, &parts] {
-                assert!((moments.mean[i] - mean).abs() < 1e-9);
-                assert!((moments.std(i) - std).abs() < 1e-8);
-            }
-        }
-        let (mut scaling, mut y) = (Scaling::default(), x);
-        scaling.set(&whole);
-        scaling.apply(&mut y);
-        let mut after = RunningMoments::new(2);
-        after.merge(&y);
-        assert!(after.mean.iter().all(|m| m.abs() < 1e-4) && (after.std(0) - 1.0).abs() < 1e-4);
-    }
-
-    #[test]
-    fn the_running_return_is_discounted_and_ends_with_its_episode() {
-        let mut rollout = Rollout::new(1, 1, 1, crate::ActionBuffer::Discrete(vec![0; 3]));
-        rollout.levels = vec![0, 1, 2, 3];
-        rollout.slot = vec![0; 3];
-        rollout.rewards = vec![1.0, 2.0, 4.0];
-        rollout.terminated = vec![false, true, false];
-        rollout.truncated = vec![false; 3];
-        let mut rewards = RewardMoments {
-            gamma: 0.5,
-            running: Vec::new(),
-            moments: RunningMoments::new(1),
-            scratch: Vec::new(),
-        };
-        rewards.merge(&rollout);
-        assert_eq!(rewards.scratch, [1.0, 2.5, 4.0]);
-        assert_eq!(rewards.running, [4.0]);
-    }
+/// Fills `own` with `batch` as `normalizer` has it.
+pub(crate) fn normalized<'a>(
+    own: &'a mut Option<Rollout>,
+    batch: &Rollout,
+    normalizer: &Normalizer,
+) -> &'a Rollout {
+    // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
+    own.take_if(|own| own.slots() != batch.slots());
+    let own = own.get_or_insert_with(|| {
+        Rollout::new(batch.slots(), batch.observation_dim, batch.noise_dim, batch.actions.clone())
+    });
+    own.merge(std::iter::once(batch));
+    normalizer.rollout(own);
+    own
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use super::*;
+
+#[test]
+fn merged_batches_have_the_moments_of_the_whole() {
+    let x: Vec<f32> = (0..60).map(|i| ((i * 37 % 61) as f32).sin() * 3.0 + 100.0).collect();
+    let mut whole = RunningMoments::new(2);
+    whole.merge(&x);
+    let mut parts = RunningMoments::new(2);
+    for part in [&x[..2], &x[2..30], &x[30..30], &x[30..]] {
+        parts.merge(part);
+    }
+    for i in 0..2 {
+        let column: Vec<f64> = x.iter().skip(i).step_by(2).map(|&x| f64::from(x)).collect();
+        let mean = column.iter().sum::<f64>() / 30.0;
+        let std = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 30.0).sqrt();
+        for moments in [&whole, &parts] {
+            assert!((moments.mean[i] - mean).abs() < 1e-9);
+            assert!((moments.std(i) - std).abs() < 1e-8);
+        }
+    }
+    let (mut scaling, mut y) = (Scaling::default(), x);
+    scaling.set(&whole);
+    scaling.apply(&mut y);
+    let mut after = RunningMoments::new(2);
+    after.merge(&y);
+    assert!(after.mean.iter().all(|m| m.abs() < 1e-4) && (after.std(0) - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn the_running_return_is_discounted_and_ends_with_its_episode() {
+    let mut rollout = Rollout::new(1, 1, 1, crate::ActionBuffer::Discrete(vec![0; 3]));
+    rollout.levels = vec![0, 1, 2, 3];
+    rollout.slot = vec![0; 3];
+    rollout.rewards = vec![1.0, 2.0, 4.0];
+    rollout.terminated = vec![false, true, false];
+    rollout.truncated = vec![false; 3];
+    let mut rewards = RewardMoments::new(0.5);
+    rewards.merge(&rollout);
+    assert_eq!(rewards.scratch, [1.0, 2.5, 4.0]);
+    assert_eq!(rewards.running, [4.0]);
+}
+
+/// One row in each slot, `rewards` long, every episode going on.
+fn row(observation: f32, rewards: &[f32]) -> Rollout {
+    let slots = rewards.len();
+    let mut rollout = Rollout::new(slots, 1, 1, crate::ActionBuffer::Discrete(vec![0; slots]));
+    rollout.levels = vec![0, slots];
+    rollout.slot = (0..slots as u32).collect();
+    rollout.observations = vec![observation; slots];
+    rollout.next_observations = vec![observation; slots];
+    rollout.noise = vec![0.5; slots];
+    rollout.rewards = rewards.to_vec();
+    rollout.terminated = vec![false; slots];
+    rollout.truncated = vec![false; slots];
+    rollout.open = vec![true; slots];
+    rollout
+}
+
+fn normalizer() -> Normalizer {
+    let asked = Normalization { observations: true, rewards: true, reward_scale: 1.0, gamma: 0.99 };
+    Normalizer::new(1, asked)
+}
+
+/// The rewards of `batch` as an agent learns from them.
+fn rewards(normalizer: &mut Normalizer, batch: &Rollout) -> Vec<f32> {
+    normalizer.begin(batch);
+    let mut own = batch.clone();
+    normalizer.rollout(&mut own);
+    normalizer.end(batch);
+    own.rewards
+}
+
+#[test]
+fn a_divisor_starts_at_the_root_mean_square_and_becomes_the_deviation() {
+    let fresh = || RunningMoments { prior: 100.0, ..RunningMoments::new(1) };
+    let mut moments = fresh();
+    assert_eq!(moments.divisor(0, 0.1), 1.0);
+    moments.merge(&[0.0; 8]);
+    assert_eq!(moments.divisor(0, 0.1), 1.0);
+    // Four rows of 5: no variation, so d² = 100·25/104.
+    let mut moments = fresh();
+    moments.merge(&[5.0; 4]);
+    assert!((moments.divisor(0, 0.1) - (2500.0f64 / 104.0).sqrt()).abs() < 1e-12);
+    // A million of them: the floor.
+    moments.merge(&vec![5.0; 1_000_000]);
+    assert!((moments.divisor(0, 0.1) - 0.5).abs() < 1e-12);
+    // 7 ± 1 for long: the deviation, but for K/n of the mean square 50.
+    let mut moments = fresh();
+    moments.merge(&[6.0, 8.0].repeat(500_000));
+    assert!((moments.divisor(0, 0.1) - 1.0).abs() < 3e-3);
+}
+
+#[test]
+fn the_first_rewards_are_not_divided_by_a_deviation_that_nobody_knows() {
+    // One step a batch and 1 a step: the running returns are all equal, and differ from batch to batch only.
+    let mut normalizer = normalizer();
+    let first = rewards(&mut normalizer, &row(0.0, &[1.0; 4]));
+    // n = 4, K = 400, E[x²] = 1: d² = 400/404.
+    assert!(first.iter().all(|r| (r - 1.01f32.sqrt()).abs() < 1e-6), "{first:?}");
+    let mut last = first[0];
+    for step in 0..5000 {
+        let next = rewards(&mut normalizer, &row(0.0, &[1.0; 4]))[0];
+        assert!(next <= last.max(0.2) && next > 0.0, "step {step}: {next} after {last}");
+        last = next;
+    }
+    // The return settles at 100 and hardly varies: the floor, a tenth of the root mean square.
+    assert!((0.05..0.12).contains(&last), "{last}");
+}
+
+#[test]
+fn a_late_first_reward_is_no_explosion() {
+    let mut normalizer = normalizer();
+    for _ in 0..1000 {
+        assert_eq!(rewards(&mut normalizer, &row(0.0, &[0.0; 4])), [0.0; 4]);
+    }
+    // 1 after 4000 rows of 0: E[x²] = 1/4004 = Var but for its square, d = 0.0158, 1/d = 63: cut off.
+    assert_eq!(rewards(&mut normalizer, &row(0.0, &[0.0, 1.0, 0.0, -1.0])), [0.0, CLIP, 0.0, -CLIP]);
+    // Whatever its size.
+    let mut normalizer = self::normalizer();
+    rewards(&mut normalizer, &row(0.0, &[0.0; 4]));
+    let late = rewards(&mut normalizer, &row(0.0, &[1e8, 0.0, 0.0, 0.0]));
+    // Of eight rows one is 1e8: d² = (n·7/64 + K/8)/(n + K)·1e16 with n = 8, K = 400.
+    let divisor = ((8.0f64 * 7.0 / 64.0 + 50.0) / 408.0).sqrt();
+    assert!((f64::from(late[0]) - 1.0 / divisor).abs() < 1e-5, "{late:?} {divisor}");
+}
+
+#[test]
+fn observations_that_have_not_varied_are_not_blown_up() {
+    let mut normalizer = normalizer();
+    // Before anything is known an observation is as it is, cut off.
+    let mut own = row(25.0, &[0.0]);
+    normalizer.rollout(&mut own);
+    assert_eq!(own.observations, [10.0]);
+    rewards(&mut normalizer, &row(25.0, &[0.0]));
+    let mut own = row(26.0, &[0.0]);
+    normalizer.rollout(&mut own);
+    // n = 1, K = 100: d² = 100/101·625.
+    let expected = 1.0 / (62_500.0f64 / 101.0).sqrt();
+    assert!((f64::from(own.observations[0]) - expected).abs() < 1e-6, "{:?}", own.observations);
+}
+
+#[test]
+fn what_is_drawn_from_a_replay_is_on_the_scale_of_now() {
+    let mut normalizer = normalizer();
+    let mut replay = crate::parts::replay::Replay::new(10, 1, 0);
+    let (old, new) = (row(4.0, &[2.0]), row(-8.0, &[-6.0]));
+    for batch in [&old, &new] {
+        normalizer.begin(batch);
+        normalizer.end(batch);
+        replay.extend(batch);
+    }
+    let mut drawn = Minibatch::default();
+    replay.sample(64, &mut relax_envs::EnvRng::from_seed(3), &mut drawn);
+    normalizer.minibatch(&mut drawn);
+    // Observations 4 and −8: mean −2, n·Var = 72, E[x²] = 40, K = 100; the rewards' scale is the one before the newest.
+    let divisor = ((72.0f64 + 4000.0) / 102.0).sqrt();
+    let reward = (2.0f64 * 2.0 * 100.0 / 101.0).sqrt();
+    let mut kinds = [0; 2];
+    for ((x, next), r) in drawn.observations.iter().zip(&drawn.next_observations).zip(&drawn.rewards) {
+        let (kind, raw, raw_reward) = if *x > 0.0 { (0, 4.0, 2.0) } else { (1, -8.0, -6.0) };
+        kinds[kind] += 1;
+        assert!((f64::from(*x) - (raw + 2.0) / divisor).abs() < 1e-6);
+        assert_eq!(x, next);
+        assert!((f64::from(*r) - raw_reward / reward).abs() < 1e-5, "{r}");
+    }
+    assert!(kinds.iter().all(|&count| count > 10), "{kinds:?}");
+}
+
+#[test]
+fn statistics_come_back_from_a_checkpoint() -> Result<(), AgentError> {
+    let mut normalizer = normalizer();
+    for i in 0..20 {
+        rewards(&mut normalizer, &row(i as f32, &[1.0, i as f32]));
+    }
+    let mut state = StateDict::new();
+    normalizer.save(&mut state);
+    let mut other = self::normalizer();
+    other.restore(&state)?;
+    assert_eq!(other.scaling, normalizer.scaling);
+    let next = row(3.0, &[2.0, 5.0]);
+    assert_eq!(rewards(&mut other, &next), rewards(&mut normalizer, &next));
+    Ok(())
+}

@@ -24,6 +24,7 @@
 
 #[cfg(feature = "box2d")]
 pub mod box2d;
+mod budget;
 pub mod canvas;
 mod catch;
 pub mod check;
@@ -48,6 +49,7 @@ mod vectorization;
 mod watch;
 pub mod wrappers;
 
+pub use budget::{Budget, budget};
 pub use catch::{Catch, CatchView};
 pub use env::{Action, ActionRef, Attribute, Env, Step};
 pub use error::EnvError;

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
-use crate::{Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider};
+use crate::{
+    Budget, Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider,
+};
 
 /// Builds an environment from its keyword arguments.
 pub type Constructor = Arc<dyn Fn(&Kwargs) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
@@ -26,6 +28,8 @@ pub struct EnvSpec {
     pub random_return: Option<f64>,
     /// The best mean return known: what scaled returns call 1, where there is no threshold.
     pub best_return: Option<f64>,
+    /// The customary budget, in place of the one that [`budget`](crate::budget()) knows by its name.
+    pub budget: Option<Budget>,
     /// One line about the task.
     pub description: String,
     /// Builds the bare environment, without time limit or wrappers.
@@ -45,6 +49,7 @@ impl EnvSpec {
             reward_threshold: None,
             random_return: None,
             best_return: None,
+            budget: None,
             description: description.into(),
             constructor: Arc::new(constructor),
         }
@@ -59,6 +64,12 @@ impl EnvSpec {
     /// Sets the return from which the task counts as solved.
     pub fn reward_threshold(mut self, mean_return: f64) -> Self {
         self.reward_threshold = Some(mean_return);
+        self
+    }
+
+    /// Sets the environment steps that it is trained for where nobody says otherwise.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
         self
     }
 
@@ -100,6 +111,7 @@ impl fmt::Debug for EnvSpec {
             .field("reward_threshold", &self.reward_threshold)
             .field("random_return", &self.random_return)
             .field("best_return", &self.best_return)
+            .field("budget", &self.budget)
             .field("description", &self.description)
             .finish_non_exhaustive()
     }
@@ -210,6 +222,11 @@ pub fn register(spec: EnvSpec) -> Result<(), EnvError> {
     }
     registry.insert(spec.id.clone(), spec);
     Ok(())
+}
+
+/// The budget that the environment `id` was registered with.
+pub(crate) fn registered_budget(id: &str) -> Option<Budget> {
+    REGISTRY.read().unwrap_or_else(PoisonError::into_inner).get(id)?.budget
 }
 
 /// All registered ids in alphabetical order.

@@ -31,6 +31,36 @@ pub(super) struct SetArgs {
     pub(super) set: Vec<String>,
 }
 
+/// The algorithm where none is named.
+const AGENT: &str = "relax-a2c";
+
+/// What a run of the agent starts from where there is no configuration file: settings meant to learn without tuning, the
+/// same for every environment. Which agent that is, the last of the overrides says. An agent that the program adds starts from
+/// its own defaults.
+pub(super) fn starting(overrides: &[String]) -> &'static str {
+    let set = overrides.iter().rev().find_map(|text| text.trim().strip_prefix("agent.kind="));
+    match set.map_or(AGENT, |kind| kind.trim().trim_matches(['"', '\''])) {
+        "a2c" => include_str!("starting/a2c.toml"),
+        "relax-a2c" => include_str!("starting/relax-a2c.toml"),
+        "reinforce" => include_str!("starting/reinforce.toml"),
+        "ddpg" => include_str!("starting/ddpg.toml"),
+        "relax-ddpg" => include_str!("starting/relax-ddpg.toml"),
+        _ => "",
+    }
+}
+
+/// `--env ID` and `--agent KIND` as overrides. `alone`: there is no configuration that could name an algorithm.
+pub(super) fn named(env: Option<&str>, agent: Option<&str>, alone: bool) -> Vec<String> {
+    let id = env.map(|id| format!("env.id={}", quoted(id)));
+    let kind = agent.or(alone.then_some(AGENT)).map(|kind| format!("agent.kind={}", quoted(kind)));
+    id.into_iter().chain(kind).collect()
+}
+
+/// `text` as a TOML string.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
 /// `--workers N` as an override.
 pub(super) fn workers(count: Option<u32>) -> Option<String> {
     count.map(|count| format!("rollout.workers={count}"))

@@ -11,14 +11,15 @@ use relax_runtime::config::{read_text, schema_of};
 use relax_training::config::{Config, json_schema};
 use serde_json::Value;
 
-use super::args::SetArgs;
+use super::args::{SetArgs, named, starting};
 use super::output;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print a configuration with every default and --set filled in
     #[command(after_help = "\
-Example:
+Examples:
+  relax config show --env Pendulum-v1 --agent ddpg
   relax config show configs/cartpole-relax.toml --set learner.gamma=0.98 > mine.toml")]
     Show(ConfigShowArgs),
     /// Explain every key of configurations: its meaning, type and default
@@ -41,8 +42,15 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigShowArgs {
-    /// The configuration, a TOML file
-    config: PathBuf,
+    /// The configuration, a TOML file; not needed with --env
+    #[arg(required_unless_present = "env")]
+    config: Option<PathBuf>,
+    /// The environment; short for --set env.id=ID
+    #[arg(long, value_name = "ID")]
+    env: Option<String>,
+    /// The algorithm [default without a configuration: relax-a2c]; short for --set agent.kind=KIND
+    #[arg(long, value_name = "KIND")]
+    agent: Option<String>,
     #[command(flatten)]
     set: SetArgs,
 }
@@ -55,10 +63,12 @@ pub(super) fn run(command: &ConfigCommand) -> Result<ExitCode, Error> {
 }
 
 fn show(args: &ConfigShowArgs) -> Result<ExitCode, Error> {
-    let text = if is_vae_config(&read_text(&args.config)?) {
-        VaeConfig::load(&args.config, &args.set.set)?.to_toml()
-    } else {
-        Config::load(&args.config, &args.set.set)?.to_toml()
+    let mut overrides = named(args.env.as_deref(), args.agent.as_deref(), args.config.is_none());
+    overrides.extend(args.set.set.iter().cloned());
+    let text = match &args.config {
+        Some(path) if is_vae_config(&read_text(path)?) => VaeConfig::load(path, &overrides)?.to_toml(),
+        Some(path) => Config::load(path, &overrides)?.to_toml(),
+        None => Config::from_toml(starting(&overrides), "arguments", &overrides)?.to_toml(),
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

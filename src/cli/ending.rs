@@ -21,6 +21,9 @@ pub(super) fn report(outcome: &Outcome, quiet: bool) -> Result<ExitCode, Error> 
     }
     if !quiet {
         output::print(&format!("{}run folder  {dir}\n", lines(&outcome.summary)))?;
+        for complaint in &outcome.summary.health {
+            output::note(&format!("health: {complaint}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,6 +71,7 @@ mod tests {
             solved: None,
             first_195: None,
             evaluation: None,
+            health: Vec::new(),
             version: "0".into(),
         };
         assert_eq!(

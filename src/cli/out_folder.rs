@@ -79,6 +79,14 @@ pub(super) fn stem(config_path: &Path, config: &Config) -> String {
     format!("{name}{agent}-s{}", config.run.seed)
 }
 
+/// `cartpole-v1-relax-a2c-s0`: for a run without a configuration file.
+pub(super) fn plain_stem(config: &Config) -> String {
+    let id = config.env.id.rsplit(':').next().unwrap_or_default().to_lowercase();
+    let name: String =
+        id.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    format!("{name}-{}-s{}", config.agent.kind, config.run.seed)
+}
+
 /// Refuses what is certainly no run folder, with a hint at what was probably meant.
 pub(super) fn require_run(dir: &Path) -> Result<(), Error> {
     if dir.join("config.toml").is_file() {

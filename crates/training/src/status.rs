@@ -13,6 +13,8 @@ pub struct Status {
     pub mean_return_100: Option<f64>,
     /// Variance of this agent's gradient as a multiple of A2C's on the same batch; none for A2C, whose is 1 by definition.
     pub variance_ratio: Option<f64>,
+    /// What is plainly off, in two or three words.
+    pub complaint: Option<&'static str>,
 }
 
 impl Shown for Status {
@@ -26,7 +28,8 @@ impl Shown for Status {
         let mean = self.mean_return_100.map(|mean| format!("return {mean:.1}"));
         let episodes = (self.episodes > 0).then(|| format!("{} episodes", self.episodes));
         let ratio = self.variance_ratio.map(|ratio| format!("variance ratio {ratio:.2}"));
-        mean.into_iter().chain(episodes).chain(ratio).collect()
+        let complaint = self.complaint.map(|short| format!("! {short}"));
+        mean.into_iter().chain(episodes).chain(complaint).chain(ratio).collect()
     }
 }
 
@@ -42,5 +45,7 @@ mod tests {
         status.mean_return_100 = Some(123.44);
         status.variance_ratio = Some(0.456);
         assert_eq!(status.notes(), ["return 123.4", "120 episodes", "variance ratio 0.46"]);
+        status.complaint = Some("entropy collapsed");
+        assert_eq!(status.notes()[2], "! entropy collapsed");
     }
 }

@@ -32,6 +32,9 @@ pub struct Summary {
     pub first_195: Option<Milestone>,
     /// Returns of the final evaluation; null if there was none.
     pub evaluation: Option<EvaluationSummary>,
+    /// What was plainly off, and what to change; empty in a healthy run.
+    #[serde(default)]
+    pub health: Vec<String>,
     /// Version of relax-rl.
     pub version: String,
 }
@@ -110,6 +113,7 @@ mod tests {
             solved: Some(reached),
             first_195: None,
             evaluation: EvaluationSummary::of(&[500.0, 500.0]),
+            health: vec!["Something is off.".into()],
             version: "0.1.0".into(),
         }
     }
@@ -146,6 +150,7 @@ mod tests {
             "episodes",
             "mean",
             "std",
+            "health",
             "version",
         ] {
             let quoted = format!("\"{key}\":");

@@ -85,6 +85,14 @@ impl Progress {
         }
     }
 
+    /// Takes `total` for the end from now on.
+    pub fn set_total(&mut self, total: u64) {
+        self.total = total;
+        if let Display::Bar(bar) = &self.display {
+            bar.set_length(total);
+        }
+    }
+
     /// Shows a message for people, above the bar if there is one.
     pub fn message(&self, text: &str) {
         match &self.display {

@@ -8,7 +8,7 @@ use relax_runtime::config::{self, ConfigError, Document, Keys, Origin, Reading, 
 use serde_json::{Map, Value, json};
 
 use super::document::RENAMED;
-use super::{Config, RolloutMode};
+use super::{Config, ENV_STEPS, RolloutMode};
 
 /// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.
 pub(super) fn schema(mut base: Value, spec: Option<&AgentSpec>) -> Value {
@@ -93,7 +93,7 @@ pub(super) fn shape(
         })
         .collect();
     let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND).with_elsewhere(elsewhere);
-    let mut shape = Shape { defaults: defaults(spec.default_rollout()), dropped, ..Shape::new(keys) };
+    let mut shape = Shape { defaults: defaults(&spec, table, overrides), dropped, ..Shape::new(keys) };
     if reading == Reading::Written && !shape.dropped.is_empty() {
         let names: Vec<&str> = shape.dropped.iter().map(String::as_str).collect();
         shape.notes.push(format!("{kind} has no {}: left out", list(&names)));
@@ -109,14 +109,35 @@ pub(super) fn base() -> Value {
     schema.to_value()
 }
 
-fn defaults(rollout: RolloutShape) -> toml::Table {
+/// What depends on the agent and the environment: the kind of rollout, and the budget that is customary.
+fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml::Table {
+    let rollout = spec.default_rollout();
     let mode = if rollout.episodes { "episodes" } else { "steps" };
-    let mut table = toml::Table::new();
-    table.insert("mode".into(), mode.into());
-    table.insert("envs".into(), (rollout.envs as i64).into());
-    table.insert("steps".into(), (rollout.steps as i64).into());
+    let mut own = toml::Table::new();
+    own.insert("mode".into(), mode.into());
+    own.insert("envs".into(), (rollout.envs as i64).into());
+    own.insert("steps".into(), (rollout.steps as i64).into());
     let mut all = toml::Table::new();
-    all.insert("rollout".into(), table.into());
+    all.insert("rollout".into(), own.into());
+
+    let set = |name: &str| {
+        let given = overrides.iter().rev().filter_map(|text| text.split_once('='));
+        let found = given.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).next();
+        found.map(|value| value.trim_matches(['"', '\'']).to_owned())
+    };
+    let in_file = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key));
+    let id = set("env.id").or_else(|| in_file("env", "id")?.as_str().map(str::to_owned));
+    let steps = if set("run.seconds").is_some() || in_file("run", "seconds").is_some() {
+        // Time alone ends the run.
+        i64::MAX as u64
+    } else {
+        let budget = id.and_then(|id| relax_envs::budget(&id));
+        budget
+            .map_or(ENV_STEPS, |budget| if spec.name() == "ddpg" { budget.replay } else { budget.on_policy })
+    };
+    let mut run = toml::Table::new();
+    run.insert("env_steps".into(), (steps as i64).into());
+    all.insert("run".into(), run.into());
     all
 }
 

@@ -136,12 +136,25 @@ impl Default for RolloutConfig {
     }
 }
 
+/// Environment steps where nobody has said how many.
+pub(crate) const ENV_STEPS: u64 = 500_000;
+
 /// `[run]`: how long, with which seed, and how the result is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
-    /// Environment steps to train for, all environments counted together, 1 or more.
+    /// Environment steps to train for, all environments counted together, 1 or more; by default what is customary.
+    ///
+    /// That is what the registry knows for the environment, and else the number below.
     pub env_steps: u64,
+    /// Seconds to train for, the schedules over this time; a given `env_steps` may end the run before.
+    ///
+    /// A run that the clock ends has other numbers each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// The folder of an earlier run, whose policy and critics this run begins with; its spaces must be the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Names every stream of random numbers of the run, 0 to 9223372036854775807.
     pub seed: u64,
     /// Stop as soon as the mean return of the last 100 episodes reaches the environment's threshold.
@@ -160,7 +173,9 @@ pub struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
-            env_steps: 500_000,
+            env_steps: ENV_STEPS,
+            seconds: None,
+            from: None,
             seed: 0,
             stop_when_solved: false,
             evaluation_episodes: 20,

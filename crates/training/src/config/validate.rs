@@ -17,6 +17,11 @@ impl Config {
         self.validate_agent()?;
         let run = &self.run;
         within("run.env_steps", run.env_steps, 1, i64::MAX as u64)?;
+        if let Some(seconds) = run.seconds
+            && !(seconds.is_finite() && seconds > 0.0)
+        {
+            return Err(refuse("run.seconds", &format!("{seconds:?}"), "a finite number of seconds above 0"));
+        }
         within("run.seed", run.seed, 0, i64::MAX as u64)?;
         within("run.evaluation_episodes", run.evaluation_episodes as u64, 0, MAX_COUNT)?;
         within("run.evaluation_every_env_steps", run.evaluation_every_env_steps, 0, i64::MAX as u64)?;
@@ -89,9 +94,10 @@ mod tests {
             ("agent.exploration.theta=2", "from 0 to 1"),
             ("learner.replay.capacity=0", "from 1"),
             ("learner.replay.tau=0", "above 0"),
-            ("learner.replay.updates_per_step=nan", "0 or more"),
+            ("learner.replay.updates_per_step=nan", "from 0 to 100"),
             ("learner.critic.td=-1", "0 or more"),
             ("learner.reward_scale=0", "above 0"),
+            ("run.seconds=0", "above 0"),
             ("env.id=''", "relax envs list"),
             ("env.max_episode_steps=0", "from 1"),
             ("env.timeout=-1", "0 or more"),
@@ -103,6 +109,44 @@ mod tests {
             let text = error.to_string();
             assert!(text.starts_with(&format!("--set {set}: `{key}` is")) && text.contains(right), "{text}");
         }
+    }
+
+    #[test]
+    fn settings_that_can_only_fail_together_are_refused_before_the_start() {
+        let refused = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+            Config::from_toml(SMALL, "x.toml", &sets).err().map(|error| error.to_string())
+        };
+        for (sets, key) in [
+            (
+                &[
+                    "rollout.envs=1",
+                    "rollout.workers=0",
+                    "rollout.steps=1",
+                    "learner.normalize_advantages=true",
+                ][..],
+                "every advantage 0",
+            ),
+            (
+                &[
+                    "agent.kind=reinforce",
+                    "rollout.envs=1",
+                    "rollout.workers=1",
+                    "agent.baseline=leave-one-out",
+                ],
+                "at least 2 episodes",
+            ),
+            (&["agent.kind=ddpg", "learner.replay.updates_per_step=0"], "never learn"),
+            (&["agent.kind=ddpg", "learner.replay.updates_per_step=1e300"], "from 0 to 100"),
+        ] {
+            assert!(refused(sets).is_some_and(|text| text.contains(key)), "{sets:?}");
+            // Each of them is right without the last.
+            assert_eq!(refused(&sets[..sets.len() - 1]), None, "{sets:?}");
+        }
+        assert_eq!(
+            refused(&["learner.normalize_advantages=true", "rollout.envs=2", "rollout.steps=1"]),
+            None
+        );
     }
 
     #[test]

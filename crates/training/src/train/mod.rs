@@ -12,10 +12,12 @@
 //! one thread, with the same numbers.
 
 mod crew;
+mod health;
 mod logs;
 mod run;
 mod tracker;
 mod trainer;
+mod warm_start;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -53,7 +55,11 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     config.validate()?;
     task::check_fresh(&options.out)?;
     // Everything that the configuration can get wrong is found before anything is written.
-    let training = Training::new(Trainer::new(config)?);
+    let mut trainer = Trainer::new(config)?;
+    if let Some(from) = &config.run.from {
+        warm_start::take_over(trainer.agent_mut(), config, Path::new(from))?;
+    }
+    let training = Training::new(trainer);
     go(Run::fresh(training, &options.out, options.quiet)?, &options.stop)
 }
 

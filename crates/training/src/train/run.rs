@@ -91,6 +91,7 @@ impl Training {
             solved: tracker.solved.reached,
             first_195: tracker.first_195.reached,
             evaluation: self.evaluation.filter(|_| self.judged),
+            health: self.trainer.complaints().into_iter().map(|complaint| complaint.text).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -154,6 +155,7 @@ impl Task for Training {
             episodes: self.trainer.episodes(),
             mean_return_100: self.trainer.mean_return_100(),
             variance_ratio: self.variance_ratio,
+            complaint: self.trainer.complaints().first().map(|complaint| complaint.short),
         }
     }
 
@@ -162,6 +164,9 @@ impl Task for Training {
         let clock = &journal.clock;
         let advanced = self.trainer.advance(&|| clock.wall(), &|position, over| pause.wanted(position, over));
         journal.clock.add_training(lap.elapsed());
+        if let Some(total) = self.trainer.expected_steps(journal.clock.wall()) {
+            journal.progress.set_total(total);
+        }
         for episode in self.trainer.finished() {
             self.rows.episode(&mut journal.logs, episode)?;
         }

@@ -9,6 +9,7 @@ use relax_nn::{StateDict, StateTensor};
 use relax_runtime::Error;
 
 use super::crew::Crew;
+use super::health::{Circumstances, Complaint, Health};
 use super::tracker::{Finished, Tracker};
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode};
@@ -56,6 +57,14 @@ pub struct Trainer {
     pub(super) tracker: Tracker,
     /// The episodes that ended in the last batch.
     finished: Vec<Finished>,
+    health: Health,
+    /// What complaints depend on, of an agent that has such keys.
+    max_grad_norm: f64,
+    normalize_advantages: bool,
+    /// Step at which episodes are truncated, where that is known.
+    max_episode_steps: Option<u32>,
+    /// `run.seconds` are over.
+    out_of_time: bool,
     updates: u64,
     env_steps: u64,
     started: Instant,
@@ -137,6 +146,15 @@ impl Trainer {
             batch,
             tracker: Tracker::new(&spec.id, spec.reward_threshold),
             finished: Vec::new(),
+            health: Health::default(),
+            max_grad_norm: config.learner.get("max_grad_norm").and_then(toml::Value::as_float).unwrap_or(0.0),
+            normalize_advantages: config
+                .learner
+                .get("normalize_advantages")
+                .and_then(toml::Value::as_bool)
+                .unwrap_or(false),
+            max_episode_steps: config.env.max_episode_steps.or(spec.max_episode_steps),
+            out_of_time: false,
             updates: 0,
             env_steps: 0,
             started: Instant::now(),
@@ -194,11 +212,39 @@ impl Trainer {
         &self.finished
     }
 
+    /// What is plainly off so far.
+    pub(super) fn complaints(&self) -> Vec<Complaint> {
+        self.health.complaints(&Circumstances {
+            max_grad_norm: self.max_grad_norm,
+            normalize_advantages: self.normalize_advantages,
+            solved: self.tracker.solved.reached.is_some(),
+            mean_return_100: self.tracker.mean(),
+            env_steps: self.env_steps,
+            slots: self.config.rollout.envs,
+            max_episode_steps: self.max_episode_steps,
+        })
+    }
+
+    /// Where the clock would end the run at the pace so far, `wall` seconds after its start; none if steps will end it.
+    pub(super) fn expected_steps(&self, wall: f64) -> Option<u64> {
+        let total = self.env_steps as f64 * (self.config.run.seconds? / wall.max(1e-3)).max(1.0);
+        (total < self.config.run.env_steps as f64).then_some(total as u64)
+    }
+
+    /// The share of the run that lay behind it at `env_steps` and `wall` seconds.
+    fn progress(&self, env_steps: u64, wall: f64) -> f64 {
+        let run = &self.config.run;
+        let of_time = run.seconds.map_or(0.0, |seconds| wall / seconds);
+        (env_steps as f64 / run.env_steps as f64).max(of_time).min(1.0)
+    }
+
     /// Whether the budget is used up, or the environment solved if that is wanted.
     #[must_use]
     pub fn is_over(&self) -> bool {
         let run = &self.config.run;
-        self.env_steps >= run.env_steps || run.stop_when_solved && self.tracker.solved.reached.is_some()
+        self.out_of_time
+            || self.env_steps >= run.env_steps
+            || run.stop_when_solved && self.tracker.solved.reached.is_some()
     }
 
     /// Whether no rollout is under way.
@@ -246,9 +292,12 @@ impl Trainer {
             self.start()?;
         }
         self.crew.finish(&mut self.batch)?;
-        self.count(wall());
+        // The clock is asked once an update, so that a batch that is under way is always learned from.
+        let now = wall();
+        self.count(now);
+        self.out_of_time = self.config.run.seconds.is_some_and(|seconds| now >= seconds);
 
-        let progress = before as f64 / self.config.run.env_steps as f64;
+        let progress = self.progress(before, now);
         let mut metrics = Metrics::default();
         let failed = |error: AgentError| {
             let failed = Error::runtime(error.to_string());
@@ -263,6 +312,7 @@ impl Trainer {
         }
         self.agent.fit_critics(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
         self.updates += 1;
+        self.health.update(&metrics, &self.batch, self.max_grad_norm);
         Ok(metrics)
     }
 
@@ -286,6 +336,7 @@ impl Trainer {
         for episode in &self.batch.episodes {
             let env_steps = self.env_steps + self.batch.levels[episode.level as usize + 1] as u64;
             self.tracker.finish(episode.total_reward, env_steps, wall);
+            self.health.episode(episode.total_reward);
             self.finished.push(Finished {
                 number: self.tracker.episodes,
                 env_steps,
@@ -308,6 +359,7 @@ impl Trainer {
         state.insert_all("agent", self.agent.state());
         state.insert_all("actors", self.crew.state()?.to_state());
         state.insert_all("tracker", self.tracker.state());
+        state.insert("health", self.health.state());
         state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
         Ok(state)
     }
@@ -327,6 +379,8 @@ impl Trainer {
         self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
         self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
         self.crew.restore(&actors)?;
+        // Runs of earlier versions have none.
+        self.health = Health::restore(state).unwrap_or_default();
         (self.updates, self.env_steps) = (updates, env_steps);
         Ok(actors.has_environments())
     }

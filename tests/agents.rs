@@ -166,7 +166,7 @@ static PANELS: LazyLock<()> = LazyLock::new(|| {
 fn several_choices_at_once_are_learned() {
     LazyLock::force(&PANELS);
     for id in ["Panel-v0", "PanelBits-v0"] {
-        for kind in ["a2c", "relax-a2c", "reinforce"] {
+        for kind in ["a2c", "relax-a2c", "reinforce", "ppo"] {
             let text = format!(
                 "[env]\nid = '{id}'\n[agent]\nkind = '{kind}'\nhidden = [16]\n[learner]\nlearning_rate = 1e-2\n\
                  [rollout]\nenvs = 8\nsteps = 16\n[run]\nenv_steps = 20000\nevaluation_episodes = 10\n"

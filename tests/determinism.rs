@@ -54,6 +54,13 @@ fn a2c() {
 }
 
 #[test]
+fn ppo() {
+    for id in ["env.id=CartPole-v1", "env.id=Pendulum-v1"] {
+        check(id, &["agent.kind=ppo", id, "learner.minibatches=3", "learner.policy_epochs=2"]);
+    }
+}
+
+#[test]
 fn reinforce() {
     for baseline in ["none", "learned", "value", "leave-one-out"] {
         let baseline = format!("agent.baseline={baseline}");

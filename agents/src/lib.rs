@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`Reinforce`] | s·(R̂ − baseline) | `reinforce.rs` |
 //! | [`A2c`] | s·(R̂ − V(s)) | `a2c.rs` |
+//! | [`Ppo`] | s·(R̂ − V(s)) in a batch's first step; then of a clipped surrogate, biased | `ppo.rs` |
 //! | [`RelaxA2c`] | s·(R̂ − c(s, z̃)) + Πᵀ\[∇c(s, z) − w∘∇c(s, z̃)\] | `relax_a2c.rs` |
 //! | [`RelaxA2cModel`] | s·(R̂ − V(s)) − η₁·s·F + η₂·\[G − s·C\], C and F from a learned model, G = ∇E\[q\] | `relax_a2c_model.rs` |
 //! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
@@ -24,6 +25,7 @@ pub mod ddpg;
 pub mod distribution;
 mod metrics;
 pub mod parts;
+pub mod ppo;
 pub mod registry;
 pub mod reinforce;
 pub mod relax_a2c;
@@ -41,6 +43,7 @@ pub use distribution::Distribution;
 pub use metrics::Metrics;
 pub use parts::exploration::Exploration;
 pub use parts::normalize::{Normalized, Normalizer, RunningMoments, Scaling};
+pub use ppo::Ppo;
 pub use registry::{
     AgentSpec, RolloutShape, Task, agent_names, agent_spec, agent_specs, make_agent, register_agent,
 };

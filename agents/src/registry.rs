@@ -282,11 +282,12 @@ impl AgentSpec {
 }
 
 /// The agents of this crate, in the order of its documentation.
-fn own() -> [AgentSpec; 5] {
+fn own() -> [AgentSpec; 6] {
     [
         crate::reinforce::spec(),
         crate::a2c::spec(),
         crate::relax_a2c::spec(),
+        crate::ppo::spec(),
         crate::ddpg::spec(),
         crate::relax_ddpg::spec(),
     ]

@@ -6,5 +6,6 @@ mod common;
 mod gradients;
 mod linear_quadratic;
 mod model;
+mod ppo;
 mod rollouts;
 mod unbiased;

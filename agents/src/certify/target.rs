@@ -24,7 +24,7 @@ const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_r
 /// Without discount, so that the expected return is what the agent climbs.
 const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nmax_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
                        learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
-                       value_epochs = 4\ncontrol_variate_epochs = 4";
+                       value_epochs = 4\ncontrol_variate_epochs = 4\nnormalize_advantages = false";
 
 /// Where the exact gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

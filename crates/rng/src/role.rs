@@ -19,3 +19,5 @@ pub const REPLAY: u32 = 6;
 pub const NEXT_ACTIONS: u32 = 7;
 /// The fresh actions over which a learned model's expectation is taken.
 pub const LOOKAHEAD: u32 = 8;
+/// Which rows of a batch a minibatch holds.
+pub const MINIBATCHES: u32 = 9;

@@ -95,7 +95,10 @@ pub(crate) fn spec() -> AgentSpec {
         Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 64 })
-    .check(|_: &PpoKeys, learner: &PpoLearner, _| check(learner))
+    .check(|_: &PpoKeys, learner: &PpoLearner, rollout| {
+        a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;
+        check(learner)
+    })
     .dissect(|_: &PpoKeys, learner: &PpoLearner| {
         a2c::refuse_tied_rows(learner.normalize_advantages)?;
         match learner.minibatches {

@@ -5,7 +5,7 @@ use crate::common::{
     relative_error, rewound, settings, with,
 };
 use relax_agents::certify::Combined;
-use relax_agents::{ActingPolicy, ActionBuffer, Agent, Compute, Metrics, Rollout};
+use relax_agents::{ActingPolicy, ActionBuffer, Agent, Compute, Metrics, Rollout, RolloutShape, agent_spec};
 use relax_envs::{EnvRng, Space};
 
 const SEED: u64 = 5;
@@ -205,4 +205,28 @@ fn other_updates_draw_other_minibatches_and_a_restored_agent_the_same() {
     let (a, b, again) = (first(7), first(8), first(7));
     assert_ne!(a.0, b.0);
     assert!(a == again);
+}
+
+#[test]
+fn what_could_not_learn_is_refused() {
+    let ppo = agent_spec("ppo").unwrap();
+    let refusal = |learner: &str, steps| {
+        let shape = RolloutShape { episodes: false, envs: 1, steps };
+        ppo.refuse(&settings("kind = 'ppo'", learner), shape).err().map(|refusal| refusal.key)
+    };
+    for (learner, steps, key) in [
+        ("clip = 0.0", 8, "learner.clip"),
+        ("clip = nan", 8, "learner.clip"),
+        ("policy_epochs = 0", 8, "learner.policy_epochs"),
+        ("minibatches = 0", 8, "learner.minibatches"),
+        ("", 1, "learner.normalize_advantages"),
+    ] {
+        assert_eq!(refusal(learner, steps).as_deref(), Some(key), "{learner}, {steps} steps");
+    }
+    assert_eq!(refusal("", 8), None);
+    assert_eq!(refusal("normalize_advantages = false", 1), None);
+    // Its variance is split only where the first step is a plain one on the whole batch.
+    let dissected = |learner| ppo.refuse_dissection(&settings("kind = 'ppo'", learner)).is_ok();
+    assert!(dissected("normalize_advantages = false\nminibatches = 1"));
+    assert!(!dissected("minibatches = 1") && !dissected("normalize_advantages = false"));
 }

@@ -43,6 +43,7 @@ pub(super) fn starting(overrides: &[String]) -> &'static str {
         "a2c" => include_str!("starting/a2c.toml"),
         "relax-a2c" => include_str!("starting/relax-a2c.toml"),
         "reinforce" => include_str!("starting/reinforce.toml"),
+        "ppo" => include_str!("starting/ppo.toml"),
         "ddpg" => include_str!("starting/ddpg.toml"),
         "relax-ddpg" => include_str!("starting/relax-ddpg.toml"),
         _ => "",

@@ -2,7 +2,7 @@
 //!
 //! A policy's network gives O numbers a row; with the tail (trained numbers that are no output of it) they make the P
 //! parameters of a [`Distribution`]. What differs between kinds of actions is in this folder, one file a kind and one line
-//! of [`KINDS`], and nowhere else. Calls go through the trait once for a shard of rows (or a level of a rollout), never
+//! of `KINDS`, and nowhere else. Calls go through the trait once for a shard of rows (or a level of a rollout), never
 //! for a single row.
 //!
 //! | distribution | parameters | noise | file |

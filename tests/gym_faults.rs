@@ -95,7 +95,7 @@ impl Case {
         for word in words {
             assert!(text.contains(word), "{sets:?}: `{word}` is not in\n{text}");
         }
-        assert!(text.contains("continues from it"), "{text}");
+        assert!(text.contains("the last good checkpoint is"), "{text}");
         assert_eq!(saved_steps(&self.run_folder()), steps, "{sets:?}");
         self.expect_no_orphans();
     }

@@ -86,13 +86,15 @@ fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
 fn find(id: &str) -> Result<EnvSpec, Error> {
     relax_envs::spec(id).map_err(|error| {
         let refused = Error::input(error.to_string());
-        if id.starts_with("gym:") { refused } else { refused.with_hint(hint(id)) }
+        if relax_envs::is_python(id) { refused } else { refused.with_hint(hint(id)) }
     })
 }
 
-/// What to do about an unknown id: a namespace, as in `ALE/Pong-v5`, is Gymnasium's.
+/// What to do about an id that there is nothing for: a namespace, as in `ALE/Pong-v5`, is Gymnasium's.
 pub(super) fn hint(id: &str) -> String {
-    if id.contains('/') {
+    if let Err(EnvError::FeatureMissing { .. }) = relax_envs::spec(id) {
+        format!("or take Gymnasium's through Python: gym:{id} (docs/gymnasium.md)")
+    } else if id.contains('/') {
         format!(
             "Gymnasium's environments are named with `gym:` before them: gym:{id}; `relax envs list` shows our own"
         )

@@ -50,14 +50,16 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  relax train --env CartPole-v1
   relax train configs/cartpole-relax.toml
   relax train configs/cartpole-relax.toml --seed 3 --set learner.learning_rate=5e-4
   relax eval runs/cartpole-relax-s0-1 --render cartpole.gif
   relax resume runs/cartpole-relax-s0-1
   relax plot runs --out curves.svg
 
-Exit codes: 0 done, 1 failed while running, 2 bad input, 130 interrupted (Ctrl-C, SIGTERM or SIGHUP) after
-saving the state. A second signal ends the program at once, with 1 and without saving.";
+Exit codes: 0 done, 1 failed while running, 2 bad input,
+130 interrupted (Ctrl-C, SIGTERM or SIGHUP) after saving the state.
+A second signal ends the program at once, with 1 and without saving.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

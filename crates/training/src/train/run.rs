@@ -56,8 +56,8 @@ impl Training {
     /// Logs an update.
     fn report(&mut self, journal: &mut Journal, metrics: &Metrics) -> Result<(), Error> {
         let ratio = Some(metrics.variance_ratio).filter(|ratio| ratio.is_finite());
-        // A2C's is 1 by definition.
-        self.variance_ratio = ratio.filter(|_| self.trainer.config().agent.kind != "a2c");
+        // Without a control variate, which comes with a gain, there is nothing to compare with A2C.
+        self.variance_ratio = ratio.filter(|_| metrics.gain.is_finite());
         let every = self.trainer.config().run.log_every_updates;
         if every > 0 && self.trainer.updates().is_multiple_of(every) {
             let (rate, wall) = (self.env_steps_per_second(journal), journal.clock.wall());

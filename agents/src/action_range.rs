@@ -27,16 +27,16 @@ impl ActionRange {
         Self { low, high, executed: Vec::new(), indices: Vec::new(), flags: Vec::new() }
     }
 
-    /// Refuses spaces to which [−1, 1] cannot be stretched.
+    /// Refuses spaces to which [−1, 1] cannot be stretched, in the name of the agent `kind`.
     ///
     /// # Errors
     /// If the space is not a box, or if its bounds are infinite, the largest numbers there are (which say that there is no
     /// bound), or further apart than any number.
-    pub fn check_bounded(space: &Space) -> Result<(), AgentError> {
+    pub fn check_bounded(kind: &str, space: &Space) -> Result<(), AgentError> {
         let others = "\"relax-a2c\" and \"a2c\" act in every Discrete and Box space";
         let Space::Box { low, high, .. } = space else {
             return Err(AgentError::Config(format!(
-                "agent.kind = \"ddpg\" acts in a Box with finite bounds, not in {space}; {others}"
+                "agent.kind = \"{kind}\" acts in a Box with finite bounds, not in {space}; {others}"
             )));
         };
         let bounded = |bound: &f32| bound.abs() < f32::MAX;
@@ -47,7 +47,7 @@ impl ActionRange {
         {
             None => Ok(()),
             Some(at) => Err(AgentError::Config(format!(
-                "agent.kind = \"ddpg\" stretches its actions from [-1, 1] to the bounds of the action space, and those of \
+                "agent.kind = \"{kind}\" stretches its actions from [-1, 1] to the bounds of the action space, and those of \
                  element {at}, {:e} and {:e}, are too far apart for that; give the environment narrower ones (the wrapper \
                  RescaleAction for gym: environments), or take another agent: {others}",
                 low[at], high[at]
@@ -101,17 +101,17 @@ mod tests {
 
     #[test]
     fn an_unbounded_space_is_refused() {
-        assert!(ActionRange::check_bounded(&Space::uniform_box(-1.0, 1.0, &[2])).is_ok());
+        assert!(ActionRange::check_bounded("ddpg", &Space::uniform_box(-1.0, 1.0, &[2])).is_ok());
         let unbounded = Space::uniform_box(f32::NEG_INFINITY, 1.0, &[2]);
-        assert!(ActionRange::check_bounded(&unbounded).is_err());
+        assert!(ActionRange::check_bounded("ddpg", &unbounded).is_err());
         let widest = Space::uniform_box(-f32::MAX, f32::MAX, &[2]);
         // Neither bound is the largest number, but their distance is none.
         let overflows = Space::bounded(&[0.0, -2e38], &[1.0, 2e38]);
         for (space, element) in [(widest, "element 0"), (overflows, "element 1")] {
-            let refused = ActionRange::check_bounded(&space).expect_err("too wide").to_string();
+            let refused = ActionRange::check_bounded("ddpg", &space).expect_err("too wide").to_string();
             assert!(refused.contains(element) && refused.contains("too far apart"), "{refused}");
         }
-        assert!(ActionRange::check_bounded(&Space::uniform_box(-1e38, 1e38, &[2])).is_ok());
-        assert!(ActionRange::check_bounded(&Space::discrete(2)).is_err());
+        assert!(ActionRange::check_bounded("ddpg", &Space::uniform_box(-1e38, 1e38, &[2])).is_ok());
+        assert!(ActionRange::check_bounded("ddpg", &Space::discrete(2)).is_err());
     }
 }

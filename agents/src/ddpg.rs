@@ -125,7 +125,7 @@ impl Ddpg {
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &DdpgKeys, learner: &DdpgLearner) -> Result<Self, AgentError> {
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
-        ActionRange::check_bounded(task.actions)?;
+        ActionRange::check_bounded("ddpg", task.actions)?;
         let (observation_dim, action_dim) = (task.observations.flat_dim(), task.actions.flat_dim());
         let shape = networks::shape(observation_dim, &agent.policy_network(), action_dim)?;
         let size = learner.replay.batch_size * action_dim;

@@ -282,8 +282,8 @@ impl AgentSpec {
 }
 
 /// The agents of this crate, in the order of its documentation.
-fn own() -> [AgentSpec; 6] {
-    [
+fn own() -> Vec<AgentSpec> {
+    vec![
         crate::reinforce::spec(),
         crate::a2c::spec(),
         crate::relax_a2c::spec(),

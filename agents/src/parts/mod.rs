@@ -6,6 +6,7 @@
 //! | [`critic`] | V(s): values, λ-returns and advantages of a batch, and its fit |
 //! | [`control_variate`] | r(s, z), trained on the estimator's variance |
 //! | [`q_critic`] | Q(s, a), trained on replayed transitions |
+//! | [`twin_critics`] | two of them, trained towards the smaller of their values |
 //! | [`replay`] | the newest transitions, and minibatches of them |
 //! | [`returns`] | λ-returns with termination and truncation told apart |
 //! | [`normalize`] | observations and rewards on another scale, around any agent |
@@ -34,4 +35,5 @@ pub mod q_critic;
 pub mod replay;
 pub mod returns;
 pub mod target_network;
+pub mod twin_critics;
 pub mod world_model;

@@ -94,7 +94,7 @@ impl QCritic {
 }
 
 /// joined `[B, D + K]` ← observations `[B, D]` beside actions `[B, K]`.
-fn join(observations: &[f32], actions: &[f32], rows: usize, joined: &mut Vec<f32>) {
+pub(super) fn join(observations: &[f32], actions: &[f32], rows: usize, joined: &mut Vec<f32>) {
     let (dim, k) = (observations.len() / rows, actions.len() / rows);
     joined.clear();
     for (s, a) in observations.chunks_exact(dim).zip(actions.chunks_exact(k)) {

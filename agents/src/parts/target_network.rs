@@ -14,7 +14,7 @@ pub struct TargetNetwork {
     pub shape: MlpShape,
     /// The trained weights.
     pub parameters: Vec<f32>,
-    /// The weights that follow them.
+    /// The weights that follow them; none if nothing asks for them.
     pub target: Vec<f32>,
     /// The gradient to be added up before [`step`](Self::step), which empties it.
     pub gradient: Vec<f32>,
@@ -33,6 +33,12 @@ impl TargetNetwork {
             parameters,
             shape,
         }
+    }
+
+    /// The same without the copy: a network that no target is made of.
+    #[must_use]
+    pub fn alone(shape: MlpShape, output_gain: f64, optimizer: OptimizerKind, rng: &mut EnvRng) -> Self {
+        Self { target: Vec::new(), ..Self::new(shape, output_gain, optimizer, rng) }
     }
 
     /// One step down the gradient, which is empty afterwards. Returns its norm before clipping.
@@ -61,7 +67,9 @@ impl TargetNetwork {
     pub fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_f32("parameters", &self.parameters);
-        state.insert_f32("target", &self.target);
+        if !self.target.is_empty() {
+            state.insert_f32("target", &self.target);
+        }
         state.insert_all("optimizer", self.optimizer.state());
         state
     }
@@ -71,8 +79,11 @@ impl TargetNetwork {
     /// # Errors
     /// If an array is missing or does not fit; the networks are then unchanged.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let len = self.parameters.len();
-        let (parameters, target) = (state.f32("parameters", len)?, state.f32("target", len)?);
+        let parameters = state.f32("parameters", self.parameters.len())?;
+        let target = match self.target.len() {
+            0 => &[][..],
+            len => state.f32("target", len)?,
+        };
         self.optimizer.restore(&state.subset("optimizer"))?;
         self.parameters.copy_from_slice(parameters);
         self.target.copy_from_slice(target);

@@ -252,7 +252,7 @@ impl ActingPolicy {
         rows: Range<usize>,
     ) {
         if let Some(Exploration::Uniform) = self.exploration {
-            return actions.value_rows_mut(rows).copy_from_slice(noise);
+            return self.distribution.anywhere(noise, actions, rows);
         }
         let (head, relaxed) = self.forward(observations, scratch, rows.len());
         self.distribution.act(head, noise, relaxed, actions, rows);

@@ -10,12 +10,16 @@
 //! | [`Categorical`] | K logits | K uniforms | `categorical.rs` |
 //! | [`Factored`] | the logits of several choices | as many uniforms | `factored.rs` |
 //! | [`Gaussian`] | K means, then K log-standard-deviations | K standard normals | `gaussian.rs` |
+//! | [`SquashedGaussian`] | the same, before a tanh | K standard normals | `squashed.rs` |
 //! | [`Deterministic`] | K numbers before tanh | an exploration process | `deterministic.rs` |
 
 mod categorical;
 mod deterministic;
 mod factored;
 mod gaussian;
+mod squashed;
+#[cfg(test)]
+mod squashed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +27,7 @@ pub use categorical::Categorical;
 pub use deterministic::Deterministic;
 pub use factored::Factored;
 pub use gaussian::Gaussian;
+pub use squashed::{SquashedDraw, SquashedGaussian};
 
 use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
@@ -98,6 +103,11 @@ pub trait Distribution: Debug + Send + Sync {
 
     /// The most likely actions of `rows`.
     fn greedy(&self, head: Head<'_>, actions: &mut ActionBuffer, rows: Range<usize>);
+
+    /// Actions of `rows` that lie anywhere between the bounds, from numbers in (−1, 1), `[r, K]`: where each lies in the range.
+    fn anywhere(&self, noise: &[f32], actions: &mut ActionBuffer, rows: Range<usize>) {
+        actions.value_rows_mut(rows).copy_from_slice(noise);
+    }
 
     /// What the environment is given for `rows` of `actions`; the estimators never see it.
     fn execute<'a>(
@@ -260,7 +270,8 @@ pub struct Kind {
 }
 
 /// The distributions of this crate. The first that acts in a space is an agent's default there.
-const KINDS: &[Kind] = &[Categorical::KIND, Factored::KIND, Gaussian::KIND, Deterministic::KIND];
+const KINDS: &[Kind] =
+    &[Categorical::KIND, Factored::KIND, Gaussian::KIND, SquashedGaussian::KIND, Deterministic::KIND];
 
 /// Those that programs added.
 static MORE: RwLock<Vec<Kind>> = RwLock::new(Vec::new());

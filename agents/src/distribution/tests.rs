@@ -92,10 +92,11 @@ fn actions_come_from_mean_spread_and_noise() {
 
 #[test]
 fn a_saved_distribution_comes_back() {
-    let all: [&dyn Distribution; 4] = [
+    let all: [&dyn Distribution; 5] = [
         &Categorical { choices: 5 },
         &Factored { sizes: vec![2, 3], binary: false },
         &Gaussian { dim: 2, state_dependent: true, initial_log_std: 0.0 },
+        &SquashedGaussian(Gaussian { dim: 2, state_dependent: true, initial_log_std: 0.0 }),
         &Deterministic { dim: 3 },
     ];
     for one in all {

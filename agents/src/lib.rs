@@ -9,6 +9,7 @@
 //! | [`RelaxA2cModel`] | s·(R̂ − V(s)) − η₁·s·F + η₂·\[G − s·C\], C and F from a learned model, G = ∇E\[q\] | `relax_a2c_model.rs` |
 //! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
 //! | [`Ddpg`] | ∇_aQ(s, μ(s)), no estimator: biased by its critic | `ddpg.rs` |
+//! | [`Td3`] | the same of the first of two critics, which learn from the smaller | `td3.rs` |
 //!
 //! What a policy's actions are drawn from is in [`distribution`], what agents are made of in [`parts`].
 //!
@@ -33,6 +34,7 @@ pub mod relax_a2c_model;
 pub mod relax_ddpg;
 pub mod rollout;
 pub mod settings;
+pub mod td3;
 
 pub use a2c::A2c;
 pub use acting::{ActingPolicy, ActingScratch, NetworkCard, PolicyCard};
@@ -53,6 +55,7 @@ pub use relax_a2c_model::RelaxA2cModel;
 pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
 pub use settings::{AgentSettings, Refusal};
+pub use td3::Td3;
 
 pub use relax_rng::role;
 

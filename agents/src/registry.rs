@@ -289,6 +289,7 @@ fn own() -> Vec<AgentSpec> {
         crate::relax_a2c::spec(),
         crate::ppo::spec(),
         crate::ddpg::spec(),
+        crate::td3::spec(),
         crate::relax_ddpg::spec(),
     ]
 }

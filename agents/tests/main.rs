@@ -8,4 +8,5 @@ mod linear_quadratic;
 mod model;
 mod ppo;
 mod rollouts;
+mod td3;
 mod unbiased;

@@ -5,7 +5,7 @@
 
 pub use relax_agents::certify::{Aim, Net, Task, finite_differences, log_probs};
 use relax_agents::{Agent, AgentSettings, Compute, Metrics, Rollout, make_agent};
-use relax_envs::Space;
+use relax_envs::{EnvRng, Space};
 use relax_nn::{StateDict, StateTensor};
 
 /// ‖found − expected‖ / ‖expected‖.
@@ -97,5 +97,33 @@ pub fn choices(batch: &Rollout) -> Vec<u32> {
     match &batch.actions {
         relax_agents::ActionBuffer::Discrete(values) => values.clone(),
         _ => panic!("the actions are no single choices"),
+    }
+}
+
+/// `rows` steps of two slots with random numbers in them: some terminate and some are truncated.
+pub fn experience(rows: usize, dim: usize, k: usize, rng: &mut EnvRng) -> Rollout {
+    let mut numbers = |len: usize| (0..len).map(|_| rng.standard_normal() as f32).collect::<Vec<f32>>();
+    let actions = numbers(rows * k).iter().map(|a| a.clamp(-0.9, 0.9)).collect();
+    let mut batch = Rollout::new(2, dim, k, relax_agents::ActionBuffer::Box { values: actions, dim: k });
+    batch.levels = (0..=rows / 2).map(|level| 2 * level).collect();
+    batch.slot = (0..rows as u32).map(|row| row % 2).collect();
+    batch.observations = numbers(rows * dim);
+    batch.noise = numbers(rows * k);
+    batch.rewards = numbers(rows);
+    batch.terminated = (0..rows).map(|row| row % 7 == 3).collect();
+    batch.truncated = (0..rows).map(|row| row % 11 == 5).collect();
+    batch.truncated_rows = (0..rows as u32).filter(|row| row % 11 == 5).collect();
+    batch.final_observations = numbers(batch.truncated_rows.len() * dim);
+    batch.next_observations = numbers(2 * dim);
+    batch
+}
+
+/// A network of an agent's state whose weights are far from their start, with Adam as if it had never stepped.
+pub fn stir(state: &mut StateDict, network: &str, arrays: &[&str], rng: &mut EnvRng) {
+    for array_name in arrays {
+        let name = format!("{network}.{array_name}");
+        let fresh: Vec<f32> =
+            (0..array(state, &name).len()).map(|_| 0.6 * rng.standard_normal() as f32).collect();
+        state.insert_f32(name, &fresh);
     }
 }

@@ -35,6 +35,18 @@ const TD3: &str = r#"
     warm_up_steps = 100
     updates_per_step = 0.4
 "#;
+/// Actions that are stored before their squash, and a temperature that is learned.
+const SAC: &str = r#"
+    env = { id = "Pendulum-v1", max_episode_steps = 30 }
+    rollout = { envs = 3, steps = 5 }
+    agent = { kind = "sac", hidden = [8], critic_hidden = [6] }
+    run = { env_steps = 600, evaluation_episodes = 2 }
+    [learner.replay]
+    capacity = 200
+    batch_size = 16
+    warm_up_steps = 100
+    updates_per_step = 0.4
+"#;
 /// Every part of the critic's loss.
 const RELAX_DDPG: &str = r#"
     env = { id = "Pendulum-v1", max_episode_steps = 30 }
@@ -87,7 +99,8 @@ fn outcome(dir: &Path) -> (StateDict, Vec<String>) {
 #[test]
 fn the_number_of_workers_changes_no_number() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [("ddpg", DDPG), ("td3", TD3), ("relax-ddpg", RELAX_DDPG), ("lax", LAX)] {
+    for (name, text) in [("ddpg", DDPG), ("td3", TD3), ("sac", SAC), ("relax-ddpg", RELAX_DDPG), ("lax", LAX)]
+    {
         let run = |workers: u32| {
             let dir = folder.path().join(format!("{name}-{workers}"));
             let workers = format!("rollout.workers={workers}");
@@ -105,7 +118,8 @@ fn the_number_of_workers_changes_no_number() {
 #[test]
 fn an_interrupted_run_continues_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [("ddpg", DDPG), ("td3", TD3), ("relax-ddpg", RELAX_DDPG), ("lax", LAX)] {
+    for (name, text) in [("ddpg", DDPG), ("td3", TD3), ("sac", SAC), ("relax-ddpg", RELAX_DDPG), ("lax", LAX)]
+    {
         let whole = folder.path().join(name);
         train(&config(text, &[]), &options(&whole)).unwrap();
         // Within the warm-up; in the middle of an episode, the replay not yet full; after it has wrapped round.

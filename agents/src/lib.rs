@@ -10,6 +10,7 @@
 //! | [`RelaxDdpg`] | s·(R̂ − V(s)) − η·[s·(Q − V) − ∇Q], Q(s, a) from replayed experience | `relax_ddpg.rs` |
 //! | [`Ddpg`] | ∇_aQ(s, μ(s)), no estimator: biased by its critic | `ddpg.rs` |
 //! | [`Td3`] | the same of the first of two critics, which learn from the smaller | `td3.rs` |
+//! | [`Sac`] | the same of the smaller and of the entropy, at the sampled action | `sac.rs` |
 //!
 //! What a policy's actions are drawn from is in [`distribution`], what agents are made of in [`parts`].
 //!
@@ -33,6 +34,7 @@ pub mod relax_a2c;
 pub mod relax_a2c_model;
 pub mod relax_ddpg;
 pub mod rollout;
+pub mod sac;
 pub mod settings;
 pub mod td3;
 
@@ -54,6 +56,7 @@ pub use relax_a2c::RelaxA2c;
 pub use relax_a2c_model::RelaxA2cModel;
 pub use relax_ddpg::RelaxDdpg;
 pub use rollout::{ActionBuffer, Episode, Rollout};
+pub use sac::Sac;
 pub use settings::{AgentSettings, Refusal};
 pub use td3::Td3;
 

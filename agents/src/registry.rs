@@ -290,6 +290,7 @@ fn own() -> Vec<AgentSpec> {
         crate::ppo::spec(),
         crate::ddpg::spec(),
         crate::td3::spec(),
+        crate::sac::spec(),
         crate::relax_ddpg::spec(),
     ]
 }

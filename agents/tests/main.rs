@@ -8,5 +8,6 @@ mod linear_quadratic;
 mod model;
 mod ppo;
 mod rollouts;
+mod sac;
 mod td3;
 mod unbiased;

@@ -53,7 +53,7 @@ pub struct Config {
 /// ([`relax_agents::AgentSpec`]), as are those of `[learner]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentConfig {
-    /// The algorithm: "reinforce", "a2c", "relax-a2c", "ppo", "ddpg", "td3", "relax-ddpg", or one that the program adds.
+    /// The algorithm: "reinforce", "a2c", "relax-a2c", "ppo", "ddpg", "td3", "sac", "relax-ddpg", or one that the program adds.
     pub kind: String,
     /// The agent's own keys, every one of them once the configuration is read.
     #[serde(flatten)]

@@ -18,7 +18,15 @@ fn training(c: &mut Criterion) {
             let mut config = Config::new("CartPole-v1", kind).expect("an agent");
             (config.rollout.envs, config.rollout.steps, config.rollout.workers) = (envs, steps, 0);
             (config.run.env_steps, config.run.evaluation_episodes) = (env_steps, 0);
-            config.learner.insert("value_learning_rate".into(), 1e-3.into());
+            for (key, value) in [
+                ("learning_rate", 1e-3.into()),
+                ("value_learning_rate", 1e-3.into()),
+                ("value_epochs", 1.into()),
+                ("normalize_observations", false.into()),
+                ("normalize_rewards", false.into()),
+            ] {
+                config.learner.insert(key.into(), value);
+            }
             group.throughput(Throughput::Elements(env_steps));
             group.bench_function(BenchmarkId::new(kind, format!("{envs}x{steps}")), |bencher| {
                 bencher.iter(|| {

@@ -185,7 +185,7 @@ fn several_choices_at_once_are_learned() {
 fn several_choices_at_once_resume_bit_for_bit() {
     LazyLock::force(&PANELS);
     let text = "[env]\nid = 'Panel-v0'\n[agent]\nkind = 'relax-a2c'\nnoise = 'independent'\nhidden = [8]\n\
-                [rollout]\nenvs = 4\nsteps = 8\n[run]\nenv_steps = 640\nevaluation_episodes = 0\nkeep_best = false\n";
+                [learner]\nanneal = false\n[rollout]\nenvs = 4\nsteps = 8\n[run]\nenv_steps = 640\nevaluation_episodes = 0\nkeep_best = false\n";
     let whole = trained(&config(text, &[]));
     let cut = place();
     let first = config(text, &["run.env_steps=320"]);

@@ -11,13 +11,6 @@ id = "CartPole-v1"
 [agent]
 kind = "a2c"
 hidden = [16]
-[learner]
-normalize_observations = true
-normalize_rewards = true
-learning_rate = 3e-3
-anneal = true
-value_epochs = 16
-lambda = 0.95
 [run]
 env_steps = 20_000
 evaluation_episodes = 5
@@ -41,8 +34,8 @@ fn the_program_needs_no_file() {
 fn the_clock_ends_a_run_with_its_schedule_at_the_end() {
     let place = place();
     let started = Instant::now();
-    let text = "[env]\nid = 'CartPole-v1'\n[agent]\nkind = 'a2c'\nhidden = [16]\n[learner]\nanneal = true\n";
-    let config = config(text, &["run.seconds=1.5", "learner.learning_rate=3e-3"]);
+    let text = "[env]\nid = 'CartPole-v1'\n[agent]\nkind = 'a2c'\nhidden = [16]\n";
+    let config = config(text, &["run.seconds=1.5"]);
     let outcome = train(&config, &options(&place.run)).unwrap();
     assert!(!outcome.interrupted && outcome.summary.evaluation.is_some());
     assert!(started.elapsed().as_secs_f64() >= 1.5 && outcome.summary.env_steps > 1000);

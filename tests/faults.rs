@@ -208,7 +208,8 @@ fn divergence() {
     for kind in ["a2c", "relax-a2c"] {
         let place = place();
         let kind = format!("agent.kind={kind}");
-        let config = config(RUN, &["env.id=Huge-v0", &kind, "learner.gamma=1"]);
+        let raw = "learner.normalize_rewards=false";
+        let config = config(RUN, &["env.id=Huge-v0", &kind, "learner.gamma=1", raw]);
         let error = train::train(&config, &options(&place.run)).expect_err("diverges");
         assert_eq!(error.exit_code(), 1);
         let message = error.to_string();

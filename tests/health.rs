@@ -9,13 +9,6 @@ id = "CartPole-v1"
 [agent]
 kind = "a2c"
 hidden = [16]
-[learner]
-normalize_observations = true
-normalize_rewards = true
-learning_rate = 3e-3
-anneal = true
-value_epochs = 16
-lambda = 0.95
 [run]
 env_steps = 20_000
 evaluation_episodes = 0

@@ -22,6 +22,11 @@ workers = 0
 [learner]
 learning_rate = 1e-2
 value_learning_rate = 1e-2
+lambda = 1.0
+value_epochs = 1
+anneal = false
+normalize_observations = false
+normalize_rewards = false
 [run]
 env_steps = 6_400
 seed = 1

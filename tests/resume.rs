@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use crate::common::{
-    Place, assert_same_run, columns, config, latest, options, place, relax, resumed, summary, tensors,
-    trained,
+    Place, assert_same_run, columns, config, latest, numbers, options, place, relax, resumed, summary,
+    tensors, trained,
 };
 use relax_envs::{ActionRef, Env, EnvError, EnvRng, EnvSpec, Frame, Space, Step};
 use relax_nn::{StateDict, StateTensor};
@@ -232,11 +232,13 @@ fn a_finished_run_stays_as_it_is() {
     assert_eq!(resumed(&place.run, &["run.env_steps=1_000"]).summary.env_steps, 2_000);
 }
 
-/// A larger budget on resume is the longer run from the start, if the shorter one ended with a whole batch.
+/// A larger budget on resume is the longer run from the start, if no schedule ends with the budget and the shorter one ended
+/// with a whole batch.
 #[test]
 fn a_longer_budget() {
-    let long = trained(&config(RUN, &["run.env_steps=6_400"]));
-    let place = trained(&config(RUN, &["run.env_steps=3_200"]));
+    let constant = |steps| config(RUN, &["learner.anneal=false", steps]);
+    let long = trained(&constant("run.env_steps=6_400"));
+    let place = trained(&constant("run.env_steps=3_200"));
     resumed(&place.run, &["run.env_steps=6_400"]);
     let whole_batches = "3200 = 50 batches of 64";
     for file in ["metrics.csv", "episodes.csv"] {
@@ -252,10 +254,25 @@ fn a_longer_budget() {
     assert_eq!(summary(&long.run), summary(&place.run), "{whole_batches}");
 
     // 3210 steps end with a batch of 10 steps, which the longer run does not have: another run, of the exact budget.
-    let place = trained(&config(RUN, &["run.env_steps=3_210"]));
+    let place = trained(&constant("run.env_steps=3_210"));
     let outcome = resumed(&place.run, &["run.env_steps=6_400"]);
     assert_eq!(outcome.summary.env_steps, 6_400);
     assert_ne!(columns(&long.run.join("metrics.csv")), columns(&place.run.join("metrics.csv")));
+}
+
+/// Learning rates fall to 0 at the end of the budget; a longer one on resume lets them fall to 0 at its own end from there on.
+#[test]
+fn a_longer_budget_has_its_own_schedule() {
+    let place = trained(&config(RUN, &["run.env_steps=3_200", "learner.anneal=true"]));
+    resumed(&place.run, &["run.env_steps=6_400"]);
+    let [steps, rates] =
+        ["env_steps", "learning_rate"].map(|name| numbers(&place.run.join("metrics.csv"), name));
+    assert_eq!(steps.last(), Some(&6_400.0));
+    for (&after, rate) in steps.iter().zip(rates) {
+        let budget = if after <= 3_200.0 { 3_200.0 } else { 6_400.0 };
+        let before = after - 64.0;
+        assert!((rate - 1e-2 * (1.0 - before / budget)).abs() < 1e-9, "{after}: {rate}");
+    }
 }
 
 /// `relax resume` ends with exit code 2, says each of `parts`, and leaves the run folder as it was.

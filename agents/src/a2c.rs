@@ -41,7 +41,7 @@ keys! {
     /// `[learner]` of A2C.
     pub struct A2cLearner {
         /// Step size of the policy's optimiser.
-        learning_rate: f64 = 1e-3,
+        learning_rate: f64 = 3e-3,
         /// Step size of the critic's optimiser.
         value_learning_rate: f64 = 3e-3,
         /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
@@ -49,25 +49,25 @@ keys! {
         /// Discount factor γ in [0, 1].
         gamma: f64 = 0.99,
         /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
-        lambda: f64 = 1.0,
+        lambda: f64 = 0.95,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
         critic_max_grad_norm: f64 = 0.5,
-        /// Gradient steps of the critic per batch.
-        value_epochs: usize = 1,
+        /// Gradient steps of the critic per batch; they run while the next batch is played.
+        value_epochs: usize = 16,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
         normalize_advantages: bool = false,
-        /// Scale the learning rates linearly down to 0 over the run.
-        anneal: bool = false,
+        /// Scale the learning rates linearly down to 0 over the run, so that what is learned stays.
+        anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
         /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
-        normalize_observations: bool = false,
+        normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
-        normalize_rewards: bool = false,
+        normalize_rewards: bool = true,
     }
 }
 scaling!(A2cLearner);

@@ -12,7 +12,7 @@
 //! `rollout.envs = rollout.steps = 1` that is the paper's one step, one update.
 
 use crate::config::{
-    ActivationKind, ExplorationConfig, OptimizerKind, ReplayConfig, keys, networks, scaling,
+    ActivationKind, ExplorationConfig, ExplorationKind, OptimizerKind, ReplayConfig, keys, networks, scaling,
 };
 use crate::distribution::Deterministic;
 use crate::parts::exploration::Exploration;
@@ -22,7 +22,8 @@ use crate::parts::q_critic::QCritic;
 use crate::parts::replay::{Minibatch, Replay};
 use crate::parts::target_network::TargetNetwork;
 use crate::{
-    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, role,
+    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout,
+    RolloutShape, Task, role,
 };
 use relax_envs::EnvRng;
 use relax_nn::{Activation, StateDict, StateTensor, Workspace};
@@ -34,12 +35,16 @@ keys! {
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
-        activation: ActivationKind = ActivationKind::Tanh,
+        activation: ActivationKind = ActivationKind::Relu,
         /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// How it explores.
-        exploration: ExplorationConfig = ExplorationConfig::default(),
+        /// How it explores: by default so that neighbouring steps push the same way, since white noise moves no car in a valley.
+        exploration: ExplorationConfig = ExplorationConfig {
+            process: ExplorationKind::OrnsteinUhlenbeck,
+            std: 0.2,
+            ..ExplorationConfig::default()
+        },
     }
 }
 networks!(DdpgKeys);
@@ -50,7 +55,7 @@ keys! {
         /// Step size of the policy's optimiser.
         learning_rate: f64 = 1e-3,
         /// Step size of the critic's optimiser.
-        value_learning_rate: f64 = 3e-3,
+        value_learning_rate: f64 = 1e-3,
         /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
         optimizer: OptimizerKind = OptimizerKind::Adam,
         /// Discount factor γ in [0, 1].
@@ -64,11 +69,11 @@ keys! {
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
         /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
-        normalize_observations: bool = false,
+        normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
-        normalize_rewards: bool = false,
+        normalize_rewards: bool = true,
         /// Stored experience.
-        replay: ReplayConfig = ReplayConfig::default(),
+        replay: ReplayConfig = ReplayConfig { batch_size: 128, ..ReplayConfig::default() },
     }
 }
 
@@ -81,6 +86,8 @@ pub(crate) fn spec() -> AgentSpec {
         // What is drawn from the replay is normalised at use, by the agent itself.
         Ok(Box::new(Ddpg::new(task, agent, learner)?))
     })
+    // One step, then one gradient step: the published schedule.
+    .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
     .check(|_: &DdpgKeys, learner: &DdpgLearner, _| {
         if learner.replay.updates_per_step > 0.0 {
             return Ok(());

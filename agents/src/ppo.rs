@@ -51,7 +51,7 @@ keys! {
     /// `[learner]` of PPO.
     pub struct PpoLearner {
         /// Step size of the policy's optimiser.
-        learning_rate: f64 = 1e-3,
+        learning_rate: f64 = 3e-4,
         /// Step size of the critic's optimiser.
         value_learning_rate: f64 = 3e-3,
         /// Optimiser of both networks: "adam", "rmsprop" or "rmsprop-tf".
@@ -81,9 +81,9 @@ keys! {
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
         /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
-        normalize_observations: bool = false,
+        normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
-        normalize_rewards: bool = false,
+        normalize_rewards: bool = true,
     }
 }
 scaling!(PpoLearner);

@@ -111,11 +111,38 @@ fn both<A: Keys, L: Keys>(settings: &AgentSettings) -> Result<(A, L), SectionErr
     Ok((read("agent", &settings.agent)?, read("learner", &settings.learner)?))
 }
 
-/// The schema of a section, with every definition in its place and the agent's own defaults.
+/// The schema of a section, with every definition in its place and the agent's own defaults, those in nested tables too.
 fn schema<T: Keys>() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let defaults = serde_json::to_value(T::default()).unwrap_or_default();
+    put_defaults(&mut schema, &defaults);
+    schema
+}
+
+fn put_defaults(schema: &mut Value, defaults: &Value) {
+    for (key, default) in defaults.as_object().into_iter().flatten() {
+        if let Some(property) = schema.pointer_mut(&format!("/properties/{key}")) {
+            property["default"] = default.clone();
+            put_defaults(property, default);
+        }
+    }
+}
+
+/// `given` with what it leaves out of `defaults`, in nested tables too: an agent's defaults there are its own.
+fn filled(given: &toml::Table, defaults: &toml::Table) -> toml::Table {
+    let mut all = given.clone();
+    for (key, default) in defaults {
+        match (all.get_mut(key), default) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(default)) => *inner = filled(inner, default),
+            (Some(_), _) => {}
+            (None, _) => {
+                all.insert(key.clone(), default.clone());
+            }
+        }
+    }
+    all
 }
 
 fn unreadable((section, error): SectionError) -> AgentError {
@@ -132,17 +159,23 @@ impl AgentSpec {
         make: fn(&A, &L, Task<'_>) -> Made,
     ) -> Self {
         let (agent, learner) = (write(&A::default()), write(&L::default()));
+        let defaults = AgentSettings { kind: name.to_owned(), agent, learner };
+        let own = defaults.clone();
         Self {
             name,
             summary,
             schemas: [schema::<A>(), schema::<L>()],
-            defaults: AgentSettings { kind: name.to_owned(), agent, learner },
+            defaults,
             rollout: RolloutShape::default(),
             certified: &[],
             complete: Arc::new(move |settings| {
-                let (agent, learner) = both::<A, L>(settings)?;
-                let (agent, learner) = (write(&agent), write(&learner));
-                Ok(AgentSettings { kind: name.to_owned(), agent, learner })
+                let given = AgentSettings {
+                    kind: name.to_owned(),
+                    agent: filled(&settings.agent, &own.agent),
+                    learner: filled(&settings.learner, &own.learner),
+                };
+                let (agent, learner) = both::<A, L>(&given)?;
+                Ok(AgentSettings { agent: write(&agent), learner: write(&learner), ..given })
             }),
             check: Arc::new(|_, _| Ok(())),
             dissect: Arc::new(|_| Ok(())),

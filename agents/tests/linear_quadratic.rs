@@ -18,7 +18,10 @@ const THETA: [f32; 3] = [-0.6, 0.2, -0.5];
 fn agent(text: &str) -> (Box<dyn Agent>, StateDict) {
     let gain = if text.contains("'a2c'") || text.contains("gain") { "" } else { "gain = 1\n" };
     let agent = format!("{gain}{text}\nhidden = []\ncritic_hidden = [8]");
-    let settings = AgentSettings::from_texts(&agent, "gamma = 1\nlambda = 1\nmax_grad_norm = 0").unwrap();
+    // Nothing that would bias.
+    let learner =
+        "gamma = 1\nlambda = 1\nmax_grad_norm = 0\nnormalize_observations = false\nnormalize_rewards = false";
+    let settings = AgentSettings::from_texts(&agent, learner).unwrap();
     let space = Space::uniform_box(-1.0, 1.0, &[1]);
     let mut agent = make_agent(&settings, &space, &space, 5).unwrap();
     let mut state = agent.state();

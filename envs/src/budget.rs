@@ -11,26 +11,27 @@ pub struct Budget {
     pub replay: u64,
 }
 
-/// Names without version, and thousands of steps: those that Stable-Baselines3's Zoo trains A2C for, and those of its DDPG, or
-/// DQN where actions are discrete (`hyperparams/` and `benchmark.md` of release 2.x).
+/// Names without version, and thousands of steps: `n_timesteps` of Stable-Baselines3's Zoo (DLR-RM/rl-baselines3-zoo,
+/// `hyperparams/`, read at c6c209e) for A2C, or PPO for the last three, and for DDPG, or DQN where actions are discrete, or SAC for
+/// MuJoCo's tasks.
 const CUSTOMARY: [(&str, u64, u64); 17] = [
     ("CartPole", 500, 50),
     ("Acrobot", 500, 100),
     ("MountainCar", 1000, 120),
     ("MountainCarContinuous", 100, 300),
     ("Pendulum", 1000, 20),
-    ("LunarLander", 200, 300),
+    ("LunarLander", 200, 100),
     ("LunarLanderContinuous", 5000, 300),
     ("BipedalWalker", 5000, 1000),
     ("Ant", 1000, 1000),
     ("HalfCheetah", 1000, 1000),
     ("Hopper", 1000, 1000),
     ("Humanoid", 2000, 2000),
+    ("Swimmer", 1000, 1000),
+    ("Walker2d", 1000, 1000),
     ("InvertedDoublePendulum", 1000, 1000),
     ("InvertedPendulum", 1000, 1000),
     ("Reacher", 1000, 1000),
-    ("Swimmer", 1000, 1000),
-    ("Walker2d", 1000, 1000),
 ];
 
 /// The customary budget of the environment `id`: the one it was registered with, or else that of its name, whoever makes

@@ -34,22 +34,6 @@ pub(super) struct SetArgs {
 /// The algorithm where none is named.
 const AGENT: &str = "relax-a2c";
 
-/// What a run of the agent starts from where there is no configuration file: settings meant to learn without tuning, the
-/// same for every environment. Which agent that is, the last of the overrides says. An agent that the program adds starts from
-/// its own defaults.
-pub(super) fn starting(overrides: &[String]) -> &'static str {
-    let set = overrides.iter().rev().find_map(|text| text.trim().strip_prefix("agent.kind="));
-    match set.map_or(AGENT, |kind| kind.trim().trim_matches(['"', '\''])) {
-        "a2c" => include_str!("starting/a2c.toml"),
-        "relax-a2c" => include_str!("starting/relax-a2c.toml"),
-        "reinforce" => include_str!("starting/reinforce.toml"),
-        "ppo" => include_str!("starting/ppo.toml"),
-        "ddpg" => include_str!("starting/ddpg.toml"),
-        "relax-ddpg" => include_str!("starting/relax-ddpg.toml"),
-        _ => "",
-    }
-}
-
 /// `--env ID` and `--agent KIND` as overrides. `alone`: there is no configuration that could name an algorithm.
 pub(super) fn named(env: Option<&str>, agent: Option<&str>, alone: bool) -> Vec<String> {
     let id = env.map(|id| format!("env.id={}", quoted(id)));

@@ -11,7 +11,7 @@ use relax_runtime::config::{read_text, schema_of};
 use relax_training::config::{Config, json_schema};
 use serde_json::Value;
 
-use super::args::{SetArgs, named, starting};
+use super::args::{SetArgs, named};
 use super::output;
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +68,7 @@ fn show(args: &ConfigShowArgs) -> Result<ExitCode, Error> {
     let text = match &args.config {
         Some(path) if is_vae_config(&read_text(path)?) => VaeConfig::load(path, &overrides)?.to_toml(),
         Some(path) => Config::load(path, &overrides)?.to_toml(),
-        None => Config::from_toml(starting(&overrides), "arguments", &overrides)?.to_toml(),
+        None => Config::from_toml("", "arguments", &overrides)?.to_toml(),
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

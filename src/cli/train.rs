@@ -9,7 +9,7 @@ use relax_runtime::run::TrainOptions;
 use relax_runtime::signals::stop_on_signals;
 use relax_training::{Config, train};
 
-use super::args::{SetArgs, named, quoted, seed, starting, workers};
+use super::args::{SetArgs, named, quoted, seed, workers};
 use super::{ending, envs, greeting, kinds, out_folder, output};
 
 #[derive(Debug, Args)]
@@ -121,11 +121,11 @@ impl TrainArgs {
         Ok(overrides)
     }
 
-    /// What file and arguments come to, with notes for the user; without a file, from what every environment starts from.
+    /// What file and arguments come to, with notes for the user; without a file, from the agent's own defaults.
     fn configuration(&self, overrides: &[String]) -> Result<(Config, Vec<String>), Error> {
         Ok(match self.file() {
             Some(path) => Config::load_noting(&path, overrides)?,
-            None => (Config::from_toml(starting(overrides), "arguments", overrides)?, Vec::new()),
+            None => (Config::from_toml("", "arguments", overrides)?, Vec::new()),
         })
     }
 }
@@ -166,10 +166,11 @@ mod tests {
     fn no_file_is_needed() {
         let config = configuration(&["--env", "CartPole-v1"]).expect("valid");
         assert_eq!((config.agent.kind.as_str(), config.run.env_steps), ("relax-a2c", 500_000));
-        // Every agent's start is valid, and nothing in it belongs to another agent.
+        // It is what a file that says no more comes to: there is one set of defaults.
         for spec in relax_agents::agent_specs() {
             let config = configuration(&["--env", "Pendulum-v1", "--agent", spec.name()])
                 .unwrap_or_else(|error| panic!("{}: {error}", spec.name()));
+            assert_eq!(config, Config::new("Pendulum-v1", spec.name()).expect("valid"));
             assert_eq!(config.learner["normalize_rewards"].as_bool(), Some(true), "{}", spec.name());
         }
         let ddpg = configuration(&["--env", "Pendulum-v1", "--agent", "ddpg"]).expect("valid");

@@ -22,7 +22,9 @@ const GAINS: [&str; 2] = ["gains.free", "gains.bounded"];
 const MODEL: &str = "model = { steps = 10, learning_rate = 1e-2 }";
 const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_rate = 1e-2 }";
 /// Without discount, so that the expected return is what the agent climbs.
-const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nmax_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
+/// Nothing that would bias: λ = 1, and rewards and observations as they are.
+const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nnormalize_observations = false\nnormalize_rewards = false\n\
+                       max_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
                        learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
                        value_epochs = 4\ncontrol_variate_epochs = 4\nnormalize_advantages = false";
 

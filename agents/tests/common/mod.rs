@@ -15,9 +15,15 @@ pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
 }
 
-/// Settings from the texts of `[agent]` and `[learner]`.
+/// The estimator alone: rewards and observations as they are, Monte-Carlo returns, one step of the critic a batch.
+const PLAIN: &str = "lambda = 1.0\nvalue_epochs = 1\nanneal = false\nnormalize_observations = false\nnormalize_rewards = false";
+
+/// Settings from the texts of `[agent]` and `[learner]`, with what `learner` does not say [plain](PLAIN).
 pub fn settings(agent: &str, learner: &str) -> AgentSettings {
-    AgentSettings::from_texts(agent, learner).unwrap_or_else(|error| panic!("{agent}: {error}"))
+    let parse = |text: &str| text.parse::<toml::Table>().unwrap_or_else(|error| panic!("{text}: {error}"));
+    let mut all = parse(PLAIN);
+    all.extend(parse(learner));
+    AgentSettings::from_texts(agent, &all.to_string()).unwrap_or_else(|error| panic!("{agent}: {error}"))
 }
 
 /// An agent for observations of `dim` numbers.

@@ -109,7 +109,8 @@ pub(super) fn base() -> Value {
     schema.to_value()
 }
 
-/// What depends on the agent and the environment: the kind of rollout, and the budget that is customary.
+/// What depends on the agent and the environment: the kind of rollout, who gathers it, how often a row is logged, and the
+/// budget that is customary.
 fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml::Table {
     let rollout = spec.default_rollout();
     let mode = if rollout.episodes { "episodes" } else { "steps" };
@@ -117,26 +118,34 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
     own.insert("mode".into(), mode.into());
     own.insert("envs".into(), (rollout.envs as i64).into());
     own.insert("steps".into(), (rollout.steps as i64).into());
-    let mut all = toml::Table::new();
-    all.insert("rollout".into(), own.into());
-
     let set = |name: &str| {
         let given = overrides.iter().rev().filter_map(|text| text.split_once('='));
         let found = given.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).next();
         found.map(|value| value.trim_matches(['"', '\'']).to_owned())
     };
     let in_file = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key));
+    // Who learns from every single step waits for it, and is not logged at each.
+    let learns_singly = !rollout.episodes && rollout.envs * rollout.steps == 1;
+    let count = |key: &str, default: usize| {
+        let set = set(&format!("rollout.{key}")).and_then(|value| value.parse().ok());
+        set.or_else(|| in_file("rollout", key)?.as_integer()).unwrap_or(default as i64)
+    };
+    let single = learns_singly && count("envs", rollout.envs) == 1 && count("steps", rollout.steps) == 1;
+    own.insert("workers".into(), i64::from(!single).into());
+    let mut all = toml::Table::new();
+    all.insert("rollout".into(), own.into());
+
     let id = set("env.id").or_else(|| in_file("env", "id")?.as_str().map(str::to_owned));
     let steps = if set("run.seconds").is_some() || in_file("run", "seconds").is_some() {
         // Time alone ends the run.
         i64::MAX as u64
     } else {
         let budget = id.and_then(|id| relax_envs::budget(&id));
-        budget
-            .map_or(ENV_STEPS, |budget| if spec.name() == "ddpg" { budget.replay } else { budget.on_policy })
+        budget.map_or(ENV_STEPS, |budget| if learns_singly { budget.replay } else { budget.on_policy })
     };
     let mut run = toml::Table::new();
     run.insert("env_steps".into(), (steps as i64).into());
+    run.insert("log_every_updates".into(), if single { 100 } else { 1 }.into());
     all.insert("run".into(), run.into());
     all
 }

@@ -21,6 +21,28 @@ mod reading {
     }
 
     #[test]
+    fn what_a_nested_table_leaves_out_is_the_agents_own() {
+        let text = "env.id = 'Pendulum-v1'\nagent.kind = 'relax-ddpg'\nlearner.replay.batch_size = 7\n";
+        let replay = &Config::from_toml(text, "x.toml", &[]).expect("valid").learner["replay"];
+        assert_eq!((replay["batch_size"].as_integer(), replay["tau"].as_float()), (Some(7), Some(0.01)));
+        assert_eq!(replay["updates_per_step"].as_float(), Some(0.1), "DDPG's is another");
+        let schema = crate::config::json_schema(Some("relax-ddpg")).expect("an agent");
+        let shown = &schema["properties"]["learner"]["properties"]["replay"]["properties"]["tau"]["default"];
+        assert_eq!(shown.as_f64(), Some(0.01));
+    }
+
+    #[test]
+    fn an_agent_that_learns_from_every_step_waits_for_it() {
+        let of = |kind: &str, set: &str| {
+            let text = format!("env.id = 'Pendulum-v1'\nagent.kind = '{kind}'\n");
+            let config = Config::from_toml(&text, "x.toml", &[set.to_owned()]).expect("valid");
+            (config.rollout.envs * config.rollout.steps, config.rollout.workers, config.run.log_every_updates)
+        };
+        assert_eq!((of("ddpg", "run.seed=1"), of("a2c", "run.seed=1")), ((1, 0, 100), (256, 1, 1)));
+        assert_eq!(of("ddpg", "rollout.steps=16"), (16, 1, 1));
+    }
+
+    #[test]
     fn the_resolved_configuration_reads_back_equal() {
         let mut config = Config::new("Acrobot-v1", "relax-a2c").expect("an agent");
         assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));

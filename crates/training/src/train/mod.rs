@@ -66,6 +66,10 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 /// Continues the run of the folder `dir` from its newest checkpoint, as if it had never stopped. `overrides` may change
 /// the budget and the like (`run.env_steps=…`), not what is learned.
 ///
+/// With `learner.anneal` the learning rates fall to 0 at the end of the budget. Under another budget they follow its own
+/// schedule from here on: a finished run that goes on has rates above 0 again, and is not the run that had that budget from
+/// the start.
+///
 /// # Errors
 /// As [`train()`]; also if there is no usable checkpoint.
 pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) -> Result<Outcome, Error> {
@@ -76,7 +80,8 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
     }
     let owner = Owner::take(dir, "run folder")?;
     let (header, state) = checkpoint::load(&path)?;
-    let config = Config::recorded(&header.config, &path.display().to_string(), overrides)?;
+    let read = |overrides| Config::recorded(&header.config, &path.display().to_string(), overrides);
+    let (before, config) = (read(&[])?, read(overrides)?);
     let trainer = Trainer::for_state(&config, &state).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
@@ -89,6 +94,11 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
             "note: {} cannot save its state; every slot starts a fresh episode",
             config.env.id
         ));
+    }
+    let annealed = config.learner.get("anneal").and_then(toml::Value::as_bool).unwrap_or(false);
+    if annealed && (before.run.env_steps, before.run.seconds) != (config.run.env_steps, config.run.seconds) {
+        let note = "note: learning rates fall to 0 at the end of the budget (learner.anneal): from here on, of the new one";
+        run.journal().progress.message(note);
     }
     go(run, stop)
 }

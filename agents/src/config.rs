@@ -193,11 +193,13 @@ pub struct ModelConfig {
     pub learning_rate: f64,
     /// Continuous actions: fresh actions in each of two Latin hypercubes per row.
     pub samples: usize,
+    /// Past batches to which the correction of V for the steps that remain in a rollout is fitted; 0: none (the simple form).
+    pub window: usize,
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { capacity: 100_000, steps: 3, batch_size: 64, learning_rate: 3e-3, samples: 2 }
+        Self { capacity: 100_000, steps: 6, batch_size: 64, learning_rate: 3e-3, samples: 4, window: 6 }
     }
 }
 

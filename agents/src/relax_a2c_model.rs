@@ -9,11 +9,16 @@
 //! A  = s·(R̂ − V)                                  A2C's estimator
 //! B₁ = −s·F,   F_t = Σ_{k>t} (γλ)^{k−t} C_k        the actions to come
 //! B₂ = G − s·C,   G = ∇_l E_π q(s, ·)              the own action
-//! ĝ  = A + η₁B₁ + η₂B₂                             E[B₁] = E[B₂] = 0, whatever the model and V are
+//! B₃ = −s·EA,     EA = E_π q(s, ·)                 V's error, as far as one step ahead shows it: a better baseline
+//! ĝ  = A + η₁B₁ + η₂B₂ + η₃B₃                      E[B_i] = 0, whatever the model and V are
 //! ```
+//! In q, V at the next state has a correction for the steps that remain in the rollout ([`horizon`](crate::parts::horizon)), unless
+//! `learner.model.window` is 0: with it, EA shows V's errors further ahead than one step.
+//!
 //! Order in each batch, which keeps ĝ unbiased: 1. ĝ and the policy's step, with V, model and gains as they were before the batch;
 //! 2. the gains' statistics and all normalisers; 3. the batch goes into the replay, and the model takes its steps; 4. V is fitted,
-//! to R̂_t − η₁·Σ_{k≥t} (γλ)^{k−t} C_k: returns with less noise of the actions, at the gain that they have earned.
+//! to R̂_t − η₁·Σ_{k≥t} (γλ)^{k−t} C_k: returns with less noise of the actions, at the gain that they have earned; 5. the
+//! correction of V is fitted to the last batches, with V as it is now.
 //!
 //! Nothing is relaxed here: with choices the expectation over actions is an exact sum, with numbers a mean over fresh samples. It
 //! is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates of Cheng et al.
@@ -24,6 +29,7 @@ use crate::distribution;
 use crate::parts::critic::Critic;
 use crate::parts::gains::{Gains, Products};
 use crate::parts::guard::{Guard, Version};
+use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::lookahead::{Beyond, Lookahead};
 use crate::parts::normalize::Normalizer;
@@ -45,8 +51,8 @@ struct Shard {
     lookahead: Lookahead,
     /// A `[r, P]`.
     a: Vec<f32>,
-    /// B₁ and B₂ of one row.
-    b: [Vec<f32>; 2],
+    /// B₁, B₂ and B₃ of one row.
+    b: [Vec<f32>; 3],
 }
 
 /// RELAX-A2C with the control variate of a learned model.
@@ -62,8 +68,9 @@ pub struct RelaxA2cModel {
     /// Draws the minibatches.
     rng: EnvRng,
     /// Of the free and the bounded q.
-    gains: [Gains<2>; 2],
+    gains: [Gains<3>; 2],
     guard: Guard,
+    horizon: Horizon,
     seed: u64,
     updates: u64,
     /// The batch as V and the policy see it.
@@ -73,7 +80,7 @@ pub struct RelaxA2cModel {
     future: [Vec<f32>; 2],
     sums: Vec<f32>,
     /// Version and gains of the batch at hand.
-    used: (usize, [f64; 2]),
+    used: (usize, [f64; 3]),
 }
 
 impl RelaxA2cModel {
@@ -115,6 +122,7 @@ impl RelaxA2cModel {
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             gains: Default::default(),
             guard: Guard::default(),
+            horizon: Horizon::new(learner.model.window, observation_dim),
             agent: agent.clone(),
             learner: learner.clone(),
             seed: task.seed,
@@ -123,18 +131,18 @@ impl RelaxA2cModel {
             c: Default::default(),
             future: Default::default(),
             sums: Vec::new(),
-            used: (0, [0.0; 2]),
+            used: (0, [0.0; 3]),
         })
     }
 
     /// Version of q and gains for the next batch, by what past batches show.
-    fn choose(&self, of_versions: [[f64; 2]; 2]) -> (usize, [f64; 2]) {
+    fn choose(&self, of_versions: [[f64; 3]; 2]) -> (usize, [f64; 3]) {
         if let Gain::Fixed(gain) = self.agent.gain {
-            return (0, [gain; 2]);
+            return (0, [gain; 3]);
         }
         let (version, allowed) = self.guard.choice();
         let version = usize::from(version == Version::Bounded);
-        (version, if allowed { of_versions[version] } else { [0.0; 2] })
+        (version, if allowed { of_versions[version] } else { [0.0; 3] })
     }
 }
 
@@ -160,7 +168,7 @@ impl Agent for RelaxA2cModel {
         let of_versions = self.gains.each_ref().map(Gains::gains);
         self.used = self.choose(of_versions);
         let (version, gains) = self.used;
-        metrics.gain = (gains[0] + gains[1]) / 2.0;
+        metrics.gain = gains.iter().sum::<f64>() / 3.0;
         let bound = self.guard.bound() as f32;
 
         self.normalizer.begin(batch);
@@ -173,24 +181,27 @@ impl Agent for RelaxA2cModel {
         self.normalizer.rollout(own);
 
         let learner = &self.learner;
+        self.horizon.begin(own);
         self.critic.evaluate(own, learner.gamma, learner.lambda, compute);
         metrics.explained_variance = self.critic.explained_variance();
         let (dim, decay) = (batch.observation_dim, (learner.gamma * learner.lambda) as f32);
         let p = self.policy.distribution().parameters();
         let (advantages, values) = (self.critic.advantages(), self.critic.values());
-        let (policy, model, normalizer) = (&mut self.policy, &self.model, &self.normalizer);
+        let (policy, model, normalizer, horizon) =
+            (&mut self.policy, &self.model, &self.normalizer, &self.horizon);
         let (seed, updates, samples) = (self.seed, self.updates, learner.model.samples);
         self.critic.read(|shape, parameters| {
-            let beyond = Beyond { model, shape, parameters, gamma: learner.gamma as f32 };
             policy.visit(own, compute, |i, rows, shard| {
                 let key = [role::LOOKAHEAD, updates as u32, (updates >> 32) as u32, i as u32];
                 let mut rng = EnvRng::from_seed_sequence(seed, &key);
                 let states = &batch.observations[rows.start * dim..rows.end * dim];
                 let Some(actions) = shard.samples.fresh(samples) else { return };
                 let lookahead = &mut shard.extra.lookahead;
+                let correction = horizon.correction(rows.clone(), learner.lambda as f32);
+                let beyond = Beyond { shape, parameters, gamma: learner.gamma as f32, correction };
                 lookahead.evaluate(
-                    states,
-                    &values[rows],
+                    model,
+                    (states, &values[rows]),
                     actions,
                     beyond,
                     &mut rng,
@@ -214,7 +225,7 @@ impl Agent for RelaxA2cModel {
 
         let futures = &self.future;
         let sums = self.policy.gradient(own, compute, learner.entropy as f32, |_, rows, shard| {
-            let Shard { lookahead, a, b: [first, second] } = &mut shard.extra;
+            let Shard { lookahead, a, b: [first, second, third] } = &mut shard.extra;
             let score = &shard.samples.moments.score;
             a.resize(score.len(), 0.0);
             reinforce(score, &advantages[rows.clone()], Baseline::None, a);
@@ -228,10 +239,14 @@ impl Agent for RelaxA2cModel {
                     first.extend(s.iter().map(|s| -s * future));
                     second.clear();
                     second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row]));
-                    terms.products.add(a, [first, second]);
+                    third.clear();
+                    third.extend(s.iter().map(|s| -s * terms.mean[row]));
+                    terms.products.add(a, [first, second, third]);
                     if of == version {
                         for (i, estimate) in shard.estimate[range].iter_mut().enumerate() {
-                            *estimate = a[i] + gains[0] as f32 * first[i] + gains[1] as f32 * second[i];
+                            let b = [first[i], second[i], third[i]];
+                            let sum: f32 = gains.iter().zip(b).map(|(&gain, b)| gain as f32 * b).sum();
+                            *estimate = a[i] + sum;
                         }
                     }
                 }
@@ -277,13 +292,26 @@ impl Agent for RelaxA2cModel {
         }
 
         let Some(own) = &self.own else { return Ok(()) };
-        let (version, [gain, _]) = self.used;
+        let (version, [gain, ..]) = self.used;
         let (c, future) = (&self.c[version], &mut self.future[version]);
         future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
         self.critic.correct_returns(gain as f32, future);
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+
+        let shards = self.policy.shards();
+        self.horizon.take(batch, shards.iter().map(|shard| &shard.extra.lookahead.candidates));
+        let (horizon, normalizer) = (&mut self.horizon, &self.normalizer);
+        let bound = if version == 0 { f32::INFINITY } else { self.guard.bound() as f32 };
+        self.critic.read(|shape, parameters| {
+            let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
+                normalizer.observations(observations);
+                normalizer.rewards(rewards);
+            };
+            let (gamma, lambda) = (learner.gamma as f32, learner.lambda as f32);
+            horizon.fit(&Present { shape, parameters, gamma, lambda, bound, normalise }, compute);
+        });
         Ok(())
     }
 
@@ -304,6 +332,7 @@ impl Agent for RelaxA2cModel {
         self.normalizer.save(&mut state);
         state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
         state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
+        state.insert_all("horizon", self.horizon.state());
         state.insert("guard", StateTensor::F64(self.guard.state()));
         state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
         state.insert("updates", StateTensor::U64(vec![self.updates]));
@@ -319,6 +348,7 @@ impl Agent for RelaxA2cModel {
         self.model.restore(&state.subset("model"))?;
         self.replay.restore(&state.subset("replay"))?;
         self.normalizer.restore(state)?;
+        self.horizon.restore(&state.subset("horizon"))?;
         let fits = self.gains[0].restore(state.f64("gains.free")?)
             && self.gains[1].restore(state.f64("gains.bounded")?)
             && self.guard.restore(state.f64("guard")?);

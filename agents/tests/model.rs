@@ -33,3 +33,9 @@ fn a_gain_from_the_batch_itself_is_found_out() {
     let found = verdict("'adaptive'", Problem::LinearQuadratic, AgentBug::GainFromBatch, Age::Trained);
     assert!(found.p_value < 1e-6, "{}", found.p_value);
 }
+
+#[test]
+fn a_correction_of_v_that_has_seen_the_batch_is_found_out() {
+    let found = verdict("1", Problem::Enumerable, AgentBug::CorrectionFittedFirst, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}

@@ -21,6 +21,8 @@ const GAINS: [&str; 2] = ["gains.free", "gains.bounded"];
 /// How a model learns; and with a replay of nothing but the batch, so that what it learns of it is the batch's noise.
 const MODEL: &str = "model = { steps = 10, learning_rate = 1e-2 }";
 const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_rate = 1e-2 }";
+/// A correction of V that is made of one batch only.
+const MEMORISING_CORRECTION: &str = "model = { steps = 10, learning_rate = 1e-2, window = 1 }";
 /// Without discount, so that the expected return is what the agent climbs.
 /// Nothing that would bias: λ = 1, and rewards and observations as they are.
 const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nnormalize_observations = false\nnormalize_rewards = false\n\
@@ -55,6 +57,8 @@ pub enum AgentBug {
     OtherNoise,
     /// A model's gains are the best for the very batch that they are used on.
     GainFromBatch,
+    /// The correction of V for the steps that remain is fitted to a batch before that batch is used.
+    CorrectionFittedFirst,
 }
 
 /// What critics and control variates know when the gradient is taken.
@@ -103,7 +107,13 @@ impl AgentTarget {
         bug: AgentBug,
         age: Age,
     ) -> Result<Self, AgentError> {
-        let model = if bug == AgentBug::FittedFirst { MEMORISING_MODEL } else { MODEL };
+        // What a good model accounts for is no noise that a correction could learn by heart.
+        let age = if bug == AgentBug::CorrectionFittedFirst { Age::Fresh } else { age };
+        let model = match bug {
+            AgentBug::FittedFirst => MEMORISING_MODEL,
+            AgentBug::CorrectionFittedFirst => MEMORISING_CORRECTION,
+            _ => MODEL,
+        };
         let mut settings = AgentSettings::from_texts(text, &format!("{LEARNER}\n{model}"))?;
         let hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN.into()] };
         for (key, widths) in [("hidden", hidden), ("critic_hidden", vec![8.into()])] {
@@ -207,7 +217,8 @@ impl AgentTarget {
     /// One batch's gradient, from the state that the agent was in when it was made.
     fn draw(&mut self) -> Result<Vec<f64>, AgentError> {
         self.agent.restore(&self.state)?;
-        let slots = if self.bug == AgentBug::GainFromBatch { FEW_SLOTS } else { SLOTS };
+        let few = matches!(self.bug, AgentBug::GainFromBatch | AgentBug::CorrectionFittedFirst);
+        let slots = if few { FEW_SLOTS } else { SLOTS };
         let mut batch = self.roll(slots);
         // Every batch has noise of its own behind an independent z̃: it is named by the number of updates.
         let mut state = self.state.clone();
@@ -226,6 +237,11 @@ impl AgentTarget {
                 for part in ["control_variate", "model"] {
                     state.insert_all(part, fitted.subset(part));
                 }
+            }
+            AgentBug::CorrectionFittedFirst => {
+                self.improve(&batch)?;
+                self.fit(&batch)?;
+                state.insert_all("horizon", self.agent.state().subset("horizon"));
             }
             AgentBug::GainFromBatch => {
                 for name in GAINS {

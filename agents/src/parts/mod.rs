@@ -14,6 +14,7 @@
 //! | [`lookahead`] | q(s, a) one step ahead by that model, its expectation under the policy, and the gradient of that |
 //! | [`later`] | discounted sums over what follows in a rollout |
 //! | [`latin_hypercube`] | normal noise that covers its range evenly |
+//! | [`horizon`] | what V leaves over for the steps that remain in a rollout, in closed form |
 //! | [`gains`] | how much of several control variates enters ĝ, from past batches |
 //! | [`guard`] | keeps a control variate from doing harm, by past batches |
 //! | [`exploration`] | the noise of a deterministic policy |
@@ -25,6 +26,7 @@ pub mod critic;
 pub mod exploration;
 pub mod gains;
 pub mod guard;
+pub mod horizon;
 pub mod later;
 pub mod latin_hypercube;
 pub mod lookahead;

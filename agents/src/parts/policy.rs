@@ -99,6 +99,12 @@ impl<E: Default + Send> Policy<E> {
     }
 
     /// The shards of the last batch.
+    #[must_use]
+    pub fn shards(&self) -> &[PolicyShard<E>] {
+        &self.shards
+    }
+
+    /// The shards of the last batch, to be written.
     pub fn shards_mut(&mut self) -> &mut [PolicyShard<E>] {
         &mut self.shards
     }

@@ -62,6 +62,12 @@ impl<F: Real> Workspace<F> {
         Self::default()
     }
 
+    /// The activations `[B, width]` of the last hidden layer that the last forward pass left; none where there is no such layer.
+    #[must_use]
+    pub fn last_hidden(&self) -> &[F] {
+        self.hidden.last().map_or(&[], Vec::as_slice)
+    }
+
     /// The activations h_l `[B, width]` of hidden layer `layer` that the last forward pass left.
     #[must_use]
     pub fn hidden(&self, layer: usize) -> &[F] {

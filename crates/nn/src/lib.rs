@@ -16,6 +16,7 @@ pub mod optim;
 pub mod product;
 mod real;
 mod shape;
+mod solve;
 pub mod state;
 mod team;
 mod thin;
@@ -27,6 +28,7 @@ pub use mlp::Mlp;
 pub use optim::{Optimizer, OptimizerStep, Rule, clip_scale, global_norm};
 pub use real::Real;
 pub use shape::{MlpShape, NamedSlice};
+pub use solve::solve_positive;
 pub use state::{StateDict, StateError, StateTensor};
 pub use team::with_threads;
 

@@ -144,6 +144,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         AgentBug::GainFromBatch,
     ),
     (
+        "correction-fitted-first",
+        "a model's correction of V is fitted to a batch before that batch is used",
+        MODEL,
+        Problem::Enumerable,
+        AgentBug::CorrectionFittedFirst,
+    ),
+    (
         "no-correction",
         "the critic's gradient alone, without the term that removes its bias",
         "kind = 'relax-ddpg'\ngain = 1\ncorrection = false",

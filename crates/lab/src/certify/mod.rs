@@ -8,6 +8,7 @@ mod network;
 mod nodes;
 mod one_call;
 mod scene;
+mod surrogate;
 
 use std::fmt::Display;
 
@@ -19,6 +20,7 @@ use serde_json::json;
 use nodes::{BUGS, ESTIMATORS, NodeTarget};
 use one_call::{CASES, OneCallTarget, RELAXED_OBJECTIVE};
 use relax_runtime::{Error, jobs};
+use surrogate::SurrogateTarget;
 
 /// What to certify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +165,7 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
 pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of_nodes = BUGS.iter().map(|(name, meaning, _)| (*name, *meaning));
     let of_nodes = of_nodes.chain([(RELAXED_OBJECTIVE.0, RELAXED_OBJECTIVE.1)]);
+    let of_nodes = of_nodes.chain(surrogate::BUGS.iter().map(|(name, meaning, _)| (*name, *meaning)));
     of_nodes.chain(AGENT_BUGS.iter().map(|(name, meaning, ..)| (*name, *meaning)))
 }
 
@@ -171,6 +174,7 @@ pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
 enum Line {
     Node(nodes::Estimator),
     OneCall(one_call::Case),
+    Surrogate(surrogate::Case),
     Agent(String, Problem, AgentBug, Age),
 }
 
@@ -194,7 +198,9 @@ pub fn certify(
             });
             let relaxed = (name == RELAXED_OBJECTIVE.0)
                 .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
-            let Some((name, line)) = node.or(relaxed).or(agent) else {
+            let surrogate = surrogate::BUGS.iter().find(|bug| bug.0 == name);
+            let surrogate = surrogate.map(|(name, _, case)| (*name, Line::Surrogate(*case)));
+            let Some((name, line)) = node.or(relaxed).or(surrogate).or(agent) else {
                 let names: Vec<&str> = bugs().map(|(name, _)| name).collect();
                 return Err(Error::input(format!("--inject {name}: there is no such mistake"))
                     .with_hint(format!("one of {}", names.join(", "))));
@@ -205,6 +211,7 @@ pub fn certify(
         None => {
             let nodes = ESTIMATORS.iter().map(|e| Line::Node(*e));
             let nodes = nodes.chain(CASES.as_flattened().iter().map(|case| Line::OneCall(*case)));
+            let nodes = nodes.chain(surrogate::CASES.iter().map(|case| Line::Surrogate(*case)));
             let agents = AGENTS.iter().map(|&(text, problem)| (text.to_owned(), problem));
             let agents = agents.chain(added()).map(|(text, problem)| (text, problem, Age::Trained));
             let models = MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
@@ -246,6 +253,7 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
     match line {
         Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
         Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
+        Line::Surrogate(case) => checked(SurrogateTarget::new(case, seed), &of_nodes),
         Line::Agent(text, problem, bug, age) => {
             checked(AgentTarget::aged(&text, problem, seed, bug, age), &of_agents)
         }

@@ -16,6 +16,7 @@ pub(super) fn random(inputs: usize, rng: &mut EnvRng) -> NetworkControlVariate<f
 }
 
 /// c(z) and its training.
+#[derive(Clone)]
 pub(super) struct Network {
     c: NetworkControlVariate<f64>,
     gradient: Vec<f64>,

@@ -1,15 +1,17 @@
-"""relax-rl for Python: native environments in Gymnasium, training, and trained policies.
+"""relax-rl for Python: native environments in Gymnasium, training, trained policies, and minimising what can only be called.
 
     import gymnasium, relax_rl
     envs = gymnasium.make_vec("relax_rl/CartPole-v1", 1024)
     run = relax_rl.train("configs/cartpole-relax.toml", out="runs/mine")
     action, _ = relax_rl.load(run.dir).predict(observation)
+    found = relax_rl.minimize(f, {"depth": range(1, 9), "bias": [False, True]}, calls=300)
 """
 
 from ._register import register
 from ._relax_rl import Policy
+from .minimize import FailedCall, Found, minimize
 from .training import Run, load, resume, train
 
-__all__ = ["Policy", "Run", "load", "register", "resume", "train"]
+__all__ = ["FailedCall", "Found", "Policy", "Run", "load", "minimize", "register", "resume", "train"]
 
 register()

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
@@ -37,6 +38,24 @@ class Policy:
         Observations and actions are elements of the environment's own spaces, or batches of them as Gymnasium's vector
         environments have them. These policies have no memory: `state` must be None, as the second thing returned is,
         and `episode_start` changes nothing. The signature is that of Stable-Baselines3."""
+
+class Minimizer:
+    """A minimisation whose function somebody else calls."""
+
+    def __init__(
+        self, variables: list[tuple[str, int]], options: str, constraint: Callable[[list[int]], list[int]] | None = None
+    ) -> None: ...
+    @property
+    def certainty(self) -> float:
+        """Mean over variables of the likeliest choice's probability."""
+
+    @property
+    def gain(self) -> float:
+        """How much of the surrogate is used, from past batches."""
+
+    def ask(self) -> list[list[int]]: ...
+    def tell(self, values: list[float]) -> None: ...
+    def likeliest(self) -> list[int]: ...
 
 class NativeEnv:
     """One native environment without its time limit."""

@@ -4,9 +4,11 @@
 //! | --- | --- |
 //! | `envs.rs` | native environments, one at a time |
 //! | `vector.rs` | many of them, with arrays that are handed over without a copy |
+//! | `minimize.rs` | minimising what can only be called |
 //! | `training.rs` | training, resuming, and trained policies |
 
 mod envs;
+mod minimize;
 mod training;
 mod vector;
 
@@ -38,6 +40,8 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 mod module {
     #[pymodule_export]
     use super::envs::{NativeEnv, specs};
+    #[pymodule_export]
+    use super::minimize::Minimizer;
     #[pymodule_export]
     use super::training::{Policy, resume, train};
     #[pymodule_export]

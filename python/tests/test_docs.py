@@ -1,0 +1,19 @@
+"""The Python of the documentation runs as printed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+def test_minimise_what_you_can_only_call(capsys):
+    pytest.importorskip("sklearn", reason="scripts/setup-python examples installs it")
+    text = (Path(__file__).parents[2] / "docs" / "minimise.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(code.strip().splitlines()) <= 12
+    scope = {}
+    exec(code, scope)
+    found = scope["found"]
+    assert len(found.history) == 300
+    assert found.value < scope["error"](dict.fromkeys(range(30), True)) - 0.01
+    assert "all features" in capsys.readouterr().out

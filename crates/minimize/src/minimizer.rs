@@ -162,18 +162,15 @@ impl Minimizer {
     /// Mean over variables of the likeliest choice's probability: 1 when nothing is left to chance. Constraints are not looked at.
     #[must_use]
     pub fn certainty(&self) -> f64 {
-        let places = &self.policy.layout.places;
-        let of_place = |place: &crate::space::Place| {
-            let logits = &self.policy.logits[place.at..place.at + place.width];
-            match logits {
-                [logit] => 1.0 / (1.0 + (-logit.abs()).exp()),
-                _ => {
-                    let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                    1.0 / logits.iter().map(|l| (l - highest).exp()).sum::<f64>()
-                }
-            }
-        };
-        places.iter().map(of_place).sum::<f64>() / places.len() as f64
+        let of = self.probabilities();
+        let likeliest = of.iter().map(|of| of.iter().copied().fold(0.0, f64::max));
+        likeliest.sum::<f64>() / of.len() as f64
+    }
+
+    /// The probability of every choice now, variable by variable. Constraints are not looked at.
+    #[must_use]
+    pub fn probabilities(&self) -> Vec<Vec<f64>> {
+        self.policy.probabilities()
     }
 
     /// η now: the share of c that past batches suggest, or the one that was given.

@@ -4,7 +4,7 @@ use relax_estimators::{EstimatorError, Family, Layer, Model, Place as Where};
 
 use crate::MinimizeError;
 use crate::fit::Learner;
-use crate::space::{Layout, Space, centred};
+use crate::space::{Layout, Place, Space, centred};
 
 /// Takes the place of −∞ at choices that are ruled out: their probability is exactly 0 in double precision, and nothing is NaN.
 const RULED_OUT: f64 = -1e4;
@@ -161,6 +161,16 @@ impl Model<f64> for Policy {
 }
 
 impl Policy {
+    /// Of every variable's choices, as if there were no constraint.
+    pub fn probabilities(&self) -> Vec<Vec<f64>> {
+        let of_place = |place: &Place| {
+            let logits = &self.logits[place.at..place.at + place.width];
+            let of = probabilities(self.layout.layers[place.layer], logits);
+            if let [theta] = of[..] { vec![1.0 - theta, theta] } else { of }
+        };
+        self.layout.places.iter().map(of_place).collect()
+    }
+
     /// The mean of every column, centred.
     fn means(&self) -> Vec<f32> {
         let layers = self.layout.layers.iter().zip(&self.layout.starts);

@@ -244,6 +244,8 @@ fn mistakes_are_named() {
         assert!(Space::new(variables).unwrap_err().to_string().contains(says));
     }
     let mut minimizer = Minimizer::new(&space, &fine).unwrap();
+    assert_eq!(minimizer.probabilities(), vec![vec![0.5; 2]; 3]);
+    assert_eq!(minimizer.certainty(), 0.5);
     let points = minimizer.ask().unwrap().to_vec();
     assert!(minimizer.tell(&[1.0]).unwrap_err().to_string().contains("1 values were told for 8 points"));
     assert!(minimizer.tell(&[f64::INFINITY; 8]).is_err());

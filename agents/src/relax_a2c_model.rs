@@ -105,7 +105,7 @@ impl RelaxA2cModel {
             );
             return Err(AgentError::Config(message));
         }
-        let features = ActionFeatures::new(task.actions)?;
+        let features = ActionFeatures::new(task.actions);
         let stored = features.stored();
         Ok(Self {
             policy: Policy::new(

@@ -14,7 +14,8 @@ fn verdict(gain: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
 
 #[test]
 fn fresh_trained_and_stale_models_are_unbiased() {
-    for problem in [Problem::Enumerable, Problem::Aim, Problem::LinearQuadratic] {
+    let one = [Problem::Enumerable, Problem::Aim, Problem::LinearQuadratic];
+    for problem in one.into_iter().chain([Problem::MultiDiscrete, Problem::MultiBinary]) {
         for age in [Age::Fresh, Age::Trained, Age::Stale] {
             assert!(verdict("1", problem, AgentBug::None, age).p_value > 1e-4);
         }

@@ -134,6 +134,11 @@ impl CategoricalShard {
         self.impossible = self.log_probs.iter().fold(false, |any, &l| any | (l == f32::NEG_INFINITY));
     }
 
+    /// Probabilities `[r, K]` of the rows last prepared.
+    pub(super) fn probs(&self) -> &[f32] {
+        &self.probs
+    }
+
     /// Sets the numbers of impossible choices, whose z is −∞ whatever the noise, to 0 in `[m, K]`, m = r or 2r.
     fn skip_impossible(&self, numbers: &mut [f32]) {
         for numbers in numbers.chunks_exact_mut(self.log_probs.len()) {
@@ -151,8 +156,9 @@ impl Shard for CategoricalShard {
         self.prepare_choices(head.output, actions.choice_rows(rows).iter().copied(), moments);
     }
 
-    fn fresh(&self, _: usize) -> Option<lookahead::Actions<'_>> {
-        Some(lookahead::Actions::Choices { probs: &self.probs, taken: &self.choice })
+    fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
+        let sizes = std::slice::from_ref(&self.k);
+        Some(lookahead::Actions::Choices { sizes, probs: &self.probs, taken: &self.choice, samples })
     }
 
     fn information(&self) -> Vec<f64> {

@@ -3,6 +3,7 @@
 use super::categorical::CategoricalShard;
 use super::{Distribution, Head, Kind, Moments, Shard, fit};
 use crate::ActionRange;
+use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng, Space};
 use relax_estimators::Coupling;
@@ -104,7 +105,15 @@ impl Distribution for Factored {
             Some(Factor::new(*start - k, k))
         });
         let (factors, width) = (factors.collect(), self.width());
-        Some(Box::new(FactoredShard { factors, width, points: Vec::new(), gathered: Vec::new() }))
+        Some(Box::new(FactoredShard {
+            factors,
+            sizes: self.sizes.clone(),
+            width,
+            probs: Vec::new(),
+            taken: Vec::new(),
+            points: Vec::new(),
+            gathered: Vec::new(),
+        }))
     }
 
     fn relaxes(&self) -> bool {
@@ -149,8 +158,12 @@ impl Factor {
 #[derive(Debug)]
 struct FactoredShard {
     factors: Vec<Factor>,
+    sizes: Vec<usize>,
     /// K.
     width: usize,
+    /// Probabilities `[r, K]`, and the choices taken `[r, F]`.
+    probs: Vec<f32>,
+    taken: Vec<u32>,
     points: Vec<f32>,
     /// One factor's columns.
     gathered: Vec<f32>,
@@ -162,16 +175,25 @@ impl Shard for FactoredShard {
         let choices = actions.choice_rows(rows);
         moments.log_prob.fill(0.0);
         moments.entropy.fill(0.0);
+        self.taken.clear();
+        self.taken.extend_from_slice(choices);
+        fit(&mut self.probs, r * width);
         for (f, factor) in self.factors.iter_mut().enumerate() {
             factor.gather(head.output, width, &mut self.gathered);
             factor.moments.fit(r, factor.k);
             let own = choices.iter().skip(f).step_by(count).copied();
             factor.shard.prepare_choices(&self.gathered, own, &mut factor.moments);
+            factor.scatter(factor.shard.probs(), width, &mut self.probs);
             factor.scatter(&factor.moments.score, width, &mut moments.score);
             factor.scatter(&factor.moments.entropy_gradient, width, &mut moments.entropy_gradient);
             moments.log_prob.iter_mut().zip(&factor.moments.log_prob).for_each(|(l, own)| *l += own);
             moments.entropy.iter_mut().zip(&factor.moments.entropy).for_each(|(h, own)| *h += own);
         }
+    }
+
+    fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
+        let Self { sizes, probs, taken, .. } = self;
+        Some(lookahead::Actions::Choices { sizes, probs, taken, samples })
     }
 
     fn information(&self) -> Vec<f64> {

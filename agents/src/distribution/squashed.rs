@@ -14,7 +14,6 @@
 use super::gaussian::Gaussian;
 use super::{Distribution, Head, Kind, Moments, Shard, fit};
 use crate::ActionRange;
-use crate::parts::lookahead;
 use crate::rollout::ActionBuffer;
 use relax_envs::{Actions, EnvRng};
 use relax_estimators::Coupling;
@@ -190,10 +189,6 @@ impl Shard for SquashedShard {
             row.iter_mut().for_each(|x| *x *= f64::from(self.free[i]));
         }
         information
-    }
-
-    fn fresh(&self, samples: usize) -> Option<lookahead::Actions<'_>> {
-        self.inner.fresh(samples)
     }
 
     fn points(&mut self, kind: Coupling, noise: &[f32], rng: &mut EnvRng) -> &[f32] {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 ///
 /// A transition of observations of D numbers and actions of K takes [`bytes`](Self::bytes_per_transition) =
 /// 4·(2D + K + 1) + 1: 33 bytes for Pendulum (D = 3, K = 1). A truncated transition keeps its episode's final observation
-/// as s', and is bootstrapped like any other; only `terminated` ends a return. A choice is kept as its index, K = 1.
+/// as s', and is bootstrapped like any other; only `terminated` ends a return. Choices are kept as their indices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
     capacity: usize,
@@ -28,6 +28,8 @@ pub struct Replay {
     /// Scratch: the row that follows each row in its slot, and the earliest row seen of each slot.
     successor: Vec<u32>,
     earliest: Vec<u32>,
+    /// Scratch: one row's choices.
+    choices: Vec<f32>,
 }
 
 /// Transitions drawn from a [`Replay`], B of them.
@@ -66,6 +68,7 @@ impl Replay {
             endings: VecDeque::new(),
             successor: Vec::new(),
             earliest: Vec::new(),
+            choices: Vec::new(),
         }
     }
 
@@ -112,13 +115,12 @@ impl Replay {
             } else {
                 &batch.observations[of(&batch.observations, self.successor[row] as usize)]
             };
-            let choice;
-            let action = match &batch.actions {
-                ActionBuffer::Discrete(choices) => {
-                    choice = [choices[row] as f32];
-                    &choice[..]
-                }
-                _ => batch.actions.value_rows(row..row + 1),
+            let action = if let ActionBuffer::Box { .. } = &batch.actions {
+                batch.actions.value_rows(row..row + 1)
+            } else {
+                self.choices.clear();
+                self.choices.extend(batch.actions.choice_rows(row..row + 1).iter().map(|&i| i as f32));
+                &self.choices
             };
             let at = self.cursor;
             if self.endings.front() == Some(&(at as u32)) {

@@ -31,8 +31,8 @@ const MAX_NORM: f64 = 10.0;
 /// How an action enters the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionFeatures {
-    /// One of so many choices, one-hot.
-    OneHot(usize),
+    /// One choice, or several at once, of so many each: one-hot, one after the other.
+    Choices(Vec<usize>),
     /// Numbers, clipped to the bounds that the environment clips them to, and stretched to [−1, 1] where these are finite.
     Numbers {
         /// Lower bounds.
@@ -44,14 +44,13 @@ pub enum ActionFeatures {
 
 impl ActionFeatures {
     /// For the actions of `space`.
-    ///
-    /// # Errors
-    /// If they are neither choices nor numbers.
-    pub fn new(space: &Space) -> Result<Self, AgentError> {
+    #[must_use]
+    pub fn new(space: &Space) -> Self {
         match space {
-            Space::Discrete { n, .. } => Ok(Self::OneHot(*n)),
-            Space::Box { low, high, .. } => Ok(Self::Numbers { low: low.clone(), high: high.clone() }),
-            other => Err(AgentError::ActionSpace(other.to_string())),
+            Space::Discrete { n, .. } => Self::Choices(vec![*n]),
+            Space::MultiDiscrete { nvec } => Self::Choices(nvec.clone()),
+            Space::MultiBinary { n } => Self::Choices(vec![2; *n]),
+            Space::Box { low, high, .. } => Self::Numbers { low: low.clone(), high: high.clone() },
         }
     }
 
@@ -59,16 +58,16 @@ impl ActionFeatures {
     #[must_use]
     pub fn width(&self) -> usize {
         match self {
-            Self::OneHot(choices) => *choices,
+            Self::Choices(sizes) => sizes.iter().sum(),
             Self::Numbers { low, .. } => low.len(),
         }
     }
 
-    /// Numbers that a replay keeps of one action: the index of a choice, or the numbers as they were drawn.
+    /// Numbers that a replay keeps of one action: the indices of choices, or the numbers as they were drawn.
     #[must_use]
     pub fn stored(&self) -> usize {
         match self {
-            Self::OneHot(_) => 1,
+            Self::Choices(sizes) => sizes.len(),
             Self::Numbers { low, .. } => low.len(),
         }
     }
@@ -76,8 +75,10 @@ impl ActionFeatures {
     /// Adds an action, as a replay keeps it, to `features`.
     pub fn push(&self, action: &[f32], features: &mut Vec<f32>) {
         match self {
-            Self::OneHot(choices) => {
-                features.extend((0..*choices).map(|i| f32::from(u8::from(i == action[0] as usize))));
+            Self::Choices(sizes) => {
+                for (&k, &choice) in sizes.iter().zip(action) {
+                    features.extend((0..k).map(|i| f32::from(u8::from(i == choice as usize))));
+                }
             }
             Self::Numbers { low, high } => {
                 for ((&a, &low), &high) in action.iter().zip(low).zip(high) {

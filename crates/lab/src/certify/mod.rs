@@ -113,6 +113,8 @@ const MODELS: &[(&str, Problem, Age)] = &[
     (MODEL, Problem::LinearQuadratic, Age::Trained),
     (MODEL, Problem::LinearQuadratic, Age::Stale),
     (ADAPTIVE_MODEL, Problem::LinearQuadratic, Age::Trained),
+    (MODEL, Problem::MultiDiscrete, Age::Trained),
+    (MODEL, Problem::MultiBinary, Age::Stale),
 ];
 
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.

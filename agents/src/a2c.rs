@@ -64,7 +64,7 @@ keys! {
         anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -76,7 +76,7 @@ scaling!(A2cLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+        Ok(Normalized::around(made, task.observations, learner.normalization()))
     })
     .check(|_: &A2cKeys, learner: &A2cLearner, rollout| {
         refuse_single_rows(learner.normalize_advantages, rollout)

@@ -68,7 +68,7 @@ keys! {
         anneal: bool = false,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -146,7 +146,7 @@ impl Ddpg {
                 learner.optimizer,
                 &mut rng(1),
             )?,
-            normalizer: Normalizer::new(observation_dim, learner.normalization()),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             env_steps: 0,

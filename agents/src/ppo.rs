@@ -80,7 +80,7 @@ keys! {
         anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -92,7 +92,7 @@ scaling!(PpoLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+        Ok(Normalized::around(made, task.observations, learner.normalization()))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 64 })
     .check(|_: &PpoKeys, learner: &PpoLearner, rollout| {

@@ -68,7 +68,7 @@ keys! {
         anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -80,7 +80,7 @@ scaling!(ReinforceLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("reinforce", "Monte-Carlo policy gradient", |agent: &ReinforceKeys, learner: &ReinforceLearner, task| {
         let made = Box::new(Reinforce::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations.flat_dim(), learner.normalization()))
+        Ok(Normalized::around(made, task.observations, learner.normalization()))
     })
     .rollout(RolloutShape { episodes: true, ..RolloutShape::default() })
     .check(|agent: &ReinforceKeys, _: &ReinforceLearner, rollout| {

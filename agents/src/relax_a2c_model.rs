@@ -117,7 +117,7 @@ impl RelaxA2cModel {
             )?,
             critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
-            normalizer: Normalizer::new(observation_dim, learner.normalization()),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             gains: Default::default(),

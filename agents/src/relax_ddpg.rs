@@ -91,7 +91,7 @@ keys! {
         anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -177,7 +177,7 @@ impl RelaxDdpg {
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
-            normalizer: Normalizer::new(dim, learner.normalization()),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             batch: None,
             replay: Replay::new(learner.replay.capacity, dim, k),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]

@@ -77,7 +77,7 @@ keys! {
         anneal: bool = false,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
-        /// Shift and scale observations to mean 0 and deviation 1 over all training so far; frozen in evaluation.
+        /// Shift and scale observations that are numbers to mean 0 and deviation 1 over all training so far; frozen in evaluation.
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
@@ -187,7 +187,7 @@ impl Sac {
             critics: TwinCritics::new(dim, k, &agent.critic_network(), learner.optimizer, [rng(1), rng(2)])?,
             log_temperature: [learner.initial_temperature.ln() as f32],
             temperature_optimizer: Optimizer::new(networks::rule(learner.optimizer), 1),
-            normalizer: Normalizer::new(dim, learner.normalization()),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.replay.capacity, dim, k),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
                 .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),

@@ -18,6 +18,7 @@
 use crate::config::Normalization;
 use crate::parts::replay::Minibatch;
 use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout};
+use relax_envs::Space;
 use relax_nn::{StateDict, StateTensor};
 
 /// Normalised observations and rewards are cut off here.
@@ -196,6 +197,7 @@ impl RewardMoments {
 /// The running statistics of a run, and what they do to the numbers that an agent learns from.
 #[derive(Debug, Clone)]
 pub struct Normalizer {
+    observation_dim: usize,
     observations: Option<RunningMoments>,
     rewards: Option<RewardMoments>,
     scaling: Scaling,
@@ -207,11 +209,15 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// With no statistics yet; what the configuration does not ask for stays as it is.
+    /// With no statistics yet; what the configuration does not ask for stays as it is, and so do choices (`Discrete` and its
+    /// kin), whose numbers are 0 and 1: dividing the rarest of them by their deviation would make them the loudest.
     #[must_use]
-    pub fn new(observation_dim: usize, asked: Normalization) -> Self {
+    pub fn new(observations: &Space, asked: Normalization) -> Self {
+        let dim = observations.flat_dim();
+        let scaled = asked.observations && matches!(observations, Space::Box { .. });
         let mut this = Self {
-            observations: asked.observations.then(|| RunningMoments::new(observation_dim)),
+            observation_dim: dim,
+            observations: scaled.then(|| RunningMoments::new(dim)),
             rewards: asked.rewards.then(|| RewardMoments::new(asked.gamma)),
             scaling: Scaling::default(),
             gamma: asked.gamma,
@@ -316,7 +322,10 @@ impl Normalizer {
     /// # Errors
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        if let Some(moments) = &mut self.observations {
+        // Earlier versions scaled choices, too; their runs go on as they were.
+        if self.observations.is_some() || state.get(Scaling::STATE).is_ok() {
+            let dim = self.observation_dim;
+            let moments = self.observations.get_or_insert_with(|| RunningMoments::new(dim));
             moments.restore(Scaling::STATE, state)?;
         }
         if let Some(rewards) = &mut self.rewards {
@@ -339,8 +348,8 @@ pub struct Normalized {
 impl Normalized {
     /// `inner` as it is, or with the normalisation that the configuration asks for around it.
     #[must_use]
-    pub fn around(inner: Box<dyn Agent>, observation_dim: usize, asked: Normalization) -> Box<dyn Agent> {
-        let normalizer = Normalizer::new(observation_dim, asked);
+    pub fn around(inner: Box<dyn Agent>, observations: &Space, asked: Normalization) -> Box<dyn Agent> {
+        let normalizer = Normalizer::new(observations, asked);
         if normalizer.is_idle() { inner } else { Box::new(Self { inner, normalizer, batch: None }) }
     }
 }

@@ -56,9 +56,36 @@ fn row(observation: f32, rewards: &[f32]) -> Rollout {
     rollout
 }
 
+const ASKED: Normalization =
+    Normalization { observations: true, rewards: true, reward_scale: 1.0, gamma: 0.99 };
+
 fn normalizer() -> Normalizer {
-    let asked = Normalization { observations: true, rewards: true, reward_scale: 1.0, gamma: 0.99 };
-    Normalizer::new(1, asked)
+    Normalizer::new(&Space::uniform_box(-1.0, 1.0, &[1]), ASKED)
+}
+
+#[test]
+fn choices_stay_as_they_are_but_not_in_the_runs_of_versions_that_scaled_them() {
+    let batch = row(0.0, &[1.0; 4]);
+    let seen = |normalizer: &Normalizer| {
+        let mut observations = [1.0];
+        normalizer.observations(&mut observations);
+        observations[0]
+    };
+    let mut numbers = normalizer();
+    for space in [Space::discrete(1), Space::MultiBinary { n: 1 }, Space::MultiDiscrete { nvec: vec![1] }] {
+        let mut choices = Normalizer::new(&space, ASKED);
+        for normalizer in [&mut choices, &mut numbers] {
+            rewards(normalizer, &row(0.25, &[1.0; 4]));
+            rewards(normalizer, &batch);
+        }
+        assert_eq!(seen(&choices), 1.0);
+        assert_ne!(seen(&numbers), 1.0);
+        let mut state = StateDict::new();
+        numbers.save(&mut state);
+        let mut resumed = Normalizer::new(&space, ASKED);
+        resumed.restore(&state).expect("it fits");
+        assert_eq!(seen(&resumed), seen(&numbers));
+    }
 }
 
 /// The rewards of `batch` as an agent learns from them.

@@ -49,13 +49,21 @@ fn lines(summary: &Summary) -> String {
             evaluation.mean, evaluation.std, evaluation.episodes
         ));
     }
+    if let Some(found) = &summary.control_variate
+        && let (Some(mean), Some(sum)) = (found.mean_of_ratios, found.ratio_of_sums)
+    {
+        text.push_str(&format!(
+            "variance    {mean:.2} of A2C's (mean of ratios), {sum:.2} (of sums); none in {:.0} % of batches\n",
+            100.0 * found.idle_share
+        ));
+    }
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relax_training::{EvaluationSummary, Milestone};
+    use relax_training::{ControlVariateSummary, EvaluationSummary, Milestone};
 
     #[test]
     fn the_report_says_what_is_known() {
@@ -71,6 +79,7 @@ mod tests {
             solved: None,
             first_195: None,
             evaluation: None,
+            control_variate: None,
             health: Vec::new(),
             version: "0".into(),
         };
@@ -81,7 +90,19 @@ mod tests {
         summary.solved =
             Some(Milestone { threshold: 475.0, episodes: 30, env_steps: 900, wall_seconds: 0.4 });
         summary.evaluation = EvaluationSummary::of(&[500.0]);
+        summary.control_variate = Some(ControlVariateSummary {
+            mean_of_ratios: Some(0.484),
+            ratio_of_sums: Some(0.69),
+            mean_gain: 0.4,
+            idle_share: 0.02,
+        });
         let text = lines(&summary);
+        assert!(
+            text.contains(
+                "variance    0.48 of A2C's (mean of ratios), 0.69 (of sums); none in 2 % of batches\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("solved      mean return 475 after 30 episodes (900 steps, 0.40 s)"), "{text}");
         assert!(text.contains("evaluation  500.00 ± 0.00 over 1 episodes"), "{text}");
     }

@@ -20,5 +20,5 @@ pub mod train;
 
 pub use config::Config;
 pub use status::Status;
-pub use summary::{EvaluationSummary, Milestone, Summary};
+pub use summary::{ControlVariateSummary, EvaluationSummary, Milestone, Summary};
 pub use train::watched as train;

@@ -32,6 +32,9 @@ pub struct Summary {
     pub first_195: Option<Milestone>,
     /// Returns of the final evaluation; null if there was none.
     pub evaluation: Option<EvaluationSummary>,
+    /// What the agent's control variate was worth; null if it has none.
+    #[serde(default)]
+    pub control_variate: Option<ControlVariateSummary>,
     /// What was plainly off, and what to change; empty in a healthy run.
     #[serde(default)]
     pub health: Vec<String>,
@@ -61,6 +64,19 @@ pub struct EvaluationSummary {
     pub mean: f64,
     /// Their standard deviation (population form, dividing by n).
     pub std: f64,
+}
+
+/// What a control variate was worth over all batches of training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ControlVariateSummary {
+    /// Mean over the batches of ‖ĝ‖² over that of A2C's formula with the same V; null if no batch had a gradient.
+    pub mean_of_ratios: Option<f64>,
+    /// Σ ‖ĝ‖² over A2C's; loud batches count as much as they weigh in training.
+    pub ratio_of_sums: Option<f64>,
+    /// Mean gain: how much of the control variate was used.
+    pub mean_gain: f64,
+    /// Share of the batches without any of it.
+    pub idle_share: f64,
 }
 
 impl EvaluationSummary {
@@ -113,6 +129,12 @@ mod tests {
             solved: Some(reached),
             first_195: None,
             evaluation: EvaluationSummary::of(&[500.0, 500.0]),
+            control_variate: Some(ControlVariateSummary {
+                mean_of_ratios: Some(0.5),
+                ratio_of_sums: None,
+                mean_gain: 0.75,
+                idle_share: 0.1,
+            }),
             health: vec!["Something is off.".into()],
             version: "0.1.0".into(),
         }
@@ -150,6 +172,11 @@ mod tests {
             "episodes",
             "mean",
             "std",
+            "control_variate",
+            "mean_of_ratios",
+            "ratio_of_sums",
+            "mean_gain",
+            "idle_share",
             "health",
             "version",
         ] {

@@ -18,6 +18,7 @@ mod run;
 mod tracker;
 mod trainer;
 mod warm_start;
+mod worth;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

@@ -91,6 +91,7 @@ impl Training {
             solved: tracker.solved.reached,
             first_195: tracker.first_195.reached,
             evaluation: self.evaluation.filter(|_| self.judged),
+            control_variate: self.trainer.worth.summary(),
             health: self.trainer.complaints().into_iter().map(|complaint| complaint.text).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

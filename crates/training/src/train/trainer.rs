@@ -11,6 +11,7 @@ use relax_runtime::Error;
 use super::crew::Crew;
 use super::health::{Circumstances, Complaint, Health};
 use super::tracker::{Finished, Tracker};
+use super::worth::Worth;
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode};
 use crate::predict::predict;
@@ -58,6 +59,7 @@ pub struct Trainer {
     /// The episodes that ended in the last batch.
     finished: Vec<Finished>,
     health: Health,
+    pub(super) worth: Worth,
     /// What complaints depend on, of an agent that has such keys.
     max_grad_norm: f64,
     normalize_advantages: bool,
@@ -147,6 +149,7 @@ impl Trainer {
             tracker: Tracker::new(&spec.id, spec.reward_threshold),
             finished: Vec::new(),
             health: Health::default(),
+            worth: Worth::default(),
             max_grad_norm: config.learner.get("max_grad_norm").and_then(toml::Value::as_float).unwrap_or(0.0),
             normalize_advantages: config
                 .learner
@@ -313,6 +316,7 @@ impl Trainer {
         self.agent.fit_critics(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
         self.updates += 1;
         self.health.update(&metrics, &self.batch, self.max_grad_norm);
+        self.worth.update(&metrics);
         Ok(metrics)
     }
 
@@ -360,6 +364,7 @@ impl Trainer {
         state.insert_all("actors", self.crew.state()?.to_state());
         state.insert_all("tracker", self.tracker.state());
         state.insert("health", self.health.state());
+        self.worth.save(&mut state);
         state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
         Ok(state)
     }
@@ -379,6 +384,7 @@ impl Trainer {
         self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
         self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
         self.crew.restore(&actors)?;
+        self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
         // Runs of earlier versions have none.
         self.health = Health::restore(state).unwrap_or_default();
         (self.updates, self.env_steps) = (updates, env_steps);

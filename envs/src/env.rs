@@ -175,6 +175,26 @@ pub trait Env: Send {
         observation: &mut [f32],
     ) -> Result<Step, EnvError>;
 
+    /// Which choices are allowed at the latest observation: one entry a choice of every factor of the action space
+    /// ([`Space::choices`]), `true` where it is allowed. `None`, as by default, if the environment masks nothing; it has a
+    /// mask after every [`reset`](Env::reset), [`step`](Env::step) and [`load_state`](Env::load_state), or after none.
+    ///
+    /// Policies never take what is not allowed, and learn as if it were not there. While an episode runs, one choice of
+    /// every factor must be allowed; after an end any mask will do. A wrapper passes the mask on.
+    ///
+    /// ```
+    /// let mut game = relax_envs::make("TicTacToe-v0", &Default::default())?;
+    /// let mut board = [0.0; 18];
+    /// game.reset(&mut relax_envs::EnvRng::from_seed(1), &mut board)?;
+    /// let taken = (0..9).filter(|&cell| board[cell] + board[9 + cell] > 0.0);
+    /// assert!(taken.clone().count() <= 1);      // the other player may have begun
+    /// assert!(game.action_mask().is_some_and(|mask| taken.clone().all(|cell| !mask[cell])));
+    /// # Ok::<(), relax_envs::EnvError>(())
+    /// ```
+    fn action_mask(&self) -> Option<&[bool]> {
+        None
+    }
+
     /// A picture of the current state, if the environment can draw itself and an episode has been started.
     fn render(&self) -> Option<Frame> {
         None
@@ -243,6 +263,9 @@ impl<E: Env + ?Sized> Env for Box<E> {
         observation: &mut [f32],
     ) -> Result<Step, EnvError> {
         (**self).step(action, rng, observation)
+    }
+    fn action_mask(&self) -> Option<&[bool]> {
+        (**self).action_mask()
     }
     fn render(&self) -> Option<Frame> {
         (**self).render()

@@ -109,6 +109,14 @@ pub enum EnvError {
         /// What it was given.
         got: String,
     },
+    /// A mask of actions that is missing, has another length than the choices, or allows nothing.
+    #[error("{}the action mask {problem}", steps.map(|steps| format!("after {steps} steps of the episode, ")).unwrap_or_default())]
+    ActionMask {
+        /// Steps that the episode had taken, if whoever noticed knows.
+        steps: Option<u64>,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// `step` before the first `reset`, or after the end of an episode.
     #[error("`{env}`: step() needs a running episode; call reset() first, and again after each end")]
     NeedsReset {
@@ -249,6 +257,12 @@ impl EnvError {
     #[cold]
     pub fn invalid_action(env: &str, expected: impl ToString, got: impl ToString) -> Self {
         Self::InvalidAction { env: env.to_owned(), expected: expected.to_string(), got: got.to_string() }
+    }
+
+    /// The error of an action mask, from what is wrong with it: "is missing", "allows no action".
+    #[cold]
+    pub fn action_mask(problem: impl Into<String>) -> Self {
+        Self::ActionMask { steps: None, problem: problem.into() }
     }
 
     /// The error of an environment that is stepped while no episode runs.

@@ -35,6 +35,7 @@ mod frame;
 #[cfg(feature = "gym")]
 pub mod gym;
 mod kwargs;
+mod masks;
 pub mod minigrid;
 #[cfg(feature = "mujoco")]
 pub mod mujoco;
@@ -44,6 +45,7 @@ mod python_provider;
 mod registry;
 mod space;
 mod state;
+mod tic_tac_toe;
 mod vec_env;
 mod vectorization;
 mod watch;
@@ -55,6 +57,7 @@ pub use env::{Action, ActionRef, Attribute, Env, Step};
 pub use error::EnvError;
 pub use frame::Frame;
 pub use kwargs::{Kwarg, KwargReader, Kwargs};
+pub use masks::check_action_mask;
 pub use native_vec_env::NativeVecEnv;
 pub use provider::{Provider, is_python, provider, providers, register_provider};
 pub use registry::{
@@ -63,6 +66,7 @@ pub use registry::{
 pub use relax_rng::EnvRng;
 pub use space::Space;
 pub use state::StateReader;
+pub use tic_tac_toe::TicTacToe;
 pub use vec_env::{Actions, SlotInfo, StepBuffers, VecEnv, VecEnvState};
 pub use vectorization::Vectorization;
 pub use watch::{Inside, Watch};

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{check_active, check_length};
+use crate::masks::ActionMasks;
 use crate::{
     ActionRef, Actions, Env, EnvError, EnvRng, Frame, Kwargs, MakeOptions, SlotInfo, Space, StepBuffers,
     VecEnv, VecEnvState,
@@ -33,6 +34,8 @@ pub struct NativeVecEnv {
     action_space: Space,
     dim: usize,
     autoreset: bool,
+    /// None if the environments mask nothing, which the first reset shows.
+    masks: Option<ActionMasks>,
 }
 
 impl NativeVecEnv {
@@ -66,6 +69,7 @@ impl NativeVecEnv {
             infos: vec![SlotInfo::default(); envs.len()],
             dim: observation_space.flat_dim(),
             autoreset: true,
+            masks: None,
             envs,
             observation_space,
             action_space,
@@ -120,7 +124,11 @@ impl NativeVecEnv {
                 .map_err(|error| self.slot_error(slot, error))?;
             self.infos[slot].running = true;
         }
-        Ok(())
+        self.declare_masks()?;
+        active.iter().try_for_each(|&slot| {
+            let slot = slot as usize;
+            self.take_first_mask(slot).map_err(|error| self.slot_error(slot, error))
+        })
     }
 
     /// The environment of a slot; none beyond the last.
@@ -180,6 +188,9 @@ impl NativeVecEnv {
         out.rewards[slot] = step.reward;
         out.terminated[slot] = step.terminated;
         out.truncated[slot] = step.truncated;
+        if self.masks.is_some() {
+            self.take_mask(slot, step.ended())?;
+        }
         if step.ended() {
             out.final_observations[row].copy_from_slice(observation);
             let info = &mut self.infos[slot];
@@ -190,9 +201,40 @@ impl NativeVecEnv {
             }
             self.envs[slot].reset(&mut self.rngs[slot], observation)?;
             check_finite(observation)?;
+            self.take_first_mask(slot)?;
             self.infos[slot].running = true;
         }
         Ok(())
+    }
+
+    /// Makes room for masks if the environments have them.
+    fn declare_masks(&mut self) -> Result<(), EnvError> {
+        if self.masks.is_none()
+            && let Some(slot) = self.envs.iter().position(|env| env.action_mask().is_some())
+        {
+            let masks = ActionMasks::new(&self.action_space, self.slots());
+            self.masks = Some(masks.map_err(|error| self.slot_error(slot, error))?);
+        }
+        Ok(())
+    }
+
+    /// The mask after a step.
+    #[inline(never)]
+    fn take_mask(&mut self, slot: usize, ended: bool) -> Result<(), EnvError> {
+        let Some(masks) = &mut self.masks else { return Ok(()) };
+        masks.set(slot, self.envs[slot].action_mask())?;
+        if ended {
+            masks.end(slot);
+            return Ok(());
+        }
+        masks.check(slot, None)
+    }
+
+    /// The mask of an episode's first observation.
+    fn take_first_mask(&mut self, slot: usize) -> Result<(), EnvError> {
+        let Some(masks) = &mut self.masks else { return Ok(()) };
+        masks.set(slot, self.envs[slot].action_mask())?;
+        masks.check(slot, Some(0))
     }
 
     /// Loads without a way back; `load_state` provides that.
@@ -215,11 +257,14 @@ impl NativeVecEnv {
             };
             load().map_err(|error| self.slot_error(slot, error))?;
         }
-        if envs.is_empty() {
-            Ok(())
-        } else {
-            Err(EnvError::invalid_state(&self.id, format!("{} numbers are left over", envs.len())))
+        if !envs.is_empty() {
+            return Err(EnvError::invalid_state(&self.id, format!("{} numbers are left over", envs.len())));
         }
+        self.declare_masks()?;
+        if let Some(masks) = &mut self.masks {
+            (0..self.envs.len()).try_for_each(|slot| masks.set(slot, self.envs[slot].action_mask()))?;
+        }
+        Ok(())
     }
 }
 
@@ -272,7 +317,9 @@ impl VecEnv for NativeVecEnv {
                 .map_err(|error| self.slot_error(slot, error))?;
             self.infos[slot].running = true;
         }
-        Ok(())
+        self.declare_masks()?;
+        (0..self.slots())
+            .try_for_each(|slot| self.take_first_mask(slot).map_err(|error| self.slot_error(slot, error)))
     }
 
     fn step(&mut self, active: &[u32], actions: Actions<'_>, out: &mut StepBuffers) -> Result<(), EnvError> {
@@ -301,6 +348,14 @@ impl VecEnv for NativeVecEnv {
                 self.step_rows(active, |row| ActionRef::MultiBinary(&values[row * dim..(row + 1) * dim]), out)
             }
         }
+    }
+
+    fn action_masks(&self) -> Option<&[bool]> {
+        self.masks.as_ref().map(|masks| masks.now.as_slice())
+    }
+
+    fn final_action_masks(&self) -> Option<&[bool]> {
+        self.masks.as_ref().map(|masks| masks.last.as_slice())
     }
 
     fn slot_info(&self, slot: usize) -> Option<SlotInfo> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
 use crate::{
     Budget, Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider,
+    tic_tac_toe,
 };
 
 /// Builds an environment from its keyword arguments.
@@ -153,6 +154,7 @@ fn built_in() -> Vec<EnvSpec> {
     let mut specs = classic::specs();
     specs.extend(catch::specs());
     specs.extend(minigrid::specs());
+    specs.extend(tic_tac_toe::specs());
     #[cfg(feature = "mujoco")]
     specs.extend(crate::mujoco::specs());
     #[cfg(feature = "box2d")]

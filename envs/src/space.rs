@@ -91,6 +91,17 @@ impl Space {
         }
     }
 
+    /// Choices of each factor of an action, in the order in which an action mask lists them: `n` of a discrete space, each
+    /// entry's of several choices, two (no, yes) of each yes-or-no choice. `None` for a box, which has none.
+    pub fn choices(&self) -> Option<Vec<usize>> {
+        match self {
+            Self::Box { .. } => None,
+            Self::Discrete { n, .. } => Some(vec![*n]),
+            Self::MultiDiscrete { nvec } => Some(nvec.clone()),
+            Self::MultiBinary { n } => Some(vec![2; *n]),
+        }
+    }
+
     /// Whether the action has the right type and length and lies within the bounds.
     pub fn contains(&self, action: ActionRef<'_>) -> bool {
         match (self, action) {
@@ -150,6 +161,25 @@ impl Space {
                     })
                     .collect(),
             ),
+        }
+    }
+
+    /// As [`sample`](Self::sample), of the choices that `mask` (all factors' [`choices`](Self::choices), one after the other)
+    /// allows; the first of a factor of which it allows none. Without choices, as `sample`.
+    pub fn sample_masked(&self, mask: &[bool], rng: &mut EnvRng) -> Action {
+        let mut rest = mask;
+        let mut index = |n: usize| {
+            let (own, after) = rest.split_at(n.min(rest.len()));
+            rest = after;
+            let allowed: Vec<usize> = (0..own.len()).filter(|&i| own[i]).collect();
+            let drawn = rng.integers(0, allowed.len().max(1) as i64) as usize;
+            allowed.get(drawn).copied().unwrap_or(0)
+        };
+        match self {
+            Self::Box { .. } => self.sample(rng),
+            Self::Discrete { n, .. } => Action::Discrete(index(*n)),
+            Self::MultiDiscrete { nvec } => Action::MultiDiscrete(nvec.iter().map(|&n| index(n)).collect()),
+            Self::MultiBinary { n } => Action::MultiBinary((0..*n).map(|_| index(2) == 1).collect()),
         }
     }
 

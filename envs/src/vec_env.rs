@@ -128,8 +128,22 @@ pub trait VecEnv: Send {
     /// # Errors
     ///
     /// Lengths that do not fit, before anything is stepped; [`EnvError::Slot`] around what an environment reports, also
-    /// for an observation or reward that is not finite. Slots before the failing one have been stepped then.
+    /// for an observation or reward that is not finite, and an action mask that allows nothing. Slots before the failing one
+    /// have been stepped then.
     fn step(&mut self, active: &[u32], actions: Actions<'_>, out: &mut StepBuffers) -> Result<(), EnvError>;
+
+    /// Which choices are allowed at the observations to act on, `[slots, M]`: one entry a choice of every factor of the action
+    /// space ([`Space::choices`]). `None`, as by default, if nothing is masked. Known after the first reset, and brought up
+    /// to date by every reset, step and [`load_state`](Self::load_state): as the observations, a mask after an end is that
+    /// of the next episode's first one.
+    fn action_masks(&self) -> Option<&[bool]> {
+        None
+    }
+
+    /// The masks at [`StepBuffers::final_observations`], `[slots, M]`: meaningful where those are.
+    fn final_action_masks(&self) -> Option<&[bool]> {
+        None
+    }
 
     /// Which episode the slot is in; `None` beyond the last slot.
     fn slot_info(&self, slot: usize) -> Option<SlotInfo>;

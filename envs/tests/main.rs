@@ -6,6 +6,7 @@ mod checker;
 mod golden;
 mod hostile_states;
 mod live;
+mod masks;
 mod registry;
 mod spaces;
 mod vec_env;

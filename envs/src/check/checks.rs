@@ -19,6 +19,7 @@ pub(super) const CHECKS: &[(&str, bool, CheckFn)] = &[
     ("no step before reset", false, before_reset),
     ("no step after an end", false, after_end),
     ("wrong actions are refused", false, wrong_actions),
+    ("action mask", false, action_mask),
     ("save and load continue", false, save_load),
     ("broken states are refused", false, broken_states),
     ("picture", false, picture),
@@ -62,7 +63,11 @@ impl Walk {
     }
 
     fn step(&mut self) -> Result<Step, EnvError> {
-        let action = self.env.action_space().sample(&mut self.actions);
+        let space = self.env.action_space();
+        let action = match self.env.action_mask() {
+            Some(mask) => space.sample_masked(mask, &mut self.actions),
+            None => space.sample(&mut self.actions),
+        };
         self.observation.fill(f32::NAN);
         self.env.step(action.as_action_ref(), &mut self.rng, &mut self.observation)
     }
@@ -245,6 +250,40 @@ fn wrong_actions(build: Build<'_>, options: &CheckOptions) -> Verdict {
         }
     }
     Ok(messages.swap_remove(0))
+}
+
+fn action_mask(build: Build<'_>, options: &CheckOptions) -> Verdict {
+    let mut walk = Walk::start(build, options.seed)?;
+    let declared = walk.env.action_mask().is_some();
+    let mut allowed = 0;
+    for t in 0..options.steps {
+        match walk.env.action_mask() {
+            None if !declared => {}
+            None => {
+                return fail(format!(
+                    "step {t}: there is no mask any more; there was one after the first reset"
+                ));
+            }
+            Some(_) if !declared => {
+                return fail(format!("step {t}: there is a mask; there was none after the first reset"));
+            }
+            Some(mask) => {
+                crate::check_action_mask(walk.env.action_space(), mask)?;
+                allowed += mask.iter().filter(|&&allowed| allowed).count();
+            }
+        }
+        if walk.step()?.ended() {
+            walk.reset()?;
+        }
+    }
+    if !declared {
+        return Ok("nothing is masked".to_owned());
+    }
+    let mean = allowed as f64 / options.steps.max(1) as f64;
+    Ok(format!(
+        "{mean:.1} of {} choices are allowed on average",
+        walk.env.action_mask().map_or(0, <[bool]>::len)
+    ))
 }
 
 /// A walk some steps into an episode, and its saved state.

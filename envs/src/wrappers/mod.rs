@@ -106,7 +106,11 @@ impl WrapperConfig {
 macro_rules! forward {
     ($($method:ident),*) => { $(forward!(@ $method);)* };
     (@ observation_space) => { fn observation_space(&self) -> &$crate::Space { self.env.observation_space() } };
-    (@ action_space) => { fn action_space(&self) -> &$crate::Space { self.env.action_space() } };
+    // Where the action space stays as it is, so does the mask of its actions.
+    (@ action_space) => {
+        fn action_space(&self) -> &$crate::Space { self.env.action_space() }
+        fn action_mask(&self) -> Option<&[bool]> { self.env.action_mask() }
+    };
     (@ attributes) => {
         fn attributes(&self) -> Vec<(&'static str, $crate::Attribute)> { self.env.attributes() }
         fn set_attribute(&mut self, name: &str, value: f64) -> Result<(), $crate::EnvError> {

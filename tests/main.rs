@@ -13,6 +13,7 @@ mod determinism;
 mod faults;
 mod health;
 mod learning;
+mod masks;
 mod report;
 mod resume;
 mod run_folder;

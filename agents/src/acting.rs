@@ -2,7 +2,7 @@
 //! saved by their names and come back without the agent that trained it.
 
 use crate::config::ActivationKind;
-use crate::distribution::{self, Distribution, Head, Samples};
+use crate::distribution::{self, Distribution, Head, Samples, mask_logits};
 use crate::parts::exploration::Exploration;
 use crate::parts::networks;
 use crate::parts::normalize::Scaling;
@@ -163,6 +163,7 @@ impl ActingPolicy {
     fn forward<'a>(
         &'a self,
         observations: &[f32],
+        masks: Option<&[bool]>,
         scratch: &'a mut ActingScratch,
         rows: usize,
     ) -> (Head<'a>, &'a mut Vec<f32>) {
@@ -178,6 +179,11 @@ impl ActingPolicy {
             None => observations,
         };
         self.shape.forward(&self.parameters, observations, workspace, output);
+        if masks.is_some() {
+            // What is allowed stays above what is not, even if it has diverged.
+            output.iter_mut().for_each(|logit| *logit = logit.max(f32::MIN));
+            mask_logits(output, masks);
+        }
         (Head { output, tail: &self.parameters[self.shape.tail()] }, relaxed)
     }
 
@@ -196,7 +202,7 @@ impl ActingPolicy {
         scratch: &mut ActingScratch,
         gradient: &mut [f32],
     ) {
-        self.forward(observation, scratch, 1);
+        self.forward(observation, None, scratch, 1);
         let ActingScratch { workspace, observations: scaled, .. } = scratch;
         let observation = if self.scaling.is_some() { scaled } else { observation };
         let (to_network, to_tail) = estimate.split_at(self.distribution.outputs());
@@ -205,18 +211,19 @@ impl ActingPolicy {
     }
 
     /// The scores ∂log π(a|s)/∂l `[A, P]` of the actions `rows` of `actions`, A of them, all taken at the one `observation`
-    /// `[D]`, and the Fisher information E\[s sᵀ\] `[P, P]` there.
+    /// `[D]` with the `mask` `[O]` of choices if there is one, and the Fisher information E\[s sᵀ\] `[P, P]` there.
     ///
     /// # Errors
     /// If the distribution has no score.
     pub fn scores(
         &self,
         observation: &[f32],
+        mask: Option<&[bool]>,
         actions: &ActionBuffer,
         rows: Range<usize>,
         scratch: &mut ActingScratch,
     ) -> Result<(Vec<f32>, Vec<f64>), AgentError> {
-        let (head, _) = self.forward(observation, scratch, 1);
+        let (head, _) = self.forward(observation, mask, scratch, 1);
         let output = head.output.repeat(rows.len());
         let mut samples = Samples::new(&*self.distribution)?;
         samples.prepare(Head { output: &output, tail: head.tail }, actions, rows);
@@ -251,10 +258,24 @@ impl ActingPolicy {
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
+        self.act_masked(observations, None, noise, scratch, actions, rows);
+    }
+
+    /// As [`act`](Self::act), among the choices that `masks` `[r, M]` allows, if there are masks: M = K, and the distribution
+    /// [takes them](Distribution::takes_masks).
+    pub fn act_masked(
+        &self,
+        observations: &[f32],
+        masks: Option<&[bool]>,
+        noise: &[f32],
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
         if let Some(Exploration::Uniform) = self.exploration {
             return self.distribution.anywhere(noise, actions, rows);
         }
-        let (head, relaxed) = self.forward(observations, scratch, rows.len());
+        let (head, relaxed) = self.forward(observations, masks, scratch, rows.len());
         self.distribution.act(head, noise, relaxed, actions, rows);
     }
 
@@ -266,7 +287,19 @@ impl ActingPolicy {
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
-        let (head, _) = self.forward(observations, scratch, rows.len());
+        self.act_greedily_masked(observations, None, scratch, actions, rows);
+    }
+
+    /// As [`act_greedily`](Self::act_greedily), among the choices that `masks` `[r, M]` allows, if there are masks.
+    pub fn act_greedily_masked(
+        &self,
+        observations: &[f32],
+        masks: Option<&[bool]>,
+        scratch: &mut ActingScratch,
+        actions: &mut ActionBuffer,
+        rows: Range<usize>,
+    ) {
+        let (head, _) = self.forward(observations, masks, scratch, rows.len());
         self.distribution.greedy(head, actions, rows);
     }
 }

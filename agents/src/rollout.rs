@@ -119,12 +119,16 @@ pub struct Rollout {
     pub observation_dim: usize,
     /// Numbers of noise behind one action, K.
     pub noise_dim: usize,
+    /// Entries of one action mask, M; 0 if the environment masks nothing, and then the three arrays of masks are empty.
+    pub mask_dim: usize,
     /// First row of each level, and the number of rows after the last.
     pub levels: Vec<usize>,
     /// The slot of each row.
     pub slot: Vec<u32>,
     /// Observation acted on, `[rows, D]`.
     pub observations: Vec<f32>,
+    /// Which choices were allowed there, `[rows, M]`: an entry a choice of every factor.
+    pub masks: Vec<bool>,
     /// Noise the action was drawn with, `[rows, K]`: uniforms (discrete) or standard normals (continuous).
     pub noise: Vec<f32>,
     /// Action taken (before any clipping by the environment).
@@ -139,8 +143,12 @@ pub struct Rollout {
     pub truncated_rows: Vec<u32>,
     /// Last observation of each of `truncated_rows`' episodes, `[truncated_rows, D]`.
     pub final_observations: Vec<f32>,
+    /// Which choices were allowed there, `[truncated_rows, M]`.
+    pub final_masks: Vec<bool>,
     /// `[slots, D]`: the observation that each slot will act on next.
     pub next_observations: Vec<f32>,
+    /// `[slots, M]`: the choices that are allowed there.
+    pub next_masks: Vec<bool>,
     /// `[slots]`: whether the slot's last step in this rollout left its episode unfinished.
     pub open: Vec<bool>,
     /// Episodes that ended, by level and slot.
@@ -154,9 +162,11 @@ impl Rollout {
         Self {
             observation_dim,
             noise_dim,
+            mask_dim: 0,
             levels: vec![0],
             slot: Vec::new(),
             observations: Vec::new(),
+            masks: Vec::new(),
             noise: Vec::new(),
             actions,
             rewards: Vec::new(),
@@ -164,10 +174,25 @@ impl Rollout {
             truncated: Vec::new(),
             truncated_rows: Vec::new(),
             final_observations: Vec::new(),
+            final_masks: Vec::new(),
             next_observations: vec![0.0; slots * observation_dim],
+            next_masks: Vec::new(),
             open: vec![false; slots],
             episodes: Vec::new(),
         }
+    }
+
+    /// Makes room for action masks of `dim` entries; 0: there are none. The rows must have been forgotten.
+    pub fn set_mask_dim(&mut self, dim: usize) {
+        self.mask_dim = dim;
+        self.next_masks.resize(self.slots() * dim, true);
+    }
+
+    /// The action masks of some rows, `[rows, M]`; none if nothing is masked.
+    #[must_use]
+    pub fn mask_rows(&self, rows: std::ops::Range<usize>) -> Option<&[bool]> {
+        let dim = self.mask_dim;
+        (dim > 0).then(|| &self.masks[rows.start * dim..rows.end * dim])
     }
 
     /// Steps in this rollout.
@@ -187,6 +212,7 @@ impl Rollout {
         self.levels.truncate(1);
         self.slot.clear();
         self.observations.clear();
+        self.masks.clear();
         self.noise.clear();
         self.actions.clear();
         self.rewards.clear();
@@ -194,6 +220,7 @@ impl Rollout {
         self.truncated.clear();
         self.truncated_rows.clear();
         self.final_observations.clear();
+        self.final_masks.clear();
         self.open.fill(false);
         self.episodes.clear();
     }
@@ -202,6 +229,7 @@ impl Rollout {
     /// the same rows in the same order as one worker with all the slots would have made.
     pub fn merge<'a>(&mut self, parts: impl Iterator<Item = &'a Rollout> + Clone) {
         self.clear();
+        self.set_mask_dim(parts.clone().next().map_or(0, |part| part.mask_dim));
         let levels = parts.clone().map(|part| part.levels.len() - 1).max().unwrap_or(0);
         for level in 0..levels {
             let mut first_slot = 0;
@@ -215,10 +243,12 @@ impl Rollout {
         }
         let mut first_slot = 0;
         for part in parts {
-            let (slots, dim) = (part.slots(), self.observation_dim);
+            let (slots, dim, masks) = (part.slots(), self.observation_dim, self.mask_dim);
             self.open[first_slot..first_slot + slots].copy_from_slice(&part.open);
             self.next_observations[first_slot * dim..(first_slot + slots) * dim]
                 .copy_from_slice(&part.next_observations);
+            self.next_masks[first_slot * masks..(first_slot + slots) * masks]
+                .copy_from_slice(&part.next_masks);
             for episode in &part.episodes {
                 self.episodes.push(Episode { slot: episode.slot + first_slot as u32, ..*episode });
             }
@@ -233,6 +263,7 @@ impl Rollout {
         let (start, dim) = (self.slot.len(), self.observation_dim);
         self.slot.extend(part.slot[rows.clone()].iter().map(|slot| slot + first_slot));
         self.observations.extend_from_slice(&part.observations[wide(dim)]);
+        self.masks.extend_from_slice(&part.masks[wide(self.mask_dim)]);
         self.noise.extend_from_slice(&part.noise[wide(self.noise_dim)]);
         self.actions.extend(&part.actions, rows.clone());
         self.rewards.extend_from_slice(&part.rewards[rows.clone()]);
@@ -245,5 +276,7 @@ impl Rollout {
         }
         self.final_observations
             .extend_from_slice(&part.final_observations[of_level.start * dim..of_level.end * dim]);
+        let dim = self.mask_dim;
+        self.final_masks.extend_from_slice(&part.final_masks[of_level.start * dim..of_level.end * dim]);
     }
 }

@@ -17,6 +17,7 @@ fn step(slot: usize, t: usize) -> (EnvRng, bool, bool) {
 /// The rollout of slots `slots`, slot i of all taking `lengths[i]` steps.
 fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
     let mut r = Rollout::new(slots.len(), DIM, K, ActionBuffer::Discrete(Vec::new()));
+    r.set_mask_dim(K);
     let mut running = vec![0u32; slots.len()];
     let longest = slots.clone().map(|slot| lengths[slot]).max().unwrap_or(0);
     for t in 0..longest {
@@ -26,6 +27,7 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
             let row = r.rows() as u32;
             r.slot.push(local as u32);
             r.observations.extend((0..DIM).map(|_| rng.random() as f32));
+            r.masks.extend((0..K).map(|_| rng.random() < 0.5));
             r.noise.extend((0..K).map(|_| rng.random() as f32));
             let ActionBuffer::Discrete(actions) = &mut r.actions else { unreachable!() };
             actions.push(rng.next_u32() % 3);
@@ -46,6 +48,7 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
             if truncated && !terminated {
                 r.truncated_rows.push(row);
                 r.final_observations.extend((0..DIM).map(|_| rng.random() as f32));
+                r.final_masks.extend((0..K).map(|_| rng.random() < 0.5));
             }
         }
         r.levels.push(r.rows());
@@ -53,6 +56,8 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
     for slot in slots.clone() {
         let at = (slot - slots.start) * DIM;
         r.next_observations[at..at + DIM].copy_from_slice(&[slot as f32, 0.5]);
+        let at = (slot - slots.start) * K;
+        r.next_masks[at..at + K].copy_from_slice(&[slot % 2 == 0, slot % 3 == 0, true]);
     }
     r
 }

@@ -88,6 +88,10 @@ impl Distribution for Categorical {
         Some(Box::new(CategoricalShard::new(self.choices)))
     }
 
+    fn takes_masks(&self) -> bool {
+        true
+    }
+
     fn relaxes(&self) -> bool {
         true
     }

@@ -116,6 +116,10 @@ impl Distribution for Factored {
         }))
     }
 
+    fn takes_masks(&self) -> bool {
+        true
+    }
+
     fn relaxes(&self) -> bool {
         true
     }

@@ -122,6 +122,12 @@ pub trait Distribution: Debug + Send + Sync {
         None
     }
 
+    /// Whether its O outputs are a logit for every choice, so that an action mask `[O]` may put −∞ in the place of those of
+    /// choices that are not allowed. Policies of other distributions cannot act where actions are masked.
+    fn takes_masks(&self) -> bool {
+        false
+    }
+
     /// Whether its shards have relaxed samples, and with them the corrections that a control variate makes.
     fn relaxes(&self) -> bool {
         false
@@ -307,6 +313,16 @@ pub fn load(name: &str, settings: Value) -> Result<Arc<dyn Distribution>, AgentE
         return Err(refuse("is unknown to this program".into()));
     };
     (kind.load)(settings).map_err(|error| refuse(format!("cannot be read: {error}")))
+}
+
+/// Puts −∞ in the place of the logits `[r, O]` that `masks` `[r, O]` does not allow: a choice without probability, score and
+/// entropy, whose relaxed sample is left out.
+pub(crate) fn mask_logits(logits: &mut [f32], masks: Option<&[bool]>) {
+    let Some(masks) = masks else { return };
+    assert_eq!(logits.len(), masks.len(), "an action mask has an entry for every logit");
+    for (logit, &allowed) in logits.iter_mut().zip(masks) {
+        *logit = if allowed { *logit } else { f32::NEG_INFINITY };
+    }
 }
 
 /// `array` with `len` numbers.

@@ -134,7 +134,10 @@ impl Candidates {
     pub fn expectation(&self, q: &[f32], rows: &Range<usize>, row: usize, bound: f32) -> (f32, f32) {
         let (n, all, at) = (rows.len(), self.taken.len(), rows.start + row);
         let of = |candidate: usize| q[candidate * n + row].clamp(-bound, bound);
-        let mean = (0..q.len() / n).map(|i| self.weights[i * all + at] * of(i)).sum::<f32>();
+        // A candidate without weight, such as a masked choice, is left out, whatever q says of it.
+        let each =
+            (0..q.len() / n).map(|i| (i, self.weights[i * all + at])).filter(|(_, weight)| *weight > 0.0);
+        let mean = each.map(|(i, weight)| weight * of(i)).sum::<f32>();
         (mean, of(self.taken[at] as usize) - mean)
     }
 }
@@ -339,7 +342,9 @@ impl Lookahead {
                         let g = &mut terms.g[start..];
                         if let Some(count) = combinations(sizes) {
                             for candidate in 0..count {
-                                let weight = candidates.weights[candidate * n + row] * (of(candidate) - mean);
+                                let share = candidates.weights[candidate * n + row];
+                                // What has no probability, such as a masked choice, is left out, whatever q says of it.
+                                let weight = if share > 0.0 { share * (of(candidate) - mean) } else { 0.0 };
                                 let mut first = 0;
                                 for (&k, choice) in sizes.iter().zip(choices(sizes, candidate)) {
                                     g[first + choice] += weight;

@@ -3,7 +3,7 @@
 use super::networks::{self, Network};
 use crate::compute::{Compute, shard_count, shard_rows, sum_into};
 use crate::config::OptimizerKind;
-use crate::distribution::{Distribution, Head, Samples};
+use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::rollout::Rollout;
 use crate::{ActingPolicy, AgentError};
 use relax_envs::EnvRng;
@@ -147,6 +147,7 @@ impl<E: Default + Send> Policy<E> {
                     shard.output.resize(rows.len() * outputs, 0.0);
                     shape.forward(parameters, observations(batch, &rows), workspace, &mut shard.output);
                 });
+                mask_logits(&mut shard.output, batch.mask_rows(rows.clone()));
                 let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
                 shard.samples.prepare(head, &batch.actions, rows.clone());
                 see(i, rows, shard);
@@ -188,6 +189,7 @@ impl<E: Default + Send> Policy<E> {
                 ACTIVATIONS.with_borrow_mut(|workspace| {
                     shard.output.resize(rows_here.len() * outputs, 0.0);
                     shape.forward(parameters, observations, workspace, &mut shard.output);
+                    mask_logits(&mut shard.output, batch.mask_rows(rows_here.clone()));
                     let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
                     shard.samples.prepare(head, &batch.actions, rows_here.clone());
                     shard.estimate.resize(rows_here.len() * parameters_of_rows, 0.0);

@@ -67,6 +67,8 @@ pub struct Actor {
     going: Vec<u32>,
     active: Vec<u32>,
     scratch: ActingScratch,
+    /// M: entries of a slot's action mask; 0 if nothing is masked.
+    mask_dim: usize,
 }
 
 /// Makes an environment of `slots` slots.
@@ -113,6 +115,7 @@ impl Actor {
         let seeds: Vec<u64> = (0..slots).map(|slot| seed_of(slot).next_u64() >> 32).collect();
         let mut buffers = StepBuffers::new(slots, env.observation_dim());
         env.reset(&seeds, &mut buffers.observations).map_err(|error| global(error, first))?;
+        let mask_dim = mask_dim(&*env, &*distribution)?;
         Ok(Self {
             range: ActionRange::new(env.action_space()),
             env,
@@ -128,6 +131,7 @@ impl Actor {
             going: Vec::with_capacity(slots),
             active: Vec::with_capacity(slots),
             scratch: ActingScratch::default(),
+            mask_dim,
         })
     }
 
@@ -174,12 +178,16 @@ impl Actor {
     /// If a step of the environment fails.
     pub fn roll(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
         rollout.clear();
+        rollout.set_mask_dim(self.mask_dim);
         self.fill(policy, plan, rollout)?;
         if rollout.rows() == 0 {
             // A single level in which all slots did nothing but start their next episode.
             self.fill(policy, plan, rollout)?;
         }
         rollout.next_observations.copy_from_slice(&self.buffers.observations);
+        if let Some(masks) = self.env.action_masks() {
+            rollout.next_masks.copy_from_slice(masks);
+        }
         Ok(())
     }
 
@@ -210,7 +218,7 @@ impl Actor {
 
     /// One step of every active slot: a level of the rollout.
     fn step(&mut self, policy: &ActingPolicy, rollout: &mut Rollout) -> Result<(), EnvError> {
-        let (dim, k) = (rollout.observation_dim, rollout.noise_dim);
+        let (dim, k, m) = (rollout.observation_dim, rollout.noise_dim, self.mask_dim);
         let start = rollout.rows();
         rollout.slot.extend_from_slice(&self.active);
         let rows = start..rollout.rows();
@@ -218,22 +226,31 @@ impl Actor {
             let slot = slot as usize;
             rollout.observations.extend_from_slice(&self.buffers.observations[slot * dim..(slot + 1) * dim]);
         }
+        if let Some(masks) = self.env.action_masks() {
+            for &slot in &self.active {
+                let slot = slot as usize;
+                rollout.masks.extend_from_slice(&masks[slot * m..(slot + 1) * m]);
+            }
+        }
         rollout.noise.resize(rows.end * k, 0.0);
         rollout.actions.resize(rows.end);
         let observations = &rollout.observations[rows.start * dim..];
+        let masks = (m > 0).then(|| &rollout.masks[rows.start * m..]);
         if rows.is_empty() {
             // All slots wait.
         } else if self.greedy {
-            policy.act_greedily(observations, &mut self.scratch, &mut rollout.actions, rows.clone());
+            let (scratch, actions) = (&mut self.scratch, &mut rollout.actions);
+            policy.act_greedily_masked(observations, masks, scratch, actions, rows.clone());
         } else {
             let noise = &mut rollout.noise[rows.start * k..];
             policy.draw_each(&self.active, &mut self.streams, &mut self.processes, noise);
-            policy.act(observations, noise, &mut self.scratch, &mut rollout.actions, rows.clone());
+            let (scratch, actions) = (&mut self.scratch, &mut rollout.actions);
+            policy.act_masked(observations, masks, noise, scratch, actions, rows.clone());
         }
         let executed = policy.execute(&rollout.actions, rows.clone(), &mut self.range);
         self.env
             .step(&self.active, executed, &mut self.buffers)
-            .map_err(|error| global(error, self.first))?;
+            .map_err(|error| global(located(error, &self.lengths), self.first))?;
 
         let level = (rollout.levels.len() - 1) as u32;
         for (row, &slot) in rows.zip(&self.active) {
@@ -262,6 +279,9 @@ impl Actor {
                 rollout.truncated_rows.push(row as u32);
                 let last = &self.buffers.final_observations[at * dim..(at + 1) * dim];
                 rollout.final_observations.extend_from_slice(last);
+                if let Some(masks) = self.env.final_action_masks() {
+                    rollout.final_masks.extend_from_slice(&masks[at * m..(at + 1) * m]);
+                }
             }
         }
         if start < rollout.slot.len() {
@@ -315,6 +335,33 @@ impl Actor {
         self.lengths.iter_mut().zip(&state.lengths).for_each(|(to, &from)| *to = from as u32);
         Ok(())
     }
+}
+
+/// Entries of a slot's action mask, which the policy must be able to take; 0 if nothing is masked.
+fn mask_dim(env: &dyn VecEnv, distribution: &dyn Distribution) -> Result<usize, EnvError> {
+    let Some(masks) = env.action_masks() else { return Ok(0) };
+    let (dim, logits) = (masks.len() / env.slots().max(1), distribution.outputs());
+    if distribution.takes_masks() && dim == logits {
+        return Ok(dim);
+    }
+    Err(EnvError::Custom {
+        env: env.env_id().to_owned(),
+        source: if distribution.takes_masks() {
+            format!("its action masks have {dim} entries, and the policy has {logits} logits").into()
+        } else {
+            format!("it masks actions, which a {} policy cannot take account of", distribution.name()).into()
+        },
+    })
+}
+
+/// The error of an action mask with the step of the episode, which the actor counts: `lengths` before the step.
+fn located(mut error: EnvError, lengths: &[u32]) -> EnvError {
+    if let EnvError::Slot { slot, source, .. } = &mut error
+        && let EnvError::ActionMask { steps: steps @ None, .. } = &mut **source
+    {
+        *steps = lengths.get(*slot).map(|&length| u64::from(length) + 1);
+    }
+    error
 }
 
 /// An environment's error, with the slot counted over the whole run.

@@ -9,7 +9,7 @@ use relax_envs::{Action, Kwarg, Space};
 use crate::actor::{Actor, Plan, Streams, make_env};
 use crate::config::{Config, EnvConfig, RolloutMode};
 use crate::gif::{CLASSIC_CONTROL_FPS, GifWriter};
-use crate::predict::predict;
+use crate::predict::predict_masked;
 use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::{best_checkpoint, latest_checkpoint};
@@ -111,7 +111,17 @@ impl Trained {
     /// # Errors
     /// If the observation has another length than the policy's, or is not finite.
     pub fn predict(&self, observation: &[f32]) -> Result<Action, Error> {
-        predict(&self.policy, &self.action_space, observation)
+        predict_masked(&self.policy, &self.action_space, observation, None)
+    }
+
+    /// As [`predict`](Self::predict), among the choices that `mask` allows: an entry a choice of every factor, as
+    /// [`Env::action_mask`](relax_envs::Env::action_mask) gives it. Without one all are taken for allowed, also where the policy
+    /// was trained with masks.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); also if the mask has another length, or allows nothing.
+    pub fn predict_masked(&self, observation: &[f32], mask: Option<&[bool]>) -> Result<Action, Error> {
+        predict_masked(&self.policy, &self.action_space, observation, mask)
     }
 }
 

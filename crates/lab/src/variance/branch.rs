@@ -154,6 +154,7 @@ fn append(batch: &mut Rollout, later: &Rollout) {
     batch.levels.extend(later.levels[1..].iter().map(|row| row + rows));
     batch.slot.extend_from_slice(&later.slot);
     batch.observations.extend_from_slice(&later.observations);
+    batch.masks.extend_from_slice(&later.masks);
     batch.noise.extend_from_slice(&later.noise);
     batch.actions.extend(&later.actions, 0..later.rows());
     batch.rewards.extend_from_slice(&later.rewards);
@@ -161,7 +162,9 @@ fn append(batch: &mut Rollout, later: &Rollout) {
     batch.truncated.extend_from_slice(&later.truncated);
     batch.truncated_rows.extend(later.truncated_rows.iter().map(|row| row + rows as u32));
     batch.final_observations.extend_from_slice(&later.final_observations);
+    batch.final_masks.extend_from_slice(&later.final_masks);
     batch.next_observations.copy_from_slice(&later.next_observations);
+    batch.next_masks.copy_from_slice(&later.next_masks);
     batch.open.copy_from_slice(&later.open);
     batch.episodes.extend(
         later.episodes.iter().map(|e| relax_agents::Episode { level: e.level + levels as u32, ..*e }),

@@ -164,7 +164,7 @@ fn dissect(
         let identity: Vec<f64> = (0..p * p).map(|i| f64::from(u8::from(i / p == i % p))).collect();
         let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         let (scores, information) = policy
-            .scores(observation, &batch.actions, 0..rows, &mut scratch)
+            .scores(observation, batch.mask_rows(0..1), &batch.actions, 0..rows, &mut scratch)
             .map_err(|error| failed(&error))?;
         // One row of each action: its continuations share it.
         let scores: Vec<f64> = scores.chunks_exact(p).step_by(continuations).flat_map(wide).collect();

@@ -14,7 +14,7 @@ use super::tracker::{Finished, Tracker};
 use super::worth::Worth;
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode};
-use crate::predict::predict;
+use crate::predict::predict_masked;
 
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
@@ -206,7 +206,15 @@ impl Trainer {
     /// # Errors
     /// If the observation has another length than the environment's, or is not finite.
     pub fn predict(&self, observation: &[f32]) -> Result<Action, Error> {
-        predict(&self.policy(), &self.action_space, observation)
+        predict_masked(&self.policy(), &self.action_space, observation, None)
+    }
+
+    /// As [`predict`](Self::predict), among the choices that `mask` allows, an entry a choice of every factor.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); also if the mask has another length, or allows nothing.
+    pub fn predict_masked(&self, observation: &[f32], mask: Option<&[bool]>) -> Result<Action, Error> {
+        predict_masked(&self.policy(), &self.action_space, observation, mask)
     }
 
     /// The episodes that ended in the last batch, in the order in which they did.

@@ -1,4 +1,4 @@
-//! Several choices at once, on a task that can be enumerated.
+//! Several choices at once, and masked ones, on a task that can be enumerated.
 
 use super::net::{Net, log_probs};
 use super::tasks::{Task, finish, level, push};
@@ -10,13 +10,31 @@ use relax_envs::EnvRng;
 pub struct Combined {
     /// Choices of each factor.
     pub sizes: &'static [usize],
+    /// Which of them are allowed in each state, `[states][Σ sizes]`; empty if all are in all.
+    pub masks: &'static [&'static [bool]],
 }
+
+const YES: bool = true;
+const NO: bool = false;
 
 impl Combined {
     /// Two factors, of two and of three choices.
-    pub const MULTI_DISCRETE: Self = Self { sizes: &[2, 3] };
+    pub const MULTI_DISCRETE: Self = Self { sizes: &[2, 3], masks: &[] };
     /// Three times yes or no.
-    pub const MULTI_BINARY: Self = Self { sizes: &[2, 2, 2] };
+    pub const MULTI_BINARY: Self = Self { sizes: &[2, 2, 2], masks: &[] };
+    /// One choice of three, of which a state allows two or only one.
+    pub const MASKED: Self = Self { sizes: &[3], masks: &[&[YES, NO, YES], &[YES, YES, NO], &[NO, YES, NO]] };
+    /// Two factors, of two and of three choices, each masked.
+    pub const MASKED_MULTI_DISCRETE: Self = Self {
+        sizes: &[2, 3],
+        masks: &[&[YES, YES, YES, NO, YES], &[NO, YES, YES, YES, NO], &[YES, YES, NO, YES, YES]],
+    };
+
+    /// The choices that are allowed in a state; empty if all are.
+    #[must_use]
+    pub fn mask(&self, state: usize) -> &'static [bool] {
+        self.masks.get(state).copied().unwrap_or_default()
+    }
 
     /// Parameters of the policy: logits of all factors.
     #[must_use]
@@ -57,7 +75,10 @@ impl Combined {
         if left == 0 {
             return 0.0;
         }
-        let logits = net.forward(&Task::observation(state).map(f64::from));
+        let mut logits = net.forward(&Task::observation(state).map(f64::from));
+        for (logit, &allowed) in logits.iter_mut().zip(self.mask(state)) {
+            *logit = if allowed { *logit } else { f64::NEG_INFINITY };
+        }
         let all = self.probabilities(&logits).into_iter().enumerate();
         all.map(|(combination, p)| {
             let next = Task::next(state, combination);
@@ -81,9 +102,11 @@ impl Combined {
         let of_actions = policy.distribution();
         let mut states: Vec<usize> = (0..slots).map(|_| rng.integers(0, 3) as usize).collect();
         let mut batch = Rollout::new(slots, Task::DIM, of_actions.width(), of_actions.action_buffer());
+        batch.set_mask_dim(if self.masks.is_empty() { 0 } else { self.width() });
         let mut totals = vec![0.0; slots];
         for t in 0..Task::HORIZON {
-            let choices = level(&mut batch, policy, rng, |slot| Task::observation(states[slot]));
+            let see = |slot: usize| (Task::observation(states[slot]), self.mask(states[slot]));
+            let choices = level(&mut batch, policy, rng, see);
             for (slot, choices) in choices.chunks_exact(self.sizes.len()).enumerate() {
                 let (state, combination) = (states[slot], self.index(choices));
                 let reward = Self::reward(state, combination);

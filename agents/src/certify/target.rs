@@ -39,6 +39,10 @@ pub enum Problem {
     MultiDiscrete,
     /// [`Combined`]: three times yes or no, enumerated.
     MultiBinary,
+    /// [`Combined`]: one choice of three, some of them masked, enumerated.
+    Masked,
+    /// [`Combined`]: two choices at once, some of each masked, enumerated.
+    MaskedMultiDiscrete,
     /// [`Aim`]: one Gaussian action, closed form.
     Aim,
     /// [`LinearQuadratic`]: two Gaussian actions, closed form.
@@ -59,6 +63,8 @@ pub enum AgentBug {
     GainFromBatch,
     /// The correction of V for the steps that remain is fitted to a batch before that batch is used.
     CorrectionFittedFirst,
+    /// What was drawn among the allowed choices is learned from as if all had been.
+    ForgottenMask,
 }
 
 /// What critics and control variates know when the gradient is taken.
@@ -125,7 +131,10 @@ impl AgentTarget {
         let dim = if problem == Problem::LinearQuadratic { 1 } else { Task::DIM };
         let actions = match problem {
             Problem::Enumerable => Space::discrete(Task::ACTIONS),
-            Problem::MultiDiscrete => Space::MultiDiscrete { nvec: Combined::MULTI_DISCRETE.sizes.to_vec() },
+            Problem::MultiDiscrete | Problem::MaskedMultiDiscrete => {
+                Space::MultiDiscrete { nvec: Combined::MULTI_DISCRETE.sizes.to_vec() }
+            }
+            Problem::Masked => Space::discrete(Combined::MASKED.width()),
             Problem::MultiBinary => Space::MultiBinary { n: Combined::MULTI_BINARY.sizes.len() },
             Problem::Aim | Problem::LinearQuadratic => Space::uniform_box(-9.0, 9.0, &[1]),
         };
@@ -172,6 +181,10 @@ impl AgentTarget {
             Problem::Enumerable => Task::roll(&policy, slots, &mut self.rng),
             Problem::MultiDiscrete => Combined::MULTI_DISCRETE.roll(&policy, slots, &mut self.rng),
             Problem::MultiBinary => Combined::MULTI_BINARY.roll(&policy, slots, &mut self.rng),
+            Problem::Masked => Combined::MASKED.roll(&policy, slots, &mut self.rng),
+            Problem::MaskedMultiDiscrete => {
+                Combined::MASKED_MULTI_DISCRETE.roll(&policy, slots, &mut self.rng)
+            }
             Problem::Aim => Aim::roll(&policy, slots, &mut self.rng),
             Problem::LinearQuadratic => LinearQuadratic::roll(&policy, slots, &mut self.rng),
         }
@@ -202,6 +215,8 @@ impl AgentTarget {
             }
             Problem::MultiDiscrete => combined(Combined::MULTI_DISCRETE),
             Problem::MultiBinary => combined(Combined::MULTI_BINARY),
+            Problem::Masked => combined(Combined::MASKED),
+            Problem::MaskedMultiDiscrete => combined(Combined::MASKED_MULTI_DISCRETE),
             Problem::Aim => {
                 let net = net(1);
                 finite_differences(&wide, |p| Aim::expected_return(&net, p))
@@ -257,6 +272,7 @@ impl AgentTarget {
                     state.insert(name, relax_nn::StateTensor::F64(seen.f64(name)?.to_vec()));
                 }
             }
+            AgentBug::ForgottenMask => batch.set_mask_dim(0),
             AgentBug::OtherNoise => {
                 for u in &mut batch.noise {
                     *u = self.rng.uniform_open_f32();
@@ -304,6 +320,8 @@ impl Problem {
             Self::Enumerable => "an enumerable MDP",
             Self::MultiDiscrete => "an MDP of two choices at once",
             Self::MultiBinary => "an MDP of three yes-or-no choices",
+            Self::Masked => "an MDP with masked choices",
+            Self::MaskedMultiDiscrete => "an MDP of two choices at once, both masked",
             Self::Aim => "a Gaussian aim",
             Self::LinearQuadratic => "a linear-quadratic system",
         }

@@ -67,7 +67,7 @@ impl Task {
         let mut totals = vec![0.0; slots];
         for t in 0..Self::HORIZON {
             let last = t + 1 == Self::HORIZON;
-            let actions = level(&mut batch, policy, rng, |slot| Self::observation(states[slot]));
+            let actions = level(&mut batch, policy, rng, |slot| (Self::observation(states[slot]), &[]));
             for (slot, &action) in actions.iter().enumerate() {
                 let (state, action) = (states[slot], action as usize);
                 let reward = Self::reward(state, action);
@@ -119,7 +119,7 @@ impl Aim {
         let node = policy.distribution();
         let states: Vec<usize> = (0..slots).map(|_| rng.integers(0, 2) as usize).collect();
         let mut batch = Rollout::new(slots, Self::DIM, node.width(), node.action_buffer());
-        level(&mut batch, policy, rng, |slot| Self::observation(states[slot]));
+        level(&mut batch, policy, rng, |slot| (Self::observation(states[slot]), &[]));
         let values = batch.actions.values().to_vec();
         let rewards = states.iter().zip(values).map(|(&state, a)| -(a - Self::target(state)).powi(2));
         let rewards: Vec<f32> = rewards.collect();
@@ -129,24 +129,31 @@ impl Aim {
     }
 }
 
-/// Observations, noise and actions of one step in every slot. Returns the actions if they are discrete.
+/// Observations (and action masks, unless they are empty), noise and actions of one step in every slot. Returns the actions if
+/// they are discrete.
 pub(super) fn level(
     batch: &mut Rollout,
     policy: &ActingPolicy,
     rng: &mut EnvRng,
-    observation: impl Fn(usize) -> [f32; 2],
+    observe: impl Fn(usize) -> ([f32; 2], &'static [bool]),
 ) -> Vec<u32> {
     let (node, slots, start) = (policy.distribution(), batch.slots(), batch.rows());
     let k = node.width();
     batch.slot.extend(0..slots as u32);
     let rows = start..batch.rows();
-    (0..slots).for_each(|slot| batch.observations.extend(observation(slot)));
+    for slot in 0..slots {
+        let (observation, mask) = observe(slot);
+        batch.observations.extend(observation);
+        batch.masks.extend(mask);
+    }
     batch.noise.resize(rows.end * k, 0.0);
     batch.noise[start * k..].chunks_exact_mut(k).for_each(|noise| node.draw(rng, noise));
     batch.actions.resize(rows.end);
     let observations = &batch.observations[start * batch.observation_dim..];
     let noise = &batch.noise[start * k..];
-    policy.act(observations, noise, &mut ActingScratch::default(), &mut batch.actions, rows.clone());
+    let masks = (batch.mask_dim > 0).then(|| &batch.masks[start * batch.mask_dim..]);
+    let scratch = &mut ActingScratch::default();
+    policy.act_masked(observations, masks, noise, scratch, &mut batch.actions, rows.clone());
     batch.levels.push(rows.end);
     batch.actions.choice_rows(rows).to_vec()
 }

@@ -117,6 +117,20 @@ const MODELS: &[(&str, Problem, Age)] = &[
     (MODEL, Problem::MultiBinary, Age::Stale),
 ];
 
+/// Where choices are masked.
+const MASKED: &[(&str, Problem)] = &[
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::Masked),
+    ("kind = 'a2c'", Problem::Masked),
+    ("kind = 'ppo'", Problem::Masked),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::Masked),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::Masked),
+    ("kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'", Problem::Masked),
+    (MODEL, Problem::Masked),
+    ("kind = 'a2c'", Problem::MaskedMultiDiscrete),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::MaskedMultiDiscrete),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::MaskedMultiDiscrete),
+];
+
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.
 const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
     (
@@ -153,6 +167,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         MODEL,
         Problem::Enumerable,
         AgentBug::CorrectionFittedFirst,
+    ),
+    (
+        "forgotten-mask",
+        "actions are drawn among the allowed choices, and learned from as if all had been allowed",
+        "kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'",
+        Problem::Masked,
+        AgentBug::ForgottenMask,
     ),
     (
         "no-correction",
@@ -217,7 +238,8 @@ pub fn certify(
             let agents = AGENTS.iter().map(|&(text, problem)| (text.to_owned(), problem));
             let agents = agents.chain(added()).map(|(text, problem)| (text, problem, Age::Trained));
             let models = MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
-            let agents = agents.chain(models);
+            let masked = MASKED.iter().map(|&(text, problem)| (text.to_owned(), problem, Age::Trained));
+            let agents = agents.chain(models).chain(masked);
             let agents = agents.map(|(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age));
             match options.scope {
                 Scope::All => nodes.chain(agents).collect(),

@@ -12,7 +12,7 @@ use crate::vae::number::{Number, add, clear, fit, one, zero};
 use crate::vae::path::Path;
 use crate::vae::pixels::{Context, Pixels};
 use crate::vae::relaxed::{Above, Relaxed};
-use crate::vae::settings::Settings;
+use crate::vae::settings::{FREE, Settings};
 use crate::vae::weights::Weights;
 use rand::Rng;
 use relax_estimators::{
@@ -49,7 +49,7 @@ pub(crate) struct Estimate<F> {
     c: Vec<F>,
     c_gradient: Vec<F>,
     upstream: Vec<F>,
-    alpha: Vec<F>,
+    pub alpha: Vec<F>,
     beta: Vec<F>,
 }
 
@@ -110,7 +110,8 @@ impl<F: Number> Estimate<F> {
                     self.controlled(weights, control, layer, centre, settings, d_control);
                 }
                 Estimator::DisArm => self.antithetic_pair(weights, layer),
-                Estimator::LeaveOneOut { .. } | Estimator::Surrogate { .. } => {
+                Estimator::Surrogate { .. } => self.surrogate(control, layer, centre, rng, d_control),
+                Estimator::LeaveOneOut { .. } => {
                     let f = &self.path.f;
                     self.known.clear();
                     self.known.extend(f[batch..].iter().chain(&f[..batch]));
@@ -269,6 +270,69 @@ impl<F: Number> Estimate<F> {
                 &mut d_control[at.clone()],
             );
         }
+    }
+
+    /// The surrogate, c = r(b; context): leave-one-out on f − c of an image's two samples, plus ∂E[c]/∂logits from [`FREE`] free samples
+    /// of this layer for each row, the layers below held. r descends the squared error of f − centre − r on this batch, which
+    /// has been used then.
+    fn surrogate(
+        &mut self,
+        control: &Control<F>,
+        layer: usize,
+        centre: F,
+        rng: &mut impl Rng,
+        d_control: Option<&mut [F]>,
+    ) {
+        let Some((shape, at)) = &control.layers[layer].free_form else { return };
+        let parameters = &control.parameters[at.clone()];
+        let (rows, len) = (self.path.f.len(), self.score.len());
+        let width = len / rows;
+        let LayerRef { logits, b } = layer_of(&self.path, layer);
+        self.z.clear();
+        self.z.extend_from_slice(b);
+        fit(&mut self.w, len);
+        bernoulli::probabilities(logits, &mut self.w);
+        fit(&mut self.beta, FREE * len);
+        noise::fill_uniform(rng, &mut self.beta);
+        let rounds = self.beta.chunks_exact(len);
+        self.z.extend(
+            rounds.flat_map(|u| u.iter().zip(&self.w).map(|(u, p)| if u < p { one() } else { zero::<F>() })),
+        );
+        self.take_signs_below(layer);
+        let context = Context { pixels: &self.pixels, beside: &self.signs_below };
+        self.free_form.evaluate(shape, parameters, &self.z, &context);
+
+        self.signals[layer] = mean(&self.path.f);
+        self.signal.clear();
+        self.signal.extend(self.path.f.iter().zip(&self.free_form.value).map(|(&f, &c)| f - c));
+        let (first, second) = self.signal.split_at(rows / 2);
+        self.known.clear();
+        self.known.extend(second.iter().chain(first));
+        let gradient = &mut self.gradients[layer];
+        reinforce(&self.score, &self.signal, KnownBaseline::Values(&self.known), gradient);
+        // Σ s·(c − mean c)/(M − 1), as everywhere.
+        let (count, others) = (F::of(FREE as f64), F::of((FREE - 1) as f64));
+        for (row, gradient) in gradient.chunks_exact_mut(width).enumerate() {
+            let c = |round: usize| self.free_form.value[(1 + round) * rows + row];
+            let average = (0..FREE).map(c).sum::<F>() / count;
+            for round in 0..FREE {
+                let advantage = (c(round) - average) / others;
+                let b = &self.z[((1 + round) * rows + row) * width..][..width];
+                let p = &self.w[row * width..][..width];
+                gradient.iter_mut().zip(b).zip(p).for_each(|((g, &b), &p)| *g += (b - p) * advantage);
+            }
+        }
+
+        let Some(d_control) = d_control else { return };
+        self.free_form.evaluate(shape, parameters, &self.z[..len], &context);
+        let scale = F::of(1.0 / rows as f64);
+        self.alpha.clear();
+        let residuals =
+            self.free_form.value.iter().zip(&self.path.f).map(|(&r, &f)| (r + centre - f) * scale);
+        self.alpha.extend(residuals);
+        clear(&mut self.beta, len);
+        let (z, d) = (&self.z[..len], &mut d_control[at.clone()]);
+        self.free_form.parameter_gradient(shape, parameters, z, &context, &self.alpha, &self.beta, d);
     }
 
     /// DisARM. The lowest layer's pairs are the two halves of the pass. In a higher layer each sample gets a partner that

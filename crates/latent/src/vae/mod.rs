@@ -23,7 +23,7 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use model::Model;
-pub use settings::{METHODS, Settings};
+pub use settings::{FREE, METHODS, Settings};
 pub use trainer::{StepReport, Trainer};
 
 /// Why a model cannot be built, trained or restored.

@@ -6,7 +6,7 @@ use relax_estimators::{Coupling, Estimator};
 /// Which estimator trains a model. All are served by one fused pass over the batch ([`Trainer`](crate::vae::Trainer)) and not by
 /// [`Estimator::estimate`]: images are looked up once for all passes, both samples of a pair share a pass, and the relaxed bound's
 /// derivatives come from the same products.
-pub const METHODS: [Estimator; 12] = [
+pub const METHODS: [Estimator; 13] = [
     Estimator::Reinforce,
     Estimator::Nvil,
     Estimator::MuProp,
@@ -19,12 +19,18 @@ pub const METHODS: [Estimator; 12] = [
     Estimator::Rebar(Coupling::Coupled),
     Estimator::Relax(Coupling::Coupled),
     Estimator::RelaxedRebar(Coupling::Coupled),
+    Estimator::Surrogate { group: 2, passes: 32 },
 ];
+
+/// Free samples of each layer's surrogate, for each of the two samples of an image.
+pub const FREE: usize = 8;
 
 /// Constants of the training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The estimator, one of [`METHODS`]. REINFORCE has a running mean of f as its baseline here; RELAX's c has it as well.
+    /// The estimator, one of [`METHODS`]. REINFORCE has a running mean of f as its baseline here; RELAX's c has it as well. The
+    /// surrogate draws [`FREE`] free samples a row, whatever its `passes`; its gain is 1, and its c is fitted to each batch of images
+    /// after that batch has been used.
     pub method: Estimator,
     /// Adam's step size for encoders, decoders and prior.
     pub learning_rate: f64,
@@ -78,7 +84,7 @@ impl Settings {
             let beta2 = self.beta2;
             return Err(VaeError::Setting(format!("beta2 must be at least 0 and below 1, not {beta2}")));
         }
-        if self.method.learns_control_variate()
+        if (self.method.learns_control_variate() || self.method.needs().surrogate)
             && (self.control_variate_hidden.is_empty() || self.control_variate_hidden.contains(&0))
         {
             let hidden = &self.control_variate_hidden;

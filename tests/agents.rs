@@ -236,7 +236,9 @@ fn what_would_fail_later_is_refused_before_anything_runs() {
         |kind: &str, more: &str| format!("[env]\nid = 'Pendulum-v1'\n[agent]\nkind = '{kind}'\n{more}");
     let one = text("reinforce", "baseline = 'leave-one-out'\n[rollout]\nenvs = 1\n");
     refused(&["train", "x.toml"], &one, &["leave-one-out", "rollout.envs"]);
-    refused(&["variance", "x.toml"], &text("ddpg", ""), &["no estimator", "relax-ddpg have one"]);
+    for kind in ["ddpg", "td3", "sac"] {
+        refused(&["variance", "x.toml"], &text(kind, ""), &["no estimator", kind, "relax-ddpg have one"]);
+    }
     let steps = text("reinforce", "[rollout]\nmode = 'steps'\n");
     refused(&["train", "x.toml"], &steps, &["whole episodes", "x.toml:6"]);
     refused(

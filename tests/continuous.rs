@@ -141,6 +141,18 @@ fn an_interrupted_run_continues_bit_for_bit() {
 }
 
 #[test]
+fn a_replay_smaller_than_a_minibatch_is_drawn_from_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("ddpg", DDPG), ("td3", TD3), ("sac", SAC)] {
+        let dir = folder.path().join(name);
+        let sets = ["learner.replay.capacity=8", "run.env_steps=300"];
+        train(&config(text, &sets), &options(&dir)).unwrap();
+        let metrics = outcome(&dir).1;
+        assert!(metrics.last().is_some_and(|row| !row.contains("inf")), "{name}: {metrics:?}");
+    }
+}
+
+#[test]
 fn evaluation_uses_the_normaliser_and_leaves_it_alone() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("lax");
@@ -160,9 +172,13 @@ fn evaluation_uses_the_normaliser_and_leaves_it_alone() {
 fn what_an_agent_cannot_do_is_said_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("run");
-    for (text, set, message) in
-        [(DDPG, "env.id=CartPole-v1", "finite bounds"), (RELAX_DDPG, "env.id=CartPole-v1", "Box spaces")]
-    {
+    let discrete = "env.id=CartPole-v1";
+    for (text, set, message) in [
+        (DDPG, discrete, "finite bounds"),
+        (TD3, discrete, "\"td3\" acts in a Box with finite bounds"),
+        (SAC, discrete, "\"sac\" acts in a Box with finite bounds"),
+        (RELAX_DDPG, discrete, "Box spaces"),
+    ] {
         let error = train(&config(text, &[set]), &options(&dir)).unwrap_err();
         assert!(error.to_string().contains(message), "{set}: {error}");
         assert_eq!(error.exit_code(), 2);

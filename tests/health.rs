@@ -87,11 +87,13 @@ fn episodes_that_never_end_are_named() {
 
 #[test]
 fn a_warm_up_that_outlasts_the_run_is_named() {
-    let ddpg = |steps: &str| {
-        let single = ["rollout.envs=1", "rollout.steps=1", "rollout.workers=0"];
-        health(CART_POLE, &[&["env.id=Pendulum-v1", "agent.kind=ddpg", steps], &single[..]].concat())
-    };
-    complains(&ddpg("run.env_steps=500"), "No gradient step", "warm_up_steps");
-    let found = ddpg("run.env_steps=1100");
-    assert!(!found.iter().any(|text| text.contains("No gradient step")), "{found:?}");
+    for kind in ["agent.kind=ddpg", "agent.kind=td3", "agent.kind=sac"] {
+        let after = |steps: &str| {
+            let single = ["rollout.envs=1", "rollout.steps=1", "rollout.workers=0"];
+            health(CART_POLE, &[&["env.id=Pendulum-v1", kind, steps], &single[..]].concat())
+        };
+        complains(&after("run.env_steps=500"), "No gradient step", "warm_up_steps");
+        let found = after("run.env_steps=1100");
+        assert!(!found.iter().any(|text| text.contains("No gradient step")), "{kind}: {found:?}");
+    }
 }

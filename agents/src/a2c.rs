@@ -1,6 +1,7 @@
 //! Advantage actor-critic: the policy gradient with a learned state value as baseline.
 //!
-//! Estimator at the action distribution's parameters: ĝ_t = s_t·(R̂_t − V(s_t)), s = ∂log π/∂l, R̂ the λ-return.
+//! Estimator at the action distribution's parameters: ĝ_t = s_t·(R̂_t − V(s_t)), s = ∂log π/∂l, R̂ the λ-return. With
+//! `agent.baseline_window` the baseline is V with a correction in closed form ([`baseline`](crate::parts::baseline)).
 //!
 //! Mnih et al. 2016 (A3C), synchronous. Deviations from the paper: separate networks for policy and value, so that the
 //! critic can be fitted with a learning rate and a number of steps of its own; the policy steps before the critic is
@@ -8,6 +9,7 @@
 
 use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
 use crate::distribution;
+use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
@@ -32,6 +34,8 @@ keys! {
         initial_log_std: f64 = 0.0,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
+        /// Past batches that a correction of the baseline V is fitted to, in closed form; 0: V alone.
+        baseline_window: usize = 0,
     }
 }
 networks!(A2cKeys);
@@ -82,6 +86,10 @@ pub(crate) fn spec() -> AgentSpec {
         refuse_single_rows(learner.normalize_advantages, rollout)
     })
     .dissect(|_: &A2cKeys, learner: &A2cLearner| refuse_tied_rows(learner.normalize_advantages))
+    .describe(|agent: &A2cKeys| match agent.baseline_window {
+        0 => "a2c".into(),
+        window => format!("a2c, baseline of {window} batches"),
+    })
 }
 
 /// Normalised advantages tie the rows of a batch to one another: a variance has no parts by state and action then.
@@ -111,8 +119,9 @@ pub(crate) fn refuse_single_rows(normalize_advantages: bool, rollout: RolloutSha
 /// The A2C agent.
 pub struct A2c {
     learner: A2cLearner,
-    policy: Policy<()>,
+    policy: Policy<Vec<f32>>,
     critic: Critic,
+    baseline: Option<CorrectedBaseline>,
 }
 
 impl A2c {
@@ -123,10 +132,17 @@ impl A2c {
     pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
         let dim = task.observations.flat_dim();
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
+        let window = agent.baseline_window;
+        if window > 0 && learner.normalize_advantages {
+            let message = "learner.normalize_advantages does not go with agent.baseline_window, which knows the advantages' own \
+                           size; learner.normalize_rewards keeps them near 1";
+            return Err(AgentError::Config(message.into()));
+        }
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         Ok(Self {
             policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            baseline: (window > 0).then(|| CorrectedBaseline::new(window, dim)),
             learner: learner.clone(),
         })
     }
@@ -155,13 +171,24 @@ impl Agent for A2c {
             self.critic.normalize_advantages();
         }
 
-        let advantages = self.critic.advantages();
+        let (plain, corrected) = (self.critic.advantages(), self.baseline.is_some());
+        let mut advantages = plain;
+        if let Some(baseline) = &mut self.baseline {
+            metrics.gain = baseline.gain();
+            baseline.correct(batch, &self.critic);
+            advantages = baseline.advantages();
+        }
         let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
-            let advantages = &advantages[rows];
+            let (plain, advantages) = (&plain[rows.clone()], &advantages[rows]);
             reinforce(&shard.samples.moments.score, advantages, Baseline::None, &mut shard.estimate);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(advantages);
             shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
             shard.sums.squared_norm_a2c = shard.sums.squared_norm;
+            if corrected {
+                shard.extra.resize(shard.estimate.len(), 0.0);
+                reinforce(&shard.samples.moments.score, plain, Baseline::None, &mut shard.extra);
+                shard.sums.squared_norm_a2c = mean_squared_norm(&shard.extra, 1);
+            }
         })?;
 
         metrics.take(&sums, batch.rows());
@@ -181,6 +208,9 @@ impl Agent for A2c {
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+        if let Some(baseline) = &mut self.baseline {
+            baseline.fit(batch, &self.critic, (learner.gamma, learner.lambda), compute);
+        }
         Ok(())
     }
 
@@ -189,18 +219,25 @@ impl Agent for A2c {
     }
 
     fn last_advantages(&self) -> Option<&[f32]> {
-        Some(self.critic.advantages())
+        Some(self.baseline.as_ref().map_or(self.critic.advantages(), CorrectedBaseline::advantages))
     }
 
     fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_all("policy", self.policy.state());
         state.insert_all("critic", self.critic.state());
+        if let Some(baseline) = &self.baseline {
+            state.insert_all("horizon", baseline.state());
+        }
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         self.policy.restore(&state.subset("policy"))?;
-        self.critic.restore(&state.subset("critic"))
+        self.critic.restore(&state.subset("critic"))?;
+        match &mut self.baseline {
+            Some(baseline) => baseline.restore(&state.subset("horizon")),
+            None => Ok(()),
+        }
     }
 }

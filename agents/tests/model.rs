@@ -4,8 +4,11 @@ use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
 use relax_estimators::certify::{Settings, Verdict, check};
 
 fn verdict(gain: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
-    let text = format!("kind = 'relax-a2c'\nhidden = [5]\ncontrol_variate = 'model'\ngain = {gain}");
-    let mut target = AgentTarget::aged(&text, problem, 7, bug, age).unwrap_or_else(|error| panic!("{error}"));
+    of(&format!("kind = 'relax-a2c'\ncontrol_variate = 'model'\ngain = {gain}"), problem, bug, age)
+}
+
+fn of(text: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
+    let mut target = AgentTarget::aged(text, problem, 7, bug, age).unwrap_or_else(|error| panic!("{error}"));
     let settings = Settings { pilot: 300, limit: 3_000, detectable: 0.2, ..Settings::default() };
     let verdict = check(&mut target, &settings).unwrap_or_else(|error| panic!("{error}"));
     println!("{}: worst |z| {:.1}, p {:.1e}", verdict.name, verdict.worst(), verdict.p_value);
@@ -38,5 +41,18 @@ fn a_gain_from_the_batch_itself_is_found_out() {
 #[test]
 fn a_correction_of_v_that_has_seen_the_batch_is_found_out() {
     let found = verdict("1", Problem::Enumerable, AgentBug::CorrectionFittedFirst, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}
+
+#[test]
+fn a_corrected_baseline_is_unbiased_unless_it_has_seen_the_batch() {
+    let text = "kind = 'a2c'\nbaseline_window = 3";
+    for problem in [Problem::Enumerable, Problem::LinearQuadratic] {
+        for age in [Age::Trained, Age::Stale] {
+            assert!(of(text, problem, AgentBug::None, age).p_value > 1e-4);
+        }
+    }
+    let text = "kind = 'a2c'\nbaseline_window = 1";
+    let found = of(text, Problem::Enumerable, AgentBug::CorrectionFittedFirst, Age::Fresh);
     assert!(found.p_value < 1e-6, "{}", found.p_value);
 }

@@ -257,6 +257,10 @@ impl AgentTarget {
                 self.improve(&batch)?;
                 self.fit(&batch)?;
                 state.insert_all("horizon", self.agent.state().subset("horizon"));
+                if state.get("horizon.averages").is_ok() {
+                    // Past batches are said to allow all of it.
+                    state.insert("horizon.averages", relax_nn::StateTensor::F64(vec![1.0, 1.0]));
+                }
             }
             AgentBug::GainFromBatch => {
                 for name in GAINS {

@@ -96,6 +96,11 @@ impl Critic {
         self.returns.extend(self.advantages.iter().zip(&self.values).map(|(a, v)| a + v));
     }
 
+    /// What the passes over the shards of the batch last evaluated left, until V is fitted.
+    pub fn workspaces(&self) -> impl Iterator<Item = &Workspace<f32>> {
+        self.shards.iter().map(|shard| &shard.workspace)
+    }
+
     /// Calls `f` with V's network and weights.
     pub fn read<R>(&self, f: impl FnOnce(&MlpShape, &[f32]) -> R) -> R {
         self.net.read(|parameters| f(self.net.shape(), parameters))

@@ -78,7 +78,7 @@ pub struct Present<'a, N> {
     pub normalise: N,
 }
 
-/// One batch, in the environment's own units.
+/// One batch, in the units that [`Present::normalise`] starts from.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Past {
     /// The rows' observations, then those that rows lead to and that are no rows, `[r + b, D]`.
@@ -118,8 +118,9 @@ pub struct Horizon {
     sums: Vec<Sums>,
     weights: Vec<f32>,
     bound: f32,
-    /// (h − 1)/T of the rollout at hand, `[r]`, and 1/T.
+    /// (h − 1)/T and h/T of the rollout at hand, `[r]`, and 1/T.
     shares: Vec<f32>,
+    own_shares: Vec<f32>,
     level: f32,
     left: Vec<u32>,
 }
@@ -136,6 +137,7 @@ impl Horizon {
             weights: Vec::new(),
             bound: 0.0,
             shares: Vec::new(),
+            own_shares: Vec::new(),
             level: 0.0,
             left: Vec::new(),
         }
@@ -147,9 +149,11 @@ impl Horizon {
         self.left.clear();
         self.left.resize(rollout.slots(), 0);
         self.shares.resize(rollout.rows(), 0.0);
+        self.own_shares.resize(rollout.rows(), 0.0);
         for row in (0..rollout.rows()).rev() {
             let left = &mut self.left[rollout.slot[row] as usize];
             self.shares[row] = *left as f32 * self.level;
+            self.own_shares[row] = (*left + 1) as f32 * self.level;
             *left += 1;
         }
     }
@@ -165,7 +169,19 @@ impl Horizon {
         })
     }
 
-    /// Takes in the rollout of [`begin`](Self::begin), in the environment's own units, with the candidates of its shards.
+    /// The correction at the rows `rows` themselves.
+    #[must_use]
+    pub fn own_correction(&self, rows: std::ops::Range<usize>) -> Option<Correction<'_>> {
+        (!self.weights.is_empty()).then(|| Correction {
+            weights: &self.weights,
+            bound: self.bound,
+            lambda: 1.0,
+            shares: &self.own_shares[rows],
+        })
+    }
+
+    /// Takes in the rollout of [`begin`](Self::begin), in the units that [`Present::normalise`] starts from, with the candidates
+    /// of its shards; without any, y is made of δ alone.
     pub fn take<'a>(&mut self, rollout: &Rollout, shards: impl Iterator<Item = &'a Candidates> + Clone) {
         if self.length == 0 {
             return;
@@ -304,11 +320,11 @@ impl Horizon {
             && kept.iter().all(|past| {
                 let all = past.observations.len() / self.observation_dim;
                 past.successor.len() == past.rewards.len()
-                    && past.candidates.taken.len() == past.rewards.len()
+                    && [0, past.rewards.len()].contains(&past.candidates.taken.len())
                     && past.successor.iter().all(|&to| to == NONE || (to as usize) < all)
             });
         if !fits {
-            let message = "the checkpoint's batches for learner.model.window do not fit this run's";
+            let message = "the batches that the checkpoint's correction of V is made of do not fit this run";
             return Err(AgentError::Config(message.into()));
         }
         self.weights = state.f32("weights", len as usize)?.to_vec();
@@ -342,7 +358,10 @@ impl Sums {
             let of = start..(start + SHARD_ROWS).min(rows);
             past.candidates.appraise(of.clone(), &values[of.clone()], beyond, normalise, appraisal);
             for row in 0..of.len() {
-                let (_, c) = past.candidates.expectation(&appraisal.q, &of, row, *bound);
+                let c = match past.candidates.taken.is_empty() {
+                    true => 0.0,
+                    false => past.candidates.expectation(&appraisal.q, &of, row, *bound).1,
+                };
                 let next = past.successor[start + row];
                 let later = if next == NONE { 0.0 } else { gamma * values[next as usize] };
                 y[start + row] += later - values[start + row] - c;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`policy`] | sends a batch through the policy's network, takes an estimator's ĝ, and steps the weights |
 //! | [`critic`] | V(s): values, λ-returns and advantages of a batch, and its fit |
+//! | [`baseline`] | a better baseline than V: V with a correction in closed form |
 //! | [`control_variate`] | r(s, z), trained on the estimator's variance |
 //! | [`q_critic`] | Q(s, a), trained on replayed transitions |
 //! | [`twin_critics`] | two of them, trained towards the smaller of their values |
@@ -21,6 +22,7 @@
 //! | [`target_network`] | a network with a copy that follows it slowly |
 //! | [`networks`] | how all of an agent's networks start, are saved and come back |
 
+pub mod baseline;
 pub mod control_variate;
 pub mod critic;
 pub mod exploration;

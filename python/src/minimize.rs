@@ -44,13 +44,14 @@ impl Minimizer {
         if let Some(constraint) = constraint {
             let raised = raised.clone();
             space = space.constrained(move |before, allowed| {
-                let found = Python::attach(|py| {
-                    constraint.call1(py, (before.to_vec(),))?.extract::<Vec<usize>>(py)
-                });
+                let found =
+                    Python::attach(|py| constraint.call1(py, (before.to_vec(),))?.extract::<Vec<usize>>(py));
                 allowed.fill(false);
                 match found {
                     Ok(choices) => {
-                        choices.into_iter().for_each(|c| allowed.get_mut(c).into_iter().for_each(|a| *a = true));
+                        choices
+                            .into_iter()
+                            .for_each(|c| allowed.get_mut(c).into_iter().for_each(|a| *a = true));
                     }
                     Err(error) => {
                         raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

@@ -56,7 +56,7 @@ fn any(_: &Problem) -> bool {
     true
 }
 
-const RATES: &[f64] = &[0.02, 0.05, 0.1, 0.2];
+const RATES: &[f64] = &[0.025, 0.05, 0.1, 0.2];
 
 pub const METHODS: &[Method] = &[
     Method { name: "surrogate", grid: RATES, run: |c, r, s| logits(c, r, s, network(false)), serves: any },
@@ -64,12 +64,6 @@ pub const METHODS: &[Method] = &[
         name: "surrogate-quadratic",
         grid: RATES,
         run: |c, r, s| logits(c, r, s, of(Function::Quadratic)),
-        serves: any,
-    },
-    Method {
-        name: "surrogate-linear",
-        grid: RATES,
-        run: |c, r, s| logits(c, r, s, of(Function::Linear)),
         serves: any,
     },
     Method {
@@ -230,7 +224,7 @@ fn engine(calls: &mut Calls<'_>, rate: f64, seed: u64, estimator: Estimator) {
     }
 }
 
-fn draw(problem: &Problem, rng: &mut impl Rng) -> Vec<usize> {
+pub fn draw(problem: &Problem, rng: &mut impl Rng) -> Vec<usize> {
     problem.choices.iter().map(|&k| below(rng, k)).collect()
 }
 
@@ -244,7 +238,7 @@ fn random(calls: &mut Calls<'_>, _: f64, seed: u64) {
 
 /// One variable is drawn anew at a time; the temperature falls geometrically from `tuned` times the standard deviation of fifty random
 /// calls to a hundredth of it.
-fn annealing(calls: &mut Calls<'_>, tuned: f64, seed: u64) {
+pub fn annealing(calls: &mut Calls<'_>, tuned: f64, seed: u64) {
     let mut rng = stream(seed, 112, 0);
     let first: Vec<(f64, Vec<usize>)> = (0..50)
         .map(|_| {

@@ -12,7 +12,8 @@ pub struct Problem {
     pub f: Box<BlackBox>,
     /// Calls of a run.
     pub calls: usize,
-    /// Values whose first reaching is counted.
+    /// Values whose first reaching is counted: what is left, of the way from the mean of random points to the best of three long
+    /// annealings, is a tenth and a fiftieth (`compare values`); of the knapsack, whose best is known to be 27, 28 and 27.
     pub targets: [f64; 2],
 }
 
@@ -41,7 +42,7 @@ pub fn below(rng: &mut impl Rng, n: usize) -> usize {
 }
 
 pub fn all() -> Vec<Problem> {
-    vec![knapsack(), quadratic(), satisfiability(), features(), choices()]
+    vec![knapsack(), features(), choices(), satisfiability(), quadratic()]
 }
 
 /// Twelve things, a limit of 25 with a step at it; 27 is the best of 4096.
@@ -53,7 +54,7 @@ fn knapsack() -> Problem {
         let over = (sum(&weights) - 25.0).max(0.0);
         65.0 - sum(&values) + 3.0 * over + if over > 0.0 { 5.0 } else { 0.0 }
     };
-    Problem { name: "knapsack", choices: vec![2; 12], f: Box::new(f), calls: 1500, targets: [28.0, 27.0] }
+    Problem { name: "knapsack", choices: vec![2; 12], f: Box::new(f), calls: 500, targets: [28.0, 27.0] }
 }
 
 /// A hundred bits: Σ_{i<j} Q_ij x_i x_j + Σ_i q_i x_i, Q and q standard normal, and 20 steps: +10 where at least five of ten bits drawn
@@ -74,8 +75,8 @@ fn quadratic() -> Problem {
         name: "quadratic",
         choices: vec![2; 100],
         f: Box::new(f),
-        calls: 4000,
-        targets: [-300.0, -350.0],
+        calls: 2000,
+        targets: [-202.0, -231.5],
     }
 }
 
@@ -92,7 +93,7 @@ fn satisfiability() -> Problem {
     let f = move |x: &[usize]| {
         clauses.iter().filter(|c| c.iter().all(|&(i, wanted)| x[i] != wanted)).count() as f64
     };
-    Problem { name: "max-3-sat", choices: vec![2; 50], f: Box::new(f), calls: 3000, targets: [4.0, 2.0] }
+    Problem { name: "max-3-sat", choices: vec![2; 50], f: Box::new(f), calls: 2000, targets: [3.0, 1.0] }
 }
 
 /// Feature selection: 60 observations of 30 correlated features, of which 8 enter y, with noise of standard deviation 1; f is the
@@ -147,7 +148,7 @@ fn features() -> Problem {
         };
         rows.iter().zip(&y).map(error).sum::<f64>() / n as f64
     };
-    Problem { name: "features", choices: vec![2; 30], f: Box::new(f), calls: 1500, targets: [0.0; 2] }
+    Problem { name: "features", choices: vec![2; 30], f: Box::new(f), calls: 600, targets: [1.07, 0.92] }
 }
 
 /// Ten choices among eight: Σ_i T_i[x_i] + Σ_{i<j} P_ij[x_i, x_j], T standard normal, P normal with standard deviation ½.
@@ -163,5 +164,5 @@ fn choices() -> Problem {
         }
         sum
     };
-    Problem { name: "choices", choices: vec![8; 10], f: Box::new(f), calls: 2500, targets: [0.0; 2] }
+    Problem { name: "choices", choices: vec![8; 10], f: Box::new(f), calls: 1000, targets: [-23.4, -25.5] }
 }

@@ -33,6 +33,9 @@ fn refused(at: &Path, arguments: &[&str], parts: &[&str]) {
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert!(error.starts_with("error: "), "{arguments:?}: {error}");
     assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+    for rust in ["struct ", "enum ", "variant, expected", "usize", "f64", "panicked"] {
+        assert!(!error.contains(rust), "{arguments:?} speaks of Rust's types: {error}");
+    }
     for part in parts {
         assert!(error.contains(part), "{arguments:?} should say {part:?}, but says: {error}");
     }
@@ -65,7 +68,7 @@ fn bad_settings_say_what_is_wrong_where_and_what_is_right() {
         ("agent.hidden=64", &["`agent.hidden`", "Widths"]),
         ("run.env_steps=0", &["`run.env_steps` is 0"]),
         ("run.seed=99999999999999999999", &["run.seed"]),
-        ("env.id=CartPol-v1", &["CartPol-v1", "CartPole-v1"]),
+        ("env.id=CartPol-v1", &["CartPol-v1", "did you mean `CartPole-v1`?", "relax envs list"]),
         ("env.wrappers=[{name = \"Framestack\"}]", &["`FrameStack`"]),
     ] {
         refused(folder.path(), &["train", "good.toml", "--quiet", "--set", set], parts);
@@ -80,6 +83,10 @@ fn bad_files_are_named_with_their_line() {
     write("key.toml", &format!("{CONFIG}\n[learner]\n# the rate\nlearning_rat = 1e-3\n"));
     write("range.toml", &format!("{CONFIG}\n[learner]\nlambda = 2\n"));
     write("type.toml", &format!("{CONFIG}hidden = [64, \"x\"]\n"));
+    write("number.toml", "env = 3\n");
+    write("numbers.toml", &format!("{CONFIG}\n[env.kwargs]\n[[env.wrappers]]\nname = 3\n"));
+    write("wrappers.toml", "[env]\nid = \"CartPole-v1\"\nwrappers = [3]\n[agent]\nkind = \"a2c\"\n");
+    write("choice.toml", &format!("{CONFIG}activation = []\n"));
     write("syntax.toml", "[env\nid = 3\n");
     write("empty.toml", "");
     write("no_kind.toml", "[env]\nid = \"CartPole-v1\"\n[agent]\n");
@@ -88,6 +95,10 @@ fn bad_files_are_named_with_their_line() {
         ("key.toml", &["key.toml:9: unknown key `learner.learning_rat`", "`learner.learning_rate`"][..]),
         ("range.toml", &["range.toml:8: `learner.lambda` is 2.0", "from 0 to 1"]),
         ("type.toml", &["type.toml:6: `agent.hidden`", "Widths"]),
+        ("number.toml", &["number.toml:1: `env`", "expected a table"]),
+        ("numbers.toml", &["`env.wrappers"]),
+        ("wrappers.toml", &["wrappers.toml:3: `env.wrappers`", "expected a table"]),
+        ("choice.toml", &["choice.toml:6: `agent.activation`", "expected a string", "\"tanh\""]),
         ("syntax.toml", &["syntax.toml:1: not valid TOML"]),
         ("empty.toml", &["empty.toml: `env` is missing", "id = "]),
         ("no_kind.toml", &["no_kind.toml:3: `agent.kind` is missing", "relax-a2c"]),
@@ -221,6 +232,14 @@ fn a_run_greets_with_what_was_chosen() {
     ] {
         assert!(events.contains(tag), "{tag}");
     }
+}
+
+#[test]
+fn agents_are_listed() {
+    let list = accepted(folder().path(), &["agents"]);
+    let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.starts_with(&["reinforce", "a2c", "relax-a2c"]), "{list}");
+    assert!(list.lines().all(|line| line.split("  ").count() > 1), "each has a summary: {list}");
 }
 
 #[test]

@@ -51,12 +51,12 @@ static DATA: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     folder
 });
 
-fn data() -> String {
+pub(crate) fn data() -> String {
     DATA.path().display().to_string()
 }
 
 /// A place with the configuration of the tests in it, and some changes appended.
-fn prepared() -> (Place, PathBuf) {
+pub(crate) fn prepared() -> (Place, PathBuf) {
     let place = place();
     let path = place.root.path().join("test.toml");
     std::fs::write(&path, RUN).unwrap();
@@ -101,7 +101,7 @@ static WHOLE: LazyLock<Place> = LazyLock::new(|| trained(&[]));
 
 /// Two run folders hold the same run, bit for bit, wall-clock times aside.
 #[track_caller]
-fn assert_same(a: &Path, b: &Path, what: &str) {
+pub(crate) fn assert_same(a: &Path, b: &Path, what: &str) {
     for file in ["metrics.csv", "evaluations.csv"] {
         let read = |dir: &Path| {
             let mut columns = columns(&dir.join(file));

@@ -1,6 +1,7 @@
 //! What the agents' keys are made of: the values that several agents share, each with its meaning. Which keys an agent has,
 //! and what they are by default, stands in its own file.
 
+use relax_nn::{StateDict, StateError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +161,23 @@ impl ReplayConfig {
     #[must_use]
     pub fn updates_due(&self, env_steps: u64) -> u64 {
         (env_steps.saturating_sub(self.warm_up_steps) as f64 * self.updates_per_step) as u64
+    }
+
+    /// The counters of a saved state, `[steps, gradient steps]`, which belong to one another: between two batches no gradient step is due.
+    ///
+    /// # Errors
+    /// If they do not. Taken as they are, a damaged number would be made up for by gradient steps without end.
+    pub fn counters(&self, state: &StateDict) -> Result<[u64; 2], StateError> {
+        let [env_steps, updates] = state.u64_array("counters")?;
+        let due = self.updates_due(env_steps);
+        if updates == due {
+            return Ok([env_steps, updates]);
+        }
+        Err(StateError::Mismatch {
+            name: "counters".to_owned(),
+            expected: format!("{due} gradient steps after {env_steps} steps"),
+            found: updates.to_string(),
+        })
     }
 }
 

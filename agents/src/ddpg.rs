@@ -245,7 +245,7 @@ impl Agent for Ddpg {
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = state.u64_array("counters")?;
+        let [env_steps, updates] = self.learner.replay.counters(state)?;
         let rng = EnvRng::from_state(state.u64_array("replay_stream")?);
         self.actor.restore(&state.subset("actor"))?;
         self.critic.net.restore(&state.subset("critic"))?;

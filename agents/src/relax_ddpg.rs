@@ -368,7 +368,7 @@ impl Agent for RelaxDdpg {
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         let gain = state.f64_array("gain")?;
-        let [env_steps, updates] = state.u64_array("counters")?;
+        let [env_steps, updates] = self.learner.replay.counters(state)?;
         let words: [u64; 12] = state.u64_array("streams")?;
         let mut rngs = self.rngs.clone();
         for (rng, words) in rngs.iter_mut().zip(words.as_chunks::<6>().0) {

@@ -311,7 +311,7 @@ impl Agent for Sac {
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = state.u64_array("counters")?;
+        let [env_steps, updates] = self.learner.replay.counters(state)?;
         let words: [u64; 12] = state.u64_array("streams")?;
         let log_temperature = state.f32("log_temperature", 1)?[0];
         let mut rngs = self.rngs.clone();

@@ -281,7 +281,7 @@ impl Agent for Td3 {
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = state.u64_array("counters")?;
+        let [env_steps, updates] = self.learner.replay.counters(state)?;
         let words: [u64; 12] = state.u64_array("streams")?;
         let last = state.f64_array("last_policy_step")?;
         let mut rngs = self.rngs.clone();

@@ -10,14 +10,12 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum EnvError {
     /// No environment is registered under this id.
-    #[error("unknown environment `{id}`{}; known: {known}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
+    #[error("unknown environment `{id}`{}", did_you_mean(near))]
     UnknownEnv {
         /// The id that was asked for.
         id: String,
-        /// The registered id closest to it, if any is registered.
-        nearest: Option<String>,
-        /// All registered ids, comma-separated.
-        known: String,
+        /// The ids that look like it, the nearest first: at most three; [`ids`](crate::ids) are all.
+        near: Vec<String>,
     },
     /// The id asks for a Python environment (`gym:…`), which this build cannot run.
     #[error(
@@ -159,8 +157,8 @@ pub enum EnvError {
         /// The offending slot.
         slot: usize,
     },
-    /// An observation or reward that is NaN or infinite.
-    #[error("{what} is {value}, which is not finite")]
+    /// An observation or reward that is NaN or infinite, or becomes so in the single precision that agents compute in.
+    #[error("{what} is {value:?}, which is {}", not_a_number_to_learn_from(what, *value))]
     NonFinite {
         /// `reward`, or `observation[i]`.
         what: String,
@@ -250,6 +248,27 @@ pub enum EnvError {
         /// The environment's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+fn not_a_number_to_learn_from(what: &str, value: f64) -> &'static str {
+    if value.is_finite() {
+        "beyond the single precision that agents compute in, at most 3.4e38: scale it down"
+    } else if value.is_infinite() && what.starts_with("observation") {
+        // It may have been a larger number before it got here.
+        "not finite in the single precision that agents compute in, at most 3.4e38"
+    } else {
+        "not finite"
+    }
+}
+
+/// ` (did you mean …?)`, or nothing if nothing is near.
+fn did_you_mean(near: &[String]) -> String {
+    let near: Vec<String> = near.iter().map(|id| format!("`{id}`")).collect();
+    match near.split_last() {
+        None => String::new(),
+        Some((only, [])) => format!(" (did you mean {only}?)"),
+        Some((last, others)) => format!(" (did you mean {} or {last}?)", others.join(", ")),
+    }
 }
 
 impl EnvError {

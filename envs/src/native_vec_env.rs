@@ -182,7 +182,7 @@ impl NativeVecEnv {
         }
         let step = self.envs[slot].step(action, &mut self.rngs[slot], observation)?;
         check_finite(observation)?;
-        if !step.reward.is_finite() {
+        if !(step.reward as f32).is_finite() {
             return Err(EnvError::NonFinite { what: "reward".to_owned(), value: step.reward });
         }
         out.rewards[slot] = step.reward;

@@ -240,7 +240,7 @@ pub fn ids() -> Vec<String> {
 ///
 /// # Errors
 ///
-/// [`EnvError::UnknownEnv`] names the nearest id and lists all; those of a [`Provider`](crate::Provider) for its ids.
+/// [`EnvError::UnknownEnv`] names the ids that look like it; those of a [`Provider`](crate::Provider) for its ids.
 pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
     if let Some(provider) = provider(id) {
         return provider.spec(id);
@@ -252,10 +252,30 @@ pub fn spec(id: &str) -> Result<EnvSpec, EnvError> {
     if let Some((part, feature, _)) = OPTIONAL.iter().find(|(_, _, ids)| ids.contains(&id)) {
         return Err(EnvError::FeatureMissing { id: id.to_owned(), part, feature });
     }
-    let similarity = |candidate: &str| strsim::jaro_winkler(&candidate.to_lowercase(), &id.to_lowercase());
-    let nearest = registry.keys().max_by(|a, b| similarity(a).total_cmp(&similarity(b))).cloned();
-    let known = registry.keys().cloned().collect::<Vec<_>>().join(", ");
-    Err(EnvError::UnknownEnv { id: id.to_owned(), nearest, known })
+    // Those that another build has are named too; asked for, they say what they need.
+    let optional = OPTIONAL.iter().flat_map(|(.., ids)| ids.iter().copied());
+    let optional = optional.filter(|id| !registry.contains_key(*id));
+    Err(unknown(id, registry.keys().map(String::as_str).chain(optional)))
+}
+
+/// The error for an id that is none of `known`: those that look like it are named.
+pub(crate) fn unknown<'a>(id: &str, known: impl Iterator<Item = &'a str>) -> EnvError {
+    /// Less alike than this is no help.
+    const ALIKE: f64 = 0.75;
+    /// As much less alike than the nearest is another name.
+    const MARGIN: f64 = 0.04;
+    let wanted = id.to_lowercase();
+    let mut near: Vec<(f64, &str)> = known
+        .map(|candidate| (strsim::jaro_winkler(&candidate.to_lowercase(), &wanted), candidate))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let best = near.first().map_or(0.0, |(alike, _)| *alike);
+    let near = near.into_iter().take_while(|(alike, _)| *alike >= best - MARGIN).take(3);
+    EnvError::UnknownEnv {
+        id: id.to_owned(),
+        near: near.map(|(_, candidate)| candidate.to_owned()).collect(),
+    }
 }
 
 /// Builds a registered environment with its time limit.

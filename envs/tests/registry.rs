@@ -74,7 +74,16 @@ fn random_play_returns_what_is_registered() {
 #[test]
 fn wrong_ids_and_arguments_get_helpful_messages() {
     let text = message(make("CartPole-v2", &Kwargs::new()));
-    assert!(text.contains("did you mean `CartPole-v1`") && text.contains("Pendulum-v1"), "{text}");
+    assert!(text.contains("did you mean `CartPole-v1`?") && !text.contains("Pendulum-v1"), "{text}");
+    // Several that are as near, but never all of them; and none at all rather than one that is not meant.
+    let text = message(make("MiniGrid-Empty-7x7-v0", &Kwargs::new()));
+    assert!(text.contains("did you mean `MiniGrid-Empty-") && text.matches('`').count() == 8, "{text}");
+    let text = message(make("HalfCheetah", &Kwargs::new()));
+    assert!(text.contains("did you mean `HalfCheetah-v5`?"), "{text}");
+    for nothing_like_it in ["foo", "", "zzz-v0"] {
+        let text = message(make(nothing_like_it, &Kwargs::new()));
+        assert_eq!(text, format!("unknown environment `{nothing_like_it}`"));
+    }
     let text = message(make("pendulm-v1", &Kwargs::new()));
     assert!(text.contains("did you mean `Pendulum-v1`"), "{text}");
     if cfg!(not(feature = "gym")) {

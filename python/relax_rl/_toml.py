@@ -119,4 +119,7 @@ def _text(value: str, name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}, {str(value)[:60]}"
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}, {str(value)[:60]}"

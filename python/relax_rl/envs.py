@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -12,6 +12,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from . import _arguments
 from ._relax_rl import NativeEnv, NativeEnvs
 
 RENDER_FPS = 50
@@ -42,6 +43,8 @@ def _set_words(generator: np.random.Generator, words: Sequence[int]) -> None:
 def _options(options: Any) -> dict[str, Any] | None:
     if options is not None and not isinstance(options, Mapping):
         raise ValueError(f"reset options must be a dictionary, not a {type(options).__name__}")
+    for name in options or ():
+        _arguments.text("the name of a reset option", name)
     return dict(options) if options else None
 
 
@@ -53,7 +56,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}
 
     def __init__(self, native_id: str, render_mode: str | None = None, **kwargs: Any) -> None:
-        self._made = (native_id, kwargs)
+        self._made = (_arguments.text("native_id", native_id), kwargs)
         self.render_mode = render_mode
         self._seeded, self._generator = False, None
         env = NativeEnv(native_id, kwargs)
@@ -185,7 +188,10 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         **kwargs: Any,
     ) -> None:
         mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else str(autoreset_mode)
-        self._made = (native_id, num_envs, kwargs, max_episode_steps, mode)
+        num_envs = _arguments.whole("num_envs", num_envs, least=1, most=2**32 - 1)
+        if max_episode_steps is not None:
+            max_episode_steps = _arguments.whole("max_episode_steps", max_episode_steps, least=1, most=2**32 - 1)
+        self._made = (_arguments.text("native_id", native_id), num_envs, kwargs, max_episode_steps, mode)
         self._envs = NativeEnvs(*self._made)
         self.metadata = self.metadata | {"autoreset_mode": AutoresetMode(mode)}
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -203,14 +209,21 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if seed is None or isinstance(seed, (int, np.integer)):
             super().reset(seed=None if seed is None else int(seed))
         if isinstance(seed, (int, np.integer)):
-            seeds: list[int | None] = [int(seed) + slot for slot in range(self.num_envs)]
+            seeds: list[int | None] = [
+                _arguments.whole(f"the seed of environment {slot}", int(seed) + slot) for slot in range(self.num_envs)
+            ]
         else:
+            if seed is not None and (isinstance(seed, (str, bytes)) or not isinstance(seed, Iterable)):
+                raise TypeError(f"seed must be a whole number, or a list of one for each environment, not {seed!r}")
             given: list[int | None] = [None] * self.num_envs if seed is None else list(seed)
             if len(given) != self.num_envs:
                 raise ValueError(f"there are {len(given)} seeds for {self.num_envs} environments")
             # Of slots that are reset alone, the random numbers go on.
             fresh = [None] * self.num_envs if mask is not None else self.np_random.integers(2**32, size=self.num_envs).tolist()
-            seeds = [f if s is None else int(s) for s, f in zip(given, fresh, strict=True)]
+            seeds = [
+                f if s is None else _arguments.whole(f"seed[{slot}]", s)
+                for slot, (s, f) in enumerate(zip(given, fresh, strict=True))
+            ]
         return self._envs.reset(seeds, options, mask), {}
 
     def _mask(self, mask: Any) -> list[bool]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _relax_rl, _toml
+from . import _arguments, _relax_rl, _toml
 from ._relax_rl import Policy
 
 
@@ -50,9 +50,12 @@ def train(
 
     Raises `ValueError` for a wrong setting, and names it; `RuntimeError` if the run itself fails.
     """
+    quiet = _arguments.flag("quiet", quiet)
     if isinstance(config, Mapping):
         name, stem = "config", "python"
         text = _toml.settings(config)
+    elif not isinstance(config, (str, os.PathLike)):
+        raise TypeError(f"config must be the path of a TOML file or a dictionary, not {config!r}")
     else:
         name, stem = os.fspath(config), Path(config).stem
         text = Path(config).read_text(encoding="utf-8")
@@ -62,6 +65,7 @@ def train(
 
 def resume(dir: str | os.PathLike[str], *, quiet: bool = True, **overrides: Any) -> Run:
     """Continues the run of a folder from its newest checkpoint, or trains it for longer (`run__env_steps=…`)."""
+    quiet = _arguments.flag("quiet", quiet)
     dir, summary, _ = _relax_rl.resume(Path(dir), _overrides(overrides), quiet)
     return Run(Path(dir), json.loads(summary))
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use relax_agents::{ActingScratch, ActionBuffer, ActionRange};
 use relax_envs::gym::{Codec, Rows};
 use relax_envs::{EnvRng, MakeOptions, Vectorization};
@@ -127,19 +128,25 @@ impl Policy {
     }
 
     /// Seeds the actions that `predict(…, deterministic=False)` draws.
-    fn seed(&mut self, seed: u64) {
+    fn seed(&mut self, seed: &Bound<'_, PyAny>) -> PyResult<()> {
+        let seed: u64 = seed.extract().map_err(|_| {
+            let text = format!("seed must be a whole number from 0 to {}, not {}", u64::MAX, shown(seed));
+            if seed.is_instance_of::<PyInt>() { PyValueError::new_err(text) } else { PyTypeError::new_err(text) }
+        })?;
         self.rng = EnvRng::from_seed(seed);
+        Ok(())
     }
 
     /// The action for one observation, or the actions for a batch of them, and the next state, which is none.
-    #[pyo3(signature = (observation, state=None, episode_start=None, deterministic=true))]
+    #[pyo3(signature = (observation, state=None, episode_start=None, deterministic=None))]
+    #[pyo3(text_signature = "($self, observation, state=None, episode_start=None, deterministic=True)")]
     fn predict<'py>(
         &mut self,
         py: Python<'py>,
         observation: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyAny>>,
         episode_start: Option<&Bound<'py, PyAny>>,
-        deterministic: bool,
+        deterministic: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Py<PyAny>>)> {
         // Without a memory, where an episode starts changes nothing.
         let _ = episode_start;
@@ -149,6 +156,12 @@ impl Policy {
                 "these policies have no memory: state must be None, not a {given} (deterministic is the fourth argument)"
             )));
         }
+        let deterministic = deterministic.map_or(Ok(true), |flag| {
+            let refuse = |_| {
+                PyTypeError::new_err(format!("deterministic must be True or False, not {}", shown(flag)))
+            };
+            flag.extract::<bool>().map_err(refuse)
+        })?;
         guarded(|| {
             let Rows { values, rows, single } = self.codec.observations(observation)?;
             if values.iter().any(|value| !value.is_finite()) {
@@ -172,6 +185,11 @@ impl Policy {
             Ok((self.codec.actions(py, executed, single)?, None))
         })
     }
+}
+
+/// A value as Python shows it.
+fn shown(value: &Bound<'_, PyAny>) -> String {
+    value.repr().map_or_else(|_| "that".to_owned(), |text| text.to_string())
 }
 
 /// The best policy of the run folder `dir`, and the conversion to and from its environment's spaces.

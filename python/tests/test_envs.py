@@ -93,6 +93,45 @@ def test_mistakes_are_named():
         env.step(2)
 
 
+def test_wrong_arguments_are_named_in_pythons_words(tmp_path):
+    """Each by its name and what would be right, never as a type of the native half."""
+    vector = relax_rl.envs.NativeVector("CartPole-v1", 2)
+    vector.reset(seed=0)
+    single = relax_rl.envs.Native("CartPole-v1")
+    config = {"env": {"id": "CartPole-v1"}, "agent": {"kind": "a2c", "hidden": [4]}, "run": {"env_steps": 64, "evaluation_episodes": 0}}
+    policy = relax_rl.load(relax_rl.train(config, out=tmp_path / "run").dir)
+    make = lambda **given: gymnasium.make_vec("relax_rl/CartPole-v1", **given)  # noqa: E731
+    for call, kind, says in [
+        (lambda: make(num_envs="3"), TypeError, "num_envs must be a whole number, not '3'"),
+        (lambda: make(num_envs=2.5), TypeError, "num_envs must be a whole number, not 2.5"),
+        (lambda: make(num_envs=-1), ValueError, "num_envs is -1; it must be from 1"),
+        (lambda: make(num_envs=0), ValueError, "num_envs is 0; it must be from 1"),
+        (lambda: make(num_envs=2, max_episode_steps=-1), ValueError, "max_episode_steps is -1"),
+        (lambda: make(num_envs=2, max_episode_steps="x"), TypeError, "max_episode_steps must be a whole number"),
+        (lambda: relax_rl.envs.Native(3), TypeError, "native_id must be text, not 3"),
+        (lambda: relax_rl.envs.Native("CartPol-v1"), ValueError, r"did you mean `CartPole-v1`\?"),
+        (lambda: vector.reset(seed=[1, "x"]), TypeError, r"seed\[1\] must be a whole number, not 'x'"),
+        (lambda: vector.reset(seed=[1, -1]), ValueError, r"seed\[1\] is -1; it must be from 0"),
+        (lambda: vector.reset(seed=2**64), ValueError, "the seed of environment 0 is"),
+        (lambda: vector.reset(seed=1.5), TypeError, "seed must be a whole number, or a list"),
+        (lambda: vector.reset(seed="ab"), TypeError, "seed must be a whole number, or a list"),
+        (lambda: single.reset(options={1: 1}), TypeError, "name of a reset option must be text, not 1"),
+        (lambda: relax_rl.train(5), TypeError, "config must be the path of a TOML file or a dictionary, not 5"),
+        (lambda: relax_rl.train(config, out=tmp_path / "x", quiet="yes"), TypeError, "quiet must be True or False"),
+        (lambda: relax_rl.train(config, out=tmp_path / "x", learner__gamma=object()), ValueError, "learner.gamma is an object"),
+        (lambda: relax_rl.train({"env": 3}, out=tmp_path / "x"), ValueError, "`env`.*expected a table"),
+        (lambda: policy.seed(-1), ValueError, "seed must be a whole number from 0 to .*, not -1"),
+        (lambda: policy.seed(2**70), ValueError, "seed must be a whole number from 0"),
+        (lambda: policy.seed("x"), TypeError, "seed must be a whole number from 0 to .*, not 'x'"),
+        (lambda: policy.predict(np.zeros(4), deterministic="no"), TypeError, "deterministic must be True or False, not 'no'"),
+    ]:
+        with pytest.raises(kind, match=says):
+            call()
+    policy.seed(np.int64(3))
+    assert policy.predict(np.zeros(4), None, None, np.bool_(False))[1] is None
+    assert vector.reset(seed=np.int32(1))[0].shape == vector.reset(seed=[np.uint8(1), None])[0].shape == (2, 4)
+
+
 WRONG = {
     "CartPole-v1": [[0, 1], [0, 1, 2], [0.5, 0.0, 1.0], None, "abc", [[0], [1], [0]], np.zeros((3, 1)), [0, -1, 0], {}],
     "Pendulum-v1": [[0.0], np.zeros((2, 1)), np.zeros((3, 2)), np.full((3, 1), np.nan), None, "abc", [["a"]] * 3, np.zeros(3)],

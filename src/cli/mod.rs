@@ -7,6 +7,7 @@
 //! }
 //! ```
 
+mod agents;
 mod args;
 mod certify;
 mod compare;
@@ -80,6 +81,8 @@ enum Command {
         #[command(subcommand)]
         command: envs::EnvsCommand,
     },
+    /// List agents
+    Agents,
     /// Show a configuration with all its defaults, or the schema of all keys
     Config {
         #[command(subcommand)]
@@ -141,6 +144,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::VaeVariance(args) => vae_variance::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Envs { command } => envs::run(command),
+        Command::Agents => agents::run(),
         Command::Config { command } => config::run(command),
         Command::Plot(args) => plot::run(args),
         Command::Toy(args) => toy::run(args),

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[cfg(unix)]
 use signal_hook::consts::SIGHUP;
@@ -16,7 +17,11 @@ pub const INTERRUPTED: u8 = 130;
 /// The exit code after a second signal: nothing was saved since the last checkpoint.
 pub const UNSAVED: u8 = 1;
 
-/// A flag that SIGINT, SIGTERM and SIGHUP set: the run saves its state and ends. A second signal ends the process at once, says
+/// An update that takes longer than this after a signal is spoken of, so that nobody thinks that nothing was heard.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A flag that SIGINT, SIGTERM and SIGHUP set: the run saves its state and ends. Where the update that is under way takes its
+/// time, that is said. A second signal ends the process at once, says
 /// so, and exits with [`UNSAVED`]. A SIGHUP that was to be ignored when the process began (`nohup`) is.
 ///
 /// # Errors
@@ -39,6 +44,13 @@ pub fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
                 let _ = writeln!(std::io::stderr(), "{text}");
                 signal_hook::low_level::exit(UNSAVED.into());
             }
+            // It ends with the process, which is usually sooner.
+            std::thread::spawn(|| {
+                std::thread::sleep(PATIENCE);
+                let text =
+                    "stopping as soon as the update under way is done; a second signal ends at once, unsaved";
+                let _ = writeln!(std::io::stderr(), "{text}");
+            });
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;

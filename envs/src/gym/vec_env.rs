@@ -216,7 +216,7 @@ impl GymVecEnv {
         }
         // All at once first, for speed; slots that were left out may hold anything, though.
         let finite = check_finite(&out.observations).is_ok()
-            && out.rewards.iter().fold(true, |finite, reward| finite & reward.is_finite());
+            && out.rewards.iter().fold(true, |finite, &reward| finite & (reward as f32).is_finite());
         if !finite {
             for &slot in active {
                 let slot = slot as usize;
@@ -242,7 +242,7 @@ impl GymVecEnv {
     /// Errors unless observation and reward of `slot` are finite.
     fn check_slot(&self, slot: usize, out: &StepBuffers) -> Result<(), EnvError> {
         check_finite(&out.observations[slot * self.dim..(slot + 1) * self.dim])?;
-        if out.rewards[slot].is_finite() {
+        if (out.rewards[slot] as f32).is_finite() {
             return Ok(());
         }
         Err(EnvError::NonFinite { what: "reward".to_owned(), value: out.rewards[slot] })

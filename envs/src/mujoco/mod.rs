@@ -80,11 +80,7 @@ impl MujocoEnv {
     pub fn make(id: &str, kwargs: &Kwargs) -> Result<Self, EnvError> {
         match TASKS.iter().find(|task| task.0 == id) {
             Some((.., make)) => make(kwargs),
-            None => Err(EnvError::UnknownEnv {
-                id: id.to_owned(),
-                nearest: None,
-                known: TASKS.map(|task| task.0).join(", "),
-            }),
+            None => Err(crate::registry::unknown(id, TASKS.iter().map(|task| task.0))),
         }
     }
 }

@@ -41,7 +41,11 @@ impl Axis {
         let raw = (high - low) / 5.0;
         let power = 10f64.powf(raw.log10().floor());
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= raw);
-        Self { low, high, step: step.unwrap_or(10.0 * power) }
+        let step = step.unwrap_or(10.0 * power);
+        // A run of 300 000 steps whose last episode ended at 299 980 has its tick at 300k all the same.
+        let near = |end: f64, tick: f64| if (tick - end).abs() <= 0.02 * (high - low) { tick } else { end };
+        let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
+        Self { low: near(low, first), high: near(high, last), step }
     }
 
     /// Where `value` lies between `from` (the axis' low end) and `to`.
@@ -89,6 +93,11 @@ mod tests {
         let axis = Axis::over([-151.0, -148.0].into_iter(), None);
         assert!(axis.ticks().len() >= 3 && axis.ticks().iter().all(|t| *t >= axis.low && *t <= axis.high));
         assert_eq!(Axis::over([].into_iter(), None), Axis::fixed(0.0, 1.0));
+        // The last tick of an axis that all but reaches it is there, at the edge.
+        let axis = Axis::over([12.0, 299_980.0].into_iter(), Some((0.0, 0.0)));
+        assert_eq!(axis.ticks().last(), Some(&300_000.0));
+        assert_eq!(axis.place(300_000.0, 0.0, 1.0), 1.0);
+        assert_eq!(Axis::over([0.0, 280_000.0].into_iter(), Some((0.0, 0.0))).high, 280_000.0);
         assert!(Axis::over([3.0].into_iter(), None).ticks().len() >= 2);
         assert_eq!(Axis::over([1.0, 100.0].into_iter(), None).low, 0.0);
         assert_eq!(Axis::over([-100.0, -1.0].into_iter(), None).high, 0.0);

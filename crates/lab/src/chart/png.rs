@@ -41,6 +41,25 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// # Errors
 /// If the text is no SVG, or is too large to be drawn.
 pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
+    let failed = |error: String| Error::runtime(format!("a figure cannot be drawn as PNG: {error}"));
+    draw(svg)?.encode_png().map_err(|error| failed(error.to_string()))
+}
+
+/// The picture of `svg` on white ground, two pixels a unit: its width, and three bytes (red, green, blue) a pixel.
+///
+/// # Errors
+/// As [`from_svg`].
+pub fn rgb(svg: &str) -> Result<(usize, Vec<u8>), Error> {
+    let pixels = draw(svg)?;
+    // Colours are premultiplied: what is transparent lets white through.
+    let on_white = |pixel: &resvg::tiny_skia::PremultipliedColorU8| {
+        let ground = 255 - pixel.alpha();
+        [pixel.red(), pixel.green(), pixel.blue()].map(|colour| colour + ground)
+    };
+    Ok((pixels.width() as usize, pixels.pixels().iter().flat_map(on_white).collect()))
+}
+
+fn draw(svg: &str) -> Result<Pixmap, Error> {
     let failed = |problem: String| Error::runtime(format!("a figure cannot be drawn as PNG: {problem}"));
     let options = Options { fontdb: FONTS.clone(), font_family: "sans-serif".into(), ..Options::default() };
     let tree = Tree::from_str(&without_style(svg), &options).map_err(|error| failed(error.to_string()))?;
@@ -52,7 +71,7 @@ pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
     let mut pixels = Pixmap::new(width.ceil() as u32, height.ceil() as u32)
         .ok_or_else(|| failed("it has no size".into()))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| failed(error.to_string()))
+    Ok(pixels)
 }
 
 /// `svg` without its style sheet, which is for readers in the dark: a PNG is light.
@@ -91,6 +110,14 @@ mod tests {
             );
             assert!(ink(&svg) > 50, "{family}");
         }
+    }
+
+    #[test]
+    fn pixels_lie_on_white() {
+        let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="1" height="2" fill="red"/></svg>"#;
+        let (width, pixels) = rgb(svg).expect("draws");
+        assert_eq!((width, pixels.len()), (6, 3 * 6 * 4));
+        assert_eq!((&pixels[..3], &pixels[15..18]), (&[255, 0, 0][..], &[255; 3][..]));
     }
 
     #[test]

@@ -106,14 +106,20 @@ fn rows(table: &[Vec<Cell>]) -> String {
     let mut text = String::new();
     for row in table {
         text.push_str("<tr>");
-        for cell in row {
+        for (cell, (name, _)) in row.iter().zip(HEADINGS) {
+            // On a phone every cell has its heading before it.
+            let name = escape(name);
             match cell.key {
                 // JavaScript reads "Infinity" as a number.
-                Some(key) if key.is_infinite() => text.push_str("<td data-key=\"Infinity\">"),
-                Some(key) => {
-                    let _ = write!(text, "<td data-key=\"{key}\">");
+                Some(key) if key.is_infinite() => {
+                    let _ = write!(text, "<td data-name=\"{name}\" data-key=\"Infinity\">");
                 }
-                None => text.push_str("<td>"),
+                Some(key) => {
+                    let _ = write!(text, "<td data-name=\"{name}\" data-key=\"{key}\">");
+                }
+                None => {
+                    let _ = write!(text, "<td data-name=\"{name}\">");
+                }
             }
             text.push_str(&escape(&cell.text));
             text.push_str("</td>");

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use super::DataError;
 
 /// Most values that are read from one file; more means a damaged header.
-const MAX_VALUES: u64 = 1 << 32;
+const MAX_VALUES: u64 = 1 << 30;
 
 /// An array of bytes with its shape.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -262,20 +262,39 @@ fn explain<D: Document>(
         return (Some(key), message, hint);
     }
     let Some(key) = found else { return (None, plain, None) };
-    let wanted = if plain.starts_with("data did not match any variant") {
-        "has a value of the wrong kind".to_owned()
-    } else {
-        plain
-            .replace("expected f64", "expected a number")
-            .replace("expected usize", "expected a whole number")
-            .replace("expected u64", "expected a whole number")
-            .replace("expected u32", "expected a whole number")
-    };
+    let wanted = in_plain_words(&plain);
     (
         Some(key.to_owned()),
         format!("`{key}`: {wanted}"),
         keys.describe(key).map(|text| format!("{key}: {text}")),
     )
+}
+
+/// What serde says of a wrong value, without the names of Rust's types.
+fn in_plain_words(text: &str) -> String {
+    if text.starts_with("data did not match any variant") {
+        return "has a value of the wrong kind".to_owned();
+    }
+    if text.ends_with("unit variant, expected string only") {
+        return "invalid type, expected a string".to_owned();
+    }
+    for structure in ["expected struct ", "expected internally tagged enum "] {
+        if let Some((before, _)) = text.split_once(structure) {
+            return in_plain_words(&format!("{before}expected a map"));
+        }
+    }
+    let words = [
+        ("expected f64", "expected a number"),
+        ("expected usize", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a map", "expected a table"),
+        ("expected a sequence", "expected a list"),
+        ("type: map", "type: table"),
+        ("type: sequence", "type: list"),
+    ];
+    words.iter().fold(text.to_owned(), |text, (rust, plain)| text.replace(rust, plain))
 }
 
 /// For a configuration that does not exist: the file of its folder with the nearest name.

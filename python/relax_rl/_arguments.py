@@ -1,0 +1,33 @@
+"""Arguments that the native half would refuse in its own words, checked in Python's, by their names."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+MOST = 2**64 - 1
+
+
+def whole(name: str, value: Any, least: int = 0, most: int = MOST) -> int:
+    """`value` as a whole number from `least` to `most`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} is {number}; it must be from {least} to {most}")
+    return number
+
+
+def text(name: str, value: Any) -> str:
+    """`value`, which must be text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {value!r}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value`, which must be a truth value, Python's or NumPy's."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)

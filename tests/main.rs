@@ -10,6 +10,7 @@ mod compare;
 mod continuous;
 mod defaults;
 mod determinism;
+mod docs;
 mod faults;
 mod fuzz;
 mod health;

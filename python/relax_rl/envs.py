@@ -40,11 +40,18 @@ def _set_words(generator: np.random.Generator, words: Sequence[int]) -> None:
     }
 
 
+def _shaped(space: gymnasium.Space[Any]) -> tuple[int, ...] | None:
+    """The shape of observations, where it is another than the row of numbers that the native half has."""
+    return space.shape if space.shape is not None and len(space.shape) != 1 else None
+
+
 def _options(options: Any) -> dict[str, Any] | None:
     if options is not None and not isinstance(options, Mapping):
         raise ValueError(f"reset options must be a dictionary, not a {type(options).__name__}")
-    for name in options or ():
+    for name, value in (options or {}).items():
         _arguments.text("the name of a reset option", name)
+        if name != "reset_mask" and not isinstance(value, (str, int, float, np.number)):
+            raise ValueError(f"the reset option {name!r} is {value!r}; it must be a number")
     return dict(options) if options else None
 
 
@@ -61,6 +68,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
         self._seeded, self._generator = False, None
         env = NativeEnv(native_id, kwargs)
         self.observation_space, self.action_space = env.spaces()
+        self._shape = _shaped(self.observation_space)
         self._numbers = frozenset(env.attributes())
         self._env = env
 
@@ -118,7 +126,8 @@ class Native(gymnasium.Env[np.ndarray, Any]):
             self._env.set_generator(_words(generator))
             self._generator, self._seeded = None, True
         try:
-            return self._env.reset(options), {}
+            observation = self._env.reset(options)
+            return observation if self._shape is None else observation.reshape(self._shape), {}
         finally:
             if self._generator is not None:
                 self._follow()
@@ -126,12 +135,14 @@ class Native(gymnasium.Env[np.ndarray, Any]):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._generator is None:
             observation, reward, terminated, truncated = self._env.step(action)
-            return observation, reward, terminated, truncated, {}
-        self._env.set_generator(_words(self._generator))
-        try:
-            observation, reward, terminated, truncated = self._env.step(action)
-        finally:
-            self._follow()
+        else:
+            self._env.set_generator(_words(self._generator))
+            try:
+                observation, reward, terminated, truncated = self._env.step(action)
+            finally:
+                self._follow()
+        if self._shape is not None:
+            observation = observation.reshape(self._shape)
         return observation, reward, terminated, truncated, {}
 
     def render(self) -> np.ndarray | None:
@@ -196,6 +207,7 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = self.metadata | {"autoreset_mode": AutoresetMode(mode)}
         self.num_envs, self.render_mode = num_envs, render_mode
         self.single_observation_space, self.single_action_space = self._envs.spaces()
+        self._shape = _shaped(self.single_observation_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._step = self._envs.step
@@ -224,7 +236,11 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 f if s is None else _arguments.whole(f"seed[{slot}]", s)
                 for slot, (s, f) in enumerate(zip(given, fresh, strict=True))
             ]
-        return self._envs.reset(seeds, options, mask), {}
+        return self._observed(self._envs.reset(seeds, options, mask)), {}
+
+    def _observed(self, rows: np.ndarray) -> np.ndarray:
+        """Observations as their space has them: the same memory."""
+        return rows if self._shape is None else rows.reshape(self.num_envs, *self._shape)
 
     def _mask(self, mask: Any) -> list[bool]:
         if self.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
@@ -236,7 +252,12 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return mask.tolist()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        return self._step(actions)
+        if self._shape is None:
+            return self._step(actions)
+        observations, rewards, terminated, truncated, infos = self._step(actions)
+        if "final_obs" in infos:
+            infos["final_obs"] = self._observed(infos["final_obs"])
+        return self._observed(observations), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray | None, ...] | None:
         if self.render_mode != "rgb_array":

@@ -93,6 +93,24 @@ def test_mistakes_are_named():
         env.step(2)
 
 
+def test_observations_lie_in_their_space():
+    """Those of several dimensions too, alone and many at a time, at an episode's end as well."""
+    for spec in list(gymnasium.envs.registry.values()):
+        if not spec.id.startswith("relax_rl/"):
+            continue
+        env = gymnasium.make(spec.id, disable_env_checker=True)
+        env.action_space.seed(0)
+        assert env.observation_space.contains(env.reset(seed=0)[0]), spec.id
+        assert env.observation_space.contains(env.step(env.action_space.sample())[0]), spec.id
+        envs = gymnasium.make_vec(spec.id, 2, max_episode_steps=2)
+        envs.action_space.seed(0)
+        assert envs.observation_space.contains(envs.reset(seed=0)[0]), spec.id
+        for _ in range(3):
+            observations, *_, infos = envs.step(envs.action_space.sample())
+            assert envs.observation_space.contains(observations), spec.id
+            assert envs.observation_space.contains(infos.get("final_obs", observations)), spec.id
+
+
 def test_wrong_arguments_are_named_in_pythons_words(tmp_path):
     """Each by its name and what would be right, never as a type of the native half."""
     vector = relax_rl.envs.NativeVector("CartPole-v1", 2)
@@ -116,6 +134,7 @@ def test_wrong_arguments_are_named_in_pythons_words(tmp_path):
         (lambda: vector.reset(seed=1.5), TypeError, "seed must be a whole number, or a list"),
         (lambda: vector.reset(seed="ab"), TypeError, "seed must be a whole number, or a list"),
         (lambda: single.reset(options={1: 1}), TypeError, "name of a reset option must be text, not 1"),
+        (lambda: single.reset(options={"low": [1.0]}), ValueError, r"reset option 'low' is \[1.0\]; it must be a number"),
         (lambda: relax_rl.train(5), TypeError, "config must be the path of a TOML file or a dictionary, not 5"),
         (lambda: relax_rl.train(config, out=tmp_path / "x", quiet="yes"), TypeError, "quiet must be True or False"),
         (lambda: relax_rl.train(config, out=tmp_path / "x", learner__gamma=object()), ValueError, "learner.gamma is an object"),

@@ -50,8 +50,12 @@ def _options(options: Any) -> dict[str, Any] | None:
         raise ValueError(f"reset options must be a dictionary, not a {type(options).__name__}")
     for name, value in (options or {}).items():
         _arguments.text("the name of a reset option", name)
-        if name != "reset_mask" and not isinstance(value, (str, int, float, np.number)):
-            raise ValueError(f"the reset option {name!r} is {value!r}; it must be a number")
+        # As Gymnasium's own environments do: whatever can become one number is one. Text is refused by the native half, by its name.
+        if name != "reset_mask" and not isinstance(value, str):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"the reset option {name!r} is {value!r}; it must be a number") from None
     return dict(options) if options else None
 
 

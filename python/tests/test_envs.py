@@ -146,6 +146,7 @@ def test_wrong_arguments_are_named_in_pythons_words(tmp_path):
     ]:
         with pytest.raises(kind, match=says):
             call()
+    assert single.reset(seed=0, options={"low": np.array(-0.01), "high": np.float32(0.01)})[0].shape == (4,)
     policy.seed(np.int64(3))
     assert policy.predict(np.zeros(4), None, None, np.bool_(False))[1] is None
     assert vector.reset(seed=np.int32(1))[0].shape == vector.reset(seed=[np.uint8(1), None])[0].shape == (2, 4)

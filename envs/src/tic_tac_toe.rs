@@ -21,8 +21,8 @@ enum Mark {
 }
 
 /// Noughts and crosses on 3 × 3 cells. A fair coin says who begins; the other player marks any free cell, all equally
-/// likely. The action is the cell to mark, 0 to 8 row by row; the observation `[2, 3, 3]` has 1 where the own marks are, and
-/// then where the other's are. The game ends with 1 for three in a row, −1 for three of the other's, and 0 for a full board.
+/// likely. The action is the cell to mark, 0 to 8 row by row; the observation `[18]` has 1 where the own marks are, and then
+/// where the other's are. The game ends with 1 for three in a row, −1 for three of the other's, and 0 for a full board.
 ///
 /// The mask allows the free cells. A taken one loses the game at once, with −1: only who ignores the mask finds out. Rules of
 /// the game as everybody knows it; there is no other implementation that this one is equal to.
@@ -46,7 +46,7 @@ impl TicTacToe {
             free: [true; 9],
             masked,
             running: false,
-            observation_space: Space::uniform_box(0.0, 1.0, &[2, 3, 3]),
+            observation_space: Space::uniform_box(0.0, 1.0, &[DIM]),
             action_space: Space::discrete(9),
         }
     }

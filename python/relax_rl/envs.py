@@ -62,7 +62,8 @@ def _options(options: Any) -> dict[str, Any] | None:
 class Native(gymnasium.Env[np.ndarray, Any]):
     """A native environment. `reset(seed=s)` starts the same episode as Gymnasium's environment of that name, and takes
     the same options. Its numbers (`gravity`, `state`, …) are attributes. `np_random` is the generator it draws from: it
-    can be drawn from, and replaced by another PCG64. It can be copied and pickled in the middle of an episode."""
+    can be drawn from, and replaced by another PCG64. It can be copied and pickled in the middle of an episode. Where actions are
+    masked, `info["action_mask"]` is what `action_space.sample(mask=…)` takes."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": RENDER_FPS}
 
@@ -74,6 +75,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
         self.observation_space, self.action_space = env.spaces()
         self._shape = _shaped(self.observation_space)
         self._numbers = frozenset(env.attributes())
+        self._masked = False  # the first reset shows whether it is
         self._env = env
 
     # While somebody holds NumPy's generator, that one is the truth, and the native one follows it. Until then there is
@@ -131,7 +133,8 @@ class Native(gymnasium.Env[np.ndarray, Any]):
             self._generator, self._seeded = None, True
         try:
             observation = self._env.reset(options)
-            return observation if self._shape is None else observation.reshape(self._shape), {}
+            self._masked = self._env.action_mask() is not None
+            return observation if self._shape is None else observation.reshape(self._shape), self._info()
         finally:
             if self._generator is not None:
                 self._follow()
@@ -147,7 +150,10 @@ class Native(gymnasium.Env[np.ndarray, Any]):
                 self._follow()
         if self._shape is not None:
             observation = observation.reshape(self._shape)
-        return observation, reward, terminated, truncated, {}
+        return observation, reward, terminated, truncated, self._info() if self._masked else {}
+
+    def _info(self) -> dict[str, Any]:
+        return {"action_mask": self._env.action_mask()} if self._masked else {}
 
     def render(self) -> np.ndarray | None:
         return self._env.render() if self.render_mode == "rgb_array" else None
@@ -185,7 +191,8 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     `autoreset_mode` is one of Gymnasium's, `SAME_STEP` by default: an episode's end also starts the next one; the last
     observations are in `infos["final_obs"]`, those that count marked in `infos["_final_obs"]`. With `NEXT_STEP`, the step
-    after an end starts the next episode; with `DISABLED`, `reset(options={"reset_mask": …})` does."""
+    after an end starts the next episode; with `DISABLED`, `reset(options={"reset_mask": …})` does. Where actions are masked,
+    `infos["action_mask"]` has a row for each environment."""
 
     metadata = {
         "render_modes": ["rgb_array"],
@@ -240,7 +247,10 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 f if s is None else _arguments.whole(f"seed[{slot}]", s)
                 for slot, (s, f) in enumerate(zip(given, fresh, strict=True))
             ]
-        return self._observed(self._envs.reset(seeds, options, mask)), {}
+        observations, masks = self._observed(self._envs.reset(seeds, options, mask)), self._envs.action_masks()
+        if masks is None:
+            return observations, {}
+        return observations, {"action_mask": masks, "_action_mask": np.ones(self.num_envs, dtype=np.bool_)}
 
     def _observed(self, rows: np.ndarray) -> np.ndarray:
         """Observations as their space has them: the same memory."""

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use relax_envs::gym::{ActionNumbers, Codec, python_space};
 use relax_envs::{ActionRef, Attribute, Env, EnvError, EnvRng, Kwarg, Kwargs, Space};
 
@@ -236,6 +236,25 @@ impl NativeEnv {
             env.get().step(taken, rng, &mut observation).map_err(raise)
         })?;
         Ok((PyArray1::from_vec(py, observation), step.reward, step.terminated, step.truncated))
+    }
+
+    /// Which choices are allowed at the latest observation, as `action_space.sample(mask=…)` takes it: int8, of several
+    /// choices a tuple of arrays; or None, if nothing is masked.
+    fn action_mask<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let env = self.env.lock();
+        let Some(mask) = env.action_mask() else { return Ok(None) };
+        let array = |mask: &[bool]| PyArray1::from_iter(py, mask.iter().map(|&allowed| i8::from(allowed)));
+        let sizes = self.action_space.choices().unwrap_or_default();
+        if sizes.len() == 1 {
+            return Ok(Some(array(mask).into_any()));
+        }
+        let mut rest = mask;
+        let factors = sizes.iter().map(|&n| {
+            let (own, after) = rest.split_at(n.min(rest.len()));
+            rest = after;
+            array(own)
+        });
+        Ok(Some(PyTuple::new(py, factors.collect::<Vec<_>>())?.into_any()))
     }
 
     /// A picture `[height, width, 3]`, or None.

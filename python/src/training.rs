@@ -137,9 +137,13 @@ impl Policy {
         Ok(())
     }
 
-    /// The action for one observation, or the actions for a batch of them, and the next state, which is none.
-    #[pyo3(signature = (observation, state=None, episode_start=None, deterministic=None))]
-    #[pyo3(text_signature = "($self, observation, state=None, episode_start=None, deterministic=True)")]
+    /// The action for one observation, or the actions for a batch of them, and the next state, which is none. `action_mask`
+    /// is what `info["action_mask"]` is beside the observation, or an array of those of a batch; without one, everything is
+    /// taken for allowed.
+    #[pyo3(signature = (observation, state=None, episode_start=None, deterministic=None, action_mask=None))]
+    #[pyo3(
+        text_signature = "($self, observation, state=None, episode_start=None, deterministic=True, action_mask=None)"
+    )]
     fn predict<'py>(
         &mut self,
         py: Python<'py>,
@@ -147,6 +151,7 @@ impl Policy {
         state: Option<&Bound<'py, PyAny>>,
         episode_start: Option<&Bound<'py, PyAny>>,
         deterministic: Option<&Bound<'py, PyAny>>,
+        action_mask: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Py<PyAny>>)> {
         // Without a memory, where an episode starts changes nothing.
         let _ = episode_start;
@@ -167,10 +172,18 @@ impl Policy {
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(PyValueError::new_err("the observation is not finite"));
             }
-            let policy = &self.trained.policy;
+            let masks = action_mask.map(|mask| self.codec.masks(mask, rows, single)).transpose()?;
+            let (policy, masks) = (&self.trained.policy, masks.as_deref());
+            if masks.is_some() && !policy.distribution().takes_masks() {
+                let name = policy.distribution().name();
+                return Err(PyValueError::new_err(format!(
+                    "a {name} policy cannot take account of an action mask"
+                )));
+            }
+            let scratch = &mut self.scratch;
             self.actions.resize(rows);
             if deterministic {
-                policy.act_greedily(&values, &mut self.scratch, &mut self.actions, 0..rows);
+                policy.act_greedily_masked(&values, masks, scratch, &mut self.actions, 0..rows);
             } else {
                 let k = policy.distribution().width();
                 let mut noise = vec![0.0; rows * k];
@@ -179,7 +192,7 @@ impl Policy {
                     process.fill(0.0);
                     policy.draw(&mut self.rng, &mut process, row);
                 }
-                policy.act(&values, &noise, &mut self.scratch, &mut self.actions, 0..rows);
+                policy.act_masked(&values, masks, &noise, scratch, &mut self.actions, 0..rows);
             }
             let executed = policy.execute(&self.actions, 0..rows, &mut self.range);
             Ok((self.codec.actions(py, executed, single)?, None))

@@ -102,6 +102,15 @@ impl NativeEnvs {
         Ok(taken)
     }
 
+    /// Masks of all slots as int8 `[slots, M]`.
+    fn mask_array<'py>(&self, py: Python<'py>, masks: &[bool]) -> PyResult<Bound<'py, PyArray2<i8>>> {
+        let slots = self.active.len();
+        let numbers = masks.iter().map(|&allowed| i8::from(allowed)).collect();
+        let array = Array2::from_shape_vec((slots, masks.len() / slots.max(1)), numbers)
+            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(PyArray2::from_owned_array(py, array))
+    }
+
     /// Hands a `[slots, D]` buffer over to NumPy and puts a fresh one in its place.
     fn hand_over<'py>(&self, py: Python<'py>, buffer: Vec<f32>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let array = Array2::from_shape_vec((self.active.len(), self.dim), buffer)
@@ -184,6 +193,11 @@ impl NativeEnvs {
             self.last.copy_from_slice(&observations);
         }
         self.hand_over(py, observations)
+    }
+
+    /// Which choices are allowed at the observations to act on, int8 `[slots, M]`; or None, if nothing is masked.
+    fn action_masks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<i8>>>> {
+        self.envs.lock().action_masks().map(|masks| self.mask_array(py, masks)).transpose()
     }
 
     /// Numbers of a slot's environment by name.
@@ -283,7 +297,19 @@ impl NativeEnvs {
             let ended: Vec<bool> =
                 self.out.terminated.iter().zip(&self.out.truncated).map(|(a, b)| a | b).collect();
             infos.set_item("final_obs", self.hand_over(py, last)?)?;
-            infos.set_item("_final_obs", PyArray1::from_vec(py, ended))?;
+            let ended = PyArray1::from_vec(py, ended);
+            infos.set_item("_final_obs", &ended)?;
+            if let Some(masks) = self.envs.lock().final_action_masks() {
+                let told = PyDict::new(py);
+                told.set_item("action_mask", self.mask_array(py, masks)?)?;
+                told.set_item("_action_mask", &ended)?;
+                infos.set_item("final_info", told)?;
+                infos.set_item("_final_info", &ended)?;
+            }
+        }
+        if let Some(masks) = self.action_masks(py)? {
+            infos.set_item("action_mask", masks)?;
+            infos.set_item("_action_mask", PyArray1::from_vec(py, vec![true; slots]))?;
         }
         // What is handed over makes room for a fresh buffer, only now: a step that fails leaves whole ones behind.
         let observations = std::mem::replace(&mut self.out.observations, vec![0.0; slots * self.dim]);

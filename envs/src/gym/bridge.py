@@ -22,13 +22,16 @@ if "" not in sys.path and os.getcwd() not in sys.path:
 import cloudpickle
 import gymnasium as gym
 import relax_rl_literals
+import relax_rl_masks
 import relax_rl_spaces
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from relax_rl_masks import KEY, Masks
 from relax_rl_spaces import Codec, Unsupported, Wrong
 
 # What is defined here reaches subprocesses by value: they cannot import a module that exists only in memory.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+cloudpickle.register_pickle_by_value(relax_rl_masks)
 cloudpickle.register_pickle_by_value(relax_rl_spaces)
 cloudpickle.register_pickle_by_value(relax_rl_literals)
 
@@ -123,6 +126,7 @@ class Driver:
             slots if told == "discrete" else (slots, count), dtype=np.float32 if told == "box" else np.int64
         )
         self.direct = self.action_codec.direct
+        self.masks = Masks(self.action_codec, slots)
 
     def native_actions(self):
         """The batch of actions in the environment's own form. A copy: environments may keep the last action, and the
@@ -171,24 +175,29 @@ class Sync(Driver):
         self.seeds = seeds
         for slot, seed in enumerate(seeds):
             try:
-                observation, _ = self.resets[slot](seed=seed)
+                observation, info = self.resets[slot](seed=seed)
                 self.codec.write(observation, self.rows[slot])
+                self.masks.start(slot, info)
             except Exception as error:
                 raise self.fault(error, slot) from None
 
     def step(self, active):
         actions, steps, write, rows = self.action_rows(), self.steps, self.codec.write, self.rows
         rewards, terminations, truncations = self.rewards, self.terminated, self.truncated
-        slot = 0
+        masks, masked, slot = self.masks, self.masks.declared, 0
         try:
             for slot in self.all if active is None else active:
-                observation, reward, terminated, truncated, _ = steps[slot](actions[slot])
+                observation, reward, terminated, truncated, info = steps[slot](actions[slot])
                 rewards[slot] = reward if type(reward) is float else reward_of(reward)
                 terminations[slot] = terminated
                 truncations[slot] = truncated
                 if terminated or truncated:
                     write(observation, self.final_rows[slot])
-                    observation, _ = self.resets[slot]()
+                    if masked or info and KEY in info:
+                        masks.end(slot, info, terminated)
+                    observation, info = self.resets[slot]()
+                if masked or info and KEY in info:
+                    masks.take(slot, info)
                 write(observation, rows[slot])
         except Exception as error:
             raise self.fault(error, slot) from None
@@ -232,7 +241,8 @@ class Checked(gym.Wrapper):
             reward = reward_of(reward)
         except Fault as error:
             raise ValueError(error.text) from None
-        return observation, reward, terminated, truncated, {}
+        # Of what else it tells, only the mask is read.
+        return observation, reward, terminated, truncated, {KEY: info[KEY]} if info and KEY in info else {}
 
 
 class Async(Driver):
@@ -279,8 +289,10 @@ class Async(Driver):
 
     def reset(self, seeds):
         self.seeds = seeds
-        self.exchange(self.all, lambda slot: ("reset", {"seed": seeds[slot], "options": None}))
+        results = self.exchange(self.all, lambda slot: ("reset", {"seed": seeds[slot], "options": None}))
         self.codec.write(self.vec.observations, self.observations)
+        for slot, (_, info) in enumerate(results):
+            self.masked(slot, self.masks.start, info)
 
     def step(self, active):
         active = self.all if active is None else active
@@ -292,7 +304,19 @@ class Async(Driver):
             self.truncated[slot] = truncated
             if terminated or truncated:
                 self.codec.write(info["final_obs"], self.final_observations[slot])
+                if self.masks.concerns(info["final_info"]):
+                    self.masked(slot, self.masks.end, info["final_info"], terminated)
+            if self.masks.concerns(info):
+                self.masked(slot, self.masks.take, info)
         self.codec.write(self.vec.observations, self.observations)
+
+    def masked(self, slot, take, *told):
+        """Takes in a mask; what is wrong with it is the slot's fault."""
+        try:
+            take(slot, *told)
+        except Wrong as error:
+            self.stop()
+            raise self.fault(error, slot) from None
 
     def process_ids(self):
         return [process.pid for process in self.vec.processes]
@@ -353,8 +377,9 @@ class Vector(Driver):
     def reset(self, seeds):
         # One generator for all slots is the rule among vector environments, and a whole number the seed they all take.
         try:
-            observations, _ = self.vec.reset(seed=seeds[0])
+            observations, infos = self.vec.reset(seed=seeds[0])
             self.codec.write(observations, self.observations)
+            self.masks.start_all(infos, np.ones(self.slots, dtype=np.bool_))
         except Exception as error:
             raise self.batch_fault(error) from None
 
@@ -391,15 +416,22 @@ class Vector(Driver):
         ended = self.terminated | self.truncated
         if not ended.any() or self.mode == AutoresetMode.NEXT_STEP:
             self.codec.write(observations, self.observations)
+            self.masks.take_all(infos, ~ended)
             if ended.any():
                 self.final_observations[ended] = self.observations[ended]
+                self.masks.end_all(infos, ended, self.terminated)
         elif self.mode == AutoresetMode.SAME_STEP:
             self.codec.write(observations, self.observations)
             self.take_final(ended, infos)
+            self.masks.take_all(infos, np.ones_like(ended))
+            self.masks.end_all(infos.get("final_info"), ended, self.terminated)
         else:
             self.codec.write(observations, self.final_observations)
-            fresh, _ = self.vec.reset(options={"reset_mask": ended})
+            self.masks.take_all(infos, ~ended)
+            self.masks.end_all(infos, ended, self.terminated)
+            fresh, infos = self.vec.reset(options={"reset_mask": ended})
             self.codec.write(fresh, self.observations)
+            self.masks.take_all(infos, ended)
 
     def take_final(self, ended, infos):
         """The last observations of the episodes that ended, from `infos["final_obs"]`."""

@@ -111,6 +111,19 @@ impl Codec {
         Ok(Rows { values: values.readonly().as_slice()?.to_vec(), rows, single })
     }
 
+    /// The action mask of one observation, or those of a batch of `rows`: `[rows, M]`.
+    ///
+    /// # Errors
+    ///
+    /// Python's `ValueError` with a sentence for what is none, or allows nothing.
+    pub fn masks(&self, mask: &Bound<'_, PyAny>, rows: usize, single: bool) -> PyResult<Vec<bool>> {
+        let py = mask.py();
+        let given = py.import("relax_rl_masks")?.getattr("given")?;
+        let flat: Bound<'_, PyArray1<bool>> =
+            given.call1((self.action.bind(py), mask, rows, single))?.extract()?;
+        Ok(flat.readonly().as_slice()?.to_vec())
+    }
+
     /// Actions in the environment's own structure, type and bounds; a batch of them is laid out as Gymnasium's vector
     /// environments take it.
     ///

@@ -1,10 +1,12 @@
 //! The objects of the Python half, and how actions and results pass between them and Rust: one call a step, no object a slot.
 
 use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
-use crate::{Actions, Space, StepBuffers, Vectorization};
+use crate::masks::ActionMasks;
+use crate::{Actions, EnvError, Space, StepBuffers, Vectorization};
 
 /// What Python looks up once.
 pub(super) struct Driver {
@@ -17,6 +19,8 @@ pub(super) struct Driver {
     rewards: Py<PyArray1<f64>>,
     terminated: Py<PyArray1<bool>>,
     truncated: Py<PyArray1<bool>>,
+    /// Masks at the observations to act on, and at the last ones; none unless the first reset showed some.
+    masks: Option<[Py<PyArray2<bool>>; 2]>,
     actions: ActionArray,
     slots: usize,
     /// Numbers in an observation, and the shape that Python gives them.
@@ -68,6 +72,7 @@ impl Driver {
             rewards: array(driver, "rewards")?,
             terminated: array(driver, "terminated")?,
             truncated: array(driver, "truncated")?,
+            masks: None,
             actions,
             object: driver.clone().unbind(),
             slots,
@@ -88,22 +93,57 @@ impl Driver {
     }
 
     /// First observations of all slots, `[slots, dim]`.
-    pub fn reset(&self, py: Python<'_>, seeds: &[u64], observations: &mut [f32]) -> PyResult<()> {
-        self.object.bind(py).call_method1("reset", (seeds.to_vec(),))?;
+    pub fn reset(&mut self, py: Python<'_>, seeds: &[u64], observations: &mut [f32]) -> PyResult<()> {
+        let object = self.object.bind(py);
+        object.call_method1("reset", (seeds.to_vec(),))?;
+        let masks = object.getattr("masks")?;
+        if self.masks.is_none() && masks.getattr("declared")?.is_truthy()? {
+            let array = |name| Ok::<_, PyErr>(masks.getattr(name)?.cast_into::<PyArray2<bool>>()?.unbind());
+            self.masks = Some([array("now")?, array("last")?]);
+            // They are among what only the Python half reads.
+            self.bare = None;
+        }
         observations.copy_from_slice(self.observations.bind(py).readonly().as_slice()?);
         Ok(())
     }
 
-    /// Steps the slots `active` with checked actions; the results are in `out` afterwards for every slot that was stepped.
+    /// Brings `masks` up to date after a reset or step, if there are any.
+    pub fn read_masks(
+        &self,
+        py: Python<'_>,
+        action_space: &Space,
+        masks: &mut Option<ActionMasks>,
+    ) -> Result<(), EnvError> {
+        let Some([now, last]) = &self.masks else { return Ok(()) };
+        let masks = match masks {
+            Some(masks) => masks,
+            None => masks.insert(ActionMasks::new(action_space, self.slots)?),
+        };
+        for (from, to) in [(now, &mut masks.now), (last, &mut masks.last)] {
+            if let Ok(slice) = from.bind(py).readonly().as_slice()
+                && slice.len() == to.len()
+            {
+                to.copy_from_slice(slice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps the slots `active` with checked actions; the results are in `out` afterwards for every slot that was stepped. A
+    /// slot that is stepped though it was left out takes a choice that `masks` allows.
     pub fn step(
         &mut self,
         py: Python<'_>,
         active: &[u32],
         actions: Actions<'_>,
+        masks: Option<&ActionMasks>,
         out: &mut StepBuffers,
     ) -> PyResult<()> {
         let Some((step, take)) = &self.bare else {
             self.write_actions(py, active, actions)?;
+            if let Some(masks) = masks.filter(|_| active.len() < self.slots) {
+                self.write_idle(py, active, masks)?;
+            }
             let all = active.len() == self.slots || self.kind == Vectorization::Vector;
             self.step.bind(py).call1((if all { None } else { Some(active) },))?;
             return self.read_all(py, out);
@@ -152,8 +192,27 @@ impl Driver {
         Ok(())
     }
 
-    /// Reads what `vec.step` returned; `None` if that needs the Python half: unusual types or shapes, or final
-    /// observations to be looked up.
+    /// An allowed action for the slots that are not `active`.
+    fn write_idle(&self, py: Python<'_>, active: &[u32], masks: &ActionMasks) -> PyResult<()> {
+        for slot in (0..self.slots).filter(|&slot| active.binary_search(&(slot as u32)).is_err()) {
+            let choices = masks.first_allowed(slot).map(|choice| choice as i64);
+            match &self.actions {
+                ActionArray::Discrete(array) => {
+                    let mut array = array.bind(py).readwrite();
+                    array.as_slice_mut()?[slot..=slot].iter_mut().zip(choices).for_each(|(to, c)| *to = c);
+                }
+                ActionArray::Integers(array) => {
+                    let mut array = array.bind(py).readwrite();
+                    array.as_array_mut().row_mut(slot).iter_mut().zip(choices).for_each(|(to, c)| *to = c);
+                }
+                ActionArray::Box(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what `vec.step` returned; `None` if that needs the Python half: unusual types or shapes, final observations
+    /// to be looked up, or a mask that the first reset did not show.
     fn read_bare(&mut self, result: &Bound<'_, PyTuple>, out: &mut StepBuffers) -> Option<()> {
         let [observations, rewards, terminated, truncated] =
             std::array::from_fn(|i| result.get_borrowed_item(i).ok());
@@ -161,6 +220,13 @@ impl Driver {
         copy(truncated.as_deref()?, &mut out.truncated, |flag: bool| flag)?;
         find_ended(out, &mut self.ended);
         if !self.next_step && !self.ended.is_empty() {
+            return None;
+        }
+        let told = result.get_borrowed_item(4).ok()?;
+        if told
+            .cast::<PyDict>()
+            .is_ok_and(|told| told.contains(intern!(told.py(), "action_mask")).unwrap_or(true))
+        {
             return None;
         }
         let rewards = rewards?;

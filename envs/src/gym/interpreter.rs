@@ -10,9 +10,10 @@ use pyo3::types::PyModule;
 use crate::EnvError;
 
 /// The Python half of the bridge, a module after what it imports.
-const MODULES: [(&str, &CStr, &CStr); 3] = [
+const MODULES: [(&str, &CStr, &CStr); 4] = [
     (concat!(include_str!("literals.py"), "\0"), c"relax_rl/literals.py", c"relax_rl_literals"),
     (concat!(include_str!("spaces.py"), "\0"), c"relax_rl/spaces.py", c"relax_rl_spaces"),
+    (concat!(include_str!("masks.py"), "\0"), c"relax_rl/masks.py", c"relax_rl_masks"),
     (concat!(include_str!("bridge.py"), "\0"), c"relax_rl/bridge.py", c"relax_rl_bridge"),
 ];
 /// The oldest Gymnasium with autoreset modes as they are now, and how to get one.
@@ -80,8 +81,9 @@ fn start(named: Option<PathBuf>) -> Result<Started, String> {
             PyModule::from_code(py, source, file, name)
                 .map_err(|error| format!("the bridge to Gymnasium does not load in {executable}: {error}"))
         };
-        let [literals, spaces, bridge] = MODULES.map(load);
+        let [literals, spaces, masks, bridge] = MODULES.map(load);
         literals?;
+        masks?;
         let (spaces, module) = (spaces?, bridge?);
         let python = py.version_info();
         let description = format!(

@@ -6,6 +6,7 @@
 //! | `driver.rs` | the Python half's objects and arrays, as Rust reads and writes them |
 //! | `bridge.py` | the Python half: makes the environments, steps them, says what went wrong |
 //! | `spaces.py` | elements of Python's spaces as numbers, and back |
+//! | `masks.py` | the masks of their actions |
 //! | `codec.rs` | [`Codec`]: the same for whoever holds a policy or an environment in Python |
 //! | `single.rs` | [`GymEnv`]: one of them as an [`Env`](crate::Env), for the checker |
 //! | `interpreter.rs` | finding and starting Python |

@@ -79,6 +79,11 @@ impl Env for GymEnv {
         Ok(step)
     }
 
+    fn action_mask(&self) -> Option<&[bool]> {
+        // One slot: its row is all.
+        if self.running { self.env.action_masks() } else { self.env.final_action_masks() }
+    }
+
     fn running_statistics(&self) -> Option<String> {
         self.env.running_statistics()
     }

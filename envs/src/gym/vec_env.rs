@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::driver::Driver;
 use super::{PREFIX, convert, interpreter};
 use crate::error::{check_active, check_length};
+use crate::masks::ActionMasks;
 use crate::native_vec_env::check_finite;
 use crate::{
     Actions, EnvError, EnvSpec, Frame, MakeOptions, SlotInfo, Space, StepBuffers, VecEnv, VecEnvState,
@@ -18,7 +19,8 @@ use crate::{
 ///
 /// With [`Vectorization::Vector`] all slots step together: a slot that is left out of `active` is stepped too, with
 /// action 0, and what it returns is dropped. If the environment's autoreset mode is `NEXT_STEP`, a slot whose episode
-/// has ended [waits](VecEnv::waits) for one step. Such an environment has one generator, seeded with slot 0's seed.
+/// has ended [waits](VecEnv::waits) for one step. Such an environment has one generator, seeded with slot 0's seed. Where
+/// actions are masked (`info["action_mask"]`), the action of a slot that is left out is the first that is allowed.
 pub struct GymVecEnv {
     id: String,
     slots: usize,
@@ -32,6 +34,7 @@ pub struct GymVecEnv {
     waiting: Vec<usize>,
     driver: Driver,
     watch: Option<Watch>,
+    masks: Option<ActionMasks>,
 }
 
 /// What Gymnasium's registry knows about `gym:…`.
@@ -140,6 +143,7 @@ impl GymVecEnv {
             waiting: Vec::new(),
             driver,
             watch: None,
+            masks: None,
         })
     }
 
@@ -214,6 +218,7 @@ impl GymVecEnv {
             self.waits[slot] = false;
             self.infos[slot].running = true;
         }
+        self.check_masks()?;
         // All at once first, for speed; slots that were left out may hold anything, though.
         let finite = check_finite(&out.observations).is_ok()
             && out.rewards.iter().fold(true, |finite, &reward| finite & (reward as f32).is_finite());
@@ -237,6 +242,20 @@ impl GymVecEnv {
             }
         }
         Ok(())
+    }
+
+    /// Errors unless every slot that is to act next may do something.
+    fn check_masks(&self) -> Result<(), EnvError> {
+        let Some(masks) = &self.masks else { return Ok(()) };
+        (0..self.slots).try_for_each(|slot| {
+            let checked = match self.driver.ended.contains(&slot) {
+                // The mask is the ended episode's, in which nothing is done any more.
+                true if self.driver.next_step => Ok(()),
+                true => masks.check(slot, Some(0)),
+                false => masks.check(slot, None),
+            };
+            checked.map_err(|error| self.error(Some(slot), error))
+        })
     }
 
     /// Errors unless observation and reward of `slot` are finite.
@@ -279,13 +298,21 @@ impl VecEnv for GymVecEnv {
         }
         self.waits.fill(false);
         self.waiting.clear();
-        let inside = self.watch.as_ref().map(Watch::enter);
-        Python::attach(|py| {
-            self.driver.reset(py, seeds, observations).map_err(|error| self.python_error(py, &error))
-        })?;
+        let Self { driver, action_space, masks, watch, .. } = self;
+        let inside = watch.as_ref().map(Watch::enter);
+        let reset = Python::attach(|py| {
+            driver.reset(py, seeds, observations)?;
+            Ok(driver.read_masks(py, action_space, masks))
+        });
         drop(inside);
+        reset.map_err(|error| Python::attach(|py| self.python_error(py, &error)))??;
         for (slot, row) in observations.chunks_exact(self.dim).enumerate() {
             check_finite(row).map_err(|error| self.error(Some(slot), error))?;
+        }
+        if let Some(masks) = &self.masks {
+            for slot in 0..self.slots {
+                masks.check(slot, Some(0)).map_err(|error| self.error(Some(slot), error))?;
+            }
         }
         self.infos.iter_mut().for_each(|info| info.running = true);
         Ok(())
@@ -298,12 +325,23 @@ impl VecEnv for GymVecEnv {
             return Err(self.error(Some(slot as usize), EnvError::needs_reset(&self.id)));
         }
         self.check_actions(active, actions)?;
-        let Self { driver, watch, .. } = self;
+        let Self { driver, watch, masks, action_space, .. } = self;
         let inside = watch.as_ref().map(Watch::enter);
-        let stepped = Python::attach(|py| driver.step(py, active, actions, out));
+        let stepped = Python::attach(|py| {
+            driver.step(py, active, actions, masks.as_ref(), out)?;
+            Ok(driver.read_masks(py, action_space, masks))
+        });
         drop(inside);
-        stepped.map_err(|error| Python::attach(|py| self.python_error(py, &error)))?;
+        stepped.map_err(|error| Python::attach(|py| self.python_error(py, &error)))??;
         self.settle(active, out)
+    }
+
+    fn action_masks(&self) -> Option<&[bool]> {
+        self.masks.as_ref().map(|masks| masks.now.as_slice())
+    }
+
+    fn final_action_masks(&self) -> Option<&[bool]> {
+        self.masks.as_ref().map(|masks| masks.last.as_slice())
     }
 
     fn slot_info(&self, slot: usize) -> Option<SlotInfo> {

@@ -131,7 +131,11 @@ impl Policy {
     fn seed(&mut self, seed: &Bound<'_, PyAny>) -> PyResult<()> {
         let seed: u64 = seed.extract().map_err(|_| {
             let text = format!("seed must be a whole number from 0 to {}, not {}", u64::MAX, shown(seed));
-            if seed.is_instance_of::<PyInt>() { PyValueError::new_err(text) } else { PyTypeError::new_err(text) }
+            if seed.is_instance_of::<PyInt>() {
+                PyValueError::new_err(text)
+            } else {
+                PyTypeError::new_err(text)
+            }
         })?;
         self.rng = EnvRng::from_seed(seed);
         Ok(())
@@ -162,9 +166,8 @@ impl Policy {
             )));
         }
         let deterministic = deterministic.map_or(Ok(true), |flag| {
-            let refuse = |_| {
-                PyTypeError::new_err(format!("deterministic must be True or False, not {}", shown(flag)))
-            };
+            let refuse =
+                |_| PyTypeError::new_err(format!("deterministic must be True or False, not {}", shown(flag)));
             flag.extract::<bool>().map_err(refuse)
         })?;
         guarded(|| {

@@ -10,7 +10,8 @@
 //! B₁ = −s·F,   F_t = Σ_{k>t} (γλ)^{k−t} C_k        the actions to come
 //! B₂ = G − s·C,   G = ∇_l E_π q(s, ·)              the own action
 //! B₃ = −s·EA,     EA = E_π q(s, ·)                 V's error, as far as one step ahead shows it: a better baseline
-//! ĝ  = A + η₁B₁ + η₂B₂ + η₃B₃                      E[B_i] = 0, whatever the model and V are
+//! B₄ = −s·(V₂ − V)                                 V's error, as far as past batches show it
+//! ĝ  = A + Σ η_i·B_i                               E[B_i] = 0, whatever the model and V are
 //! ```
 //! In q, V at the next state has a correction for the steps that remain in the rollout ([`horizon`](crate::parts::horizon)), unless
 //! `learner.model.window` is 0: with it, EA shows V's errors further ahead than one step.
@@ -24,6 +25,7 @@
 //! is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates of Cheng et al.
 //! 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
+use crate::compute::shard_rows;
 use crate::config::Gain;
 use crate::distribution;
 use crate::parts::critic::Critic;
@@ -51,8 +53,8 @@ struct Shard {
     lookahead: Lookahead,
     /// A `[r, P]`.
     a: Vec<f32>,
-    /// B₁, B₂ and B₃ of one row.
-    b: [Vec<f32>; 3],
+    /// The B_i of one row.
+    b: [Vec<f32>; 4],
 }
 
 /// RELAX-A2C with the control variate of a learned model.
@@ -68,7 +70,7 @@ pub struct RelaxA2cModel {
     /// Draws the minibatches.
     rng: EnvRng,
     /// Of the free and the bounded q.
-    gains: [Gains<3>; 2],
+    gains: [Gains<4>; 2],
     guard: Guard,
     horizon: Horizon,
     seed: u64,
@@ -79,8 +81,9 @@ pub struct RelaxA2cModel {
     c: [Vec<f32>; 2],
     future: [Vec<f32>; 2],
     sums: Vec<f32>,
+    missed: Vec<f32>,
     /// Version and gains of the batch at hand.
-    used: (usize, [f64; 3]),
+    used: (usize, [f64; 4]),
 }
 
 impl RelaxA2cModel {
@@ -131,18 +134,20 @@ impl RelaxA2cModel {
             c: Default::default(),
             future: Default::default(),
             sums: Vec::new(),
-            used: (0, [0.0; 3]),
+            missed: Vec::new(),
+            used: (0, [0.0; 4]),
         })
     }
 
     /// Version of q and gains for the next batch, by what past batches show.
-    fn choose(&self, of_versions: [[f64; 3]; 2]) -> (usize, [f64; 3]) {
+    fn choose(&self, of_versions: [[f64; 4]; 2]) -> (usize, [f64; 4]) {
         if let Gain::Fixed(gain) = self.agent.gain {
-            return (0, [gain; 3]);
+            // B₃ and B₄ are about the same error of V: at a fixed gain one of them is enough.
+            return (0, [gain, gain, gain, 0.0]);
         }
         let (version, allowed) = self.guard.choice();
         let version = usize::from(version == Version::Bounded);
-        (version, if allowed { of_versions[version] } else { [0.0; 3] })
+        (version, if allowed { of_versions[version] } else { [0.0; 4] })
     }
 }
 
@@ -168,7 +173,7 @@ impl Agent for RelaxA2cModel {
         let of_versions = self.gains.each_ref().map(Gains::gains);
         self.used = self.choose(of_versions);
         let (version, gains) = self.used;
-        metrics.gain = gains.iter().sum::<f64>() / 3.0;
+        metrics.gain = gains[..3].iter().sum::<f64>() / 3.0;
         let bound = self.guard.bound() as f32;
 
         self.normalizer.begin(batch);
@@ -223,13 +228,24 @@ impl Agent for RelaxA2cModel {
             later_sums(own, c, decay, &mut self.sums, future);
         }
 
-        let futures = &self.future;
+        // What V misses at the rows themselves; V's own passes over them are still in its workspaces.
+        self.missed.clear();
+        self.missed.resize(batch.rows(), 0.0);
+        for (i, workspace) in self.critic.workspaces().enumerate() {
+            let rows = shard_rows(i, batch.rows());
+            if let Some(correction) = self.horizon.own_correction(rows.clone()) {
+                correction.add(workspace, &mut self.missed[rows]);
+            }
+        }
+
+        let (futures, missed) = (&self.future, &self.missed);
         let sums = self.policy.gradient(own, compute, learner.entropy as f32, |_, rows, shard| {
-            let Shard { lookahead, a, b: [first, second, third] } = &mut shard.extra;
+            let Shard { lookahead, a, b: [first, second, third, fourth] } = &mut shard.extra;
             let score = &shard.samples.moments.score;
             a.resize(score.len(), 0.0);
             reinforce(score, &advantages[rows.clone()], Baseline::None, a);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
+            let missed = &missed[rows.clone()];
             for (of, (terms, future)) in lookahead.terms.iter_mut().zip(futures).enumerate() {
                 terms.products = Products::default();
                 for (row, &future) in future[rows.clone()].iter().enumerate() {
@@ -241,10 +257,12 @@ impl Agent for RelaxA2cModel {
                     second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row]));
                     third.clear();
                     third.extend(s.iter().map(|s| -s * terms.mean[row]));
-                    terms.products.add(a, [first, second, third]);
+                    fourth.clear();
+                    fourth.extend(s.iter().map(|s| -s * missed[row]));
+                    terms.products.add(a, [first, second, third, fourth]);
                     if of == version {
                         for (i, estimate) in shard.estimate[range].iter_mut().enumerate() {
-                            let b = [first[i], second[i], third[i]];
+                            let b = [first[i], second[i], third[i], fourth[i]];
                             let sum: f32 = gains.iter().zip(b).map(|(&gain, b)| gain as f32 * b).sum();
                             *estimate = a[i] + sum;
                         }

@@ -162,8 +162,8 @@ pub struct Terms {
     pub g: Vec<f32>,
     /// EA(s), `[r]`.
     pub mean: Vec<f32>,
-    /// Products of A, B₁ = −s·F, B₂ = G − s·C and B₃ = −s·EA over the rows.
-    pub products: Products<3>,
+    /// Products of A and the four B_i over the rows.
+    pub products: Products<4>,
 }
 
 /// One shard's q and what becomes of it.

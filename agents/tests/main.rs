@@ -7,6 +7,7 @@ mod gradients;
 mod linear_quadratic;
 mod model;
 mod ppo;
+mod replaying;
 mod rollouts;
 mod sac;
 mod td3;

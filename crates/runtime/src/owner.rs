@@ -58,6 +58,14 @@ impl Owner {
     }
 }
 
+impl Drop for Owner {
+    /// Gives the folder up by name: a process that was forked meanwhile has the file open as well, and closing this one alone
+    /// would leave the lock with it.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// The name of this machine.
 fn host() -> String {
     let file = ["/proc/sys/kernel/hostname", "/etc/hostname"];
@@ -71,6 +79,17 @@ fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_elsewhere_does_not_keep_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner::take(dir.path(), "run folder").unwrap();
+        // What a forked process would hold.
+        let copy = owner.file.try_clone().unwrap();
+        drop(owner);
+        Owner::take(dir.path(), "run folder").unwrap();
+        drop(copy);
+    }
 
     #[test]
     fn one_owner_at_a_time_and_the_other_is_told_who() {

@@ -93,6 +93,7 @@ fn a_folder_in_use_is_refused_and_the_owner_named() {
 }
 
 /// Whether this process, and so every one that it starts, ignores SIGHUP: bit 0 of `SigIgn`.
+#[cfg(unix)]
 fn hang_up_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

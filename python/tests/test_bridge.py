@@ -115,8 +115,8 @@ def test_settings_of_numpy_and_paths_are_taken(tmp_path):
     [
         ({"run__seed": None}, "run.seed is None; leave it out"),
         ({"run__seed": 10**19}, "64 bits"),
-        ({"run__seed": object()}, "run.seed is a object"),
-        ({"env__kwargs__x": object()}, "env.kwargs.x is a object.*cannot be written"),
+        ({"run__seed": object()}, "run.seed is an object"),
+        ({"env__kwargs__x": object()}, "env.kwargs.x is an object.*cannot be written"),
         ({"env__kwargs__x": Path("a")}, "env.kwargs.x is a PosixPath"),
         ({"env__kwargs__x": [1, print]}, r"env.kwargs.x\[1\]"),
         ({"env__kwargs__x": "\ud800"}, "surrogate"),

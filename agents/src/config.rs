@@ -1,6 +1,7 @@
 //! What the agents' keys are made of: the values that several agents share, each with its meaning. Which keys an agent has,
 //! and what they are by default, stands in its own file.
 
+use crate::Refusal;
 use relax_nn::{StateDict, StateError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -161,6 +162,19 @@ impl ReplayConfig {
     #[must_use]
     pub fn updates_due(&self, env_steps: u64) -> u64 {
         (env_steps.saturating_sub(self.warm_up_steps) as f64 * self.updates_per_step) as u64
+    }
+
+    /// Refuses a schedule by which the agent `name` never learns.
+    ///
+    /// # Errors
+    /// If no gradient step is ever due.
+    pub fn check_learning(&self, name: &str) -> Result<(), Refusal> {
+        if self.updates_per_step > 0.0 {
+            return Ok(());
+        }
+        let key = "learner.replay.updates_per_step";
+        let message = format!("`{key}` is {}, so that {name} would never learn", self.updates_per_step);
+        Err(Refusal::new(key, message, "leave it out, or take 1"))
     }
 
     /// The counters of a saved state, `[steps, gradient steps]`, which belong to one another: between two batches no gradient step is due.

@@ -14,20 +14,16 @@
 use crate::config::{
     ActivationKind, ExplorationConfig, ExplorationKind, OptimizerKind, ReplayConfig, keys, networks, scaling,
 };
-use crate::distribution::Deterministic;
-use crate::parts::exploration::Exploration;
-use crate::parts::networks;
-use crate::parts::normalize::Normalizer;
+use crate::parts::deterministic_actor::DeterministicActor;
+use crate::parts::experience::Experience;
 use crate::parts::q_critic::QCritic;
-use crate::parts::replay::{Minibatch, Replay};
-use crate::parts::target_network::TargetNetwork;
+use crate::parts::streams;
 use crate::{
-    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout,
-    RolloutShape, Task, role,
+    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, RolloutShape, Task,
+    role,
 };
 use relax_envs::EnvRng;
-use relax_nn::{Activation, StateDict, StateTensor, Workspace};
-use std::sync::Arc;
+use relax_nn::StateDict;
 
 keys! {
     /// `[agent]` of DDPG.
@@ -88,41 +84,20 @@ pub(crate) fn spec() -> AgentSpec {
     })
     // One step, then one gradient step: the published schedule.
     .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
-    .check(|_: &DdpgKeys, learner: &DdpgLearner, _| {
-        if learner.replay.updates_per_step > 0.0 {
-            return Ok(());
-        }
-        let message = "`learner.replay.updates_per_step` is 0, so that DDPG would never learn";
-        Err(Refusal::new("learner.replay.updates_per_step", message, "leave it out, or take 1"))
-    })
-    .dissect(|_: &DdpgKeys, _: &DdpgLearner| {
-        Err(Refusal::new(
-            "agent.kind",
-            "agent.kind = \"ddpg\" has no estimator of a policy gradient to dissect",
-            "reinforce, a2c, relax-a2c and relax-ddpg have one",
-        ))
-    })
+    .check(|_: &DdpgKeys, learner: &DdpgLearner, _| learner.replay.check_learning("DDPG"))
+    .without_estimator()
 }
 
 /// The DDPG agent.
 pub struct Ddpg {
     learner: DdpgLearner,
-    exploration: Exploration,
-    actor: TargetNetwork,
+    actor: DeterministicActor,
     critic: QCritic,
-    normalizer: Normalizer,
-    /// Of the environment's own numbers.
-    replay: Replay,
+    experience: Experience,
     /// Draws the minibatches.
     rng: EnvRng,
-    env_steps: u64,
-    updates: u64,
-    minibatch: Minibatch,
-    workspace: Workspace<f32>,
-    /// `[B, K]`: actions, the critic's gradient by them, and zeros.
-    actions: Vec<f32>,
+    /// The critic's gradient by the actions, `[B, K]`.
     gradient: Vec<f32>,
-    zeros: Vec<f32>,
 }
 
 impl Ddpg {
@@ -133,80 +108,63 @@ impl Ddpg {
     pub fn new(task: Task<'_>, agent: &DdpgKeys, learner: &DdpgLearner) -> Result<Self, AgentError> {
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         ActionRange::check_bounded("ddpg", task.actions)?;
-        let (observation_dim, action_dim) = (task.observations.flat_dim(), task.actions.flat_dim());
-        let shape = networks::shape(observation_dim, &agent.policy_network(), action_dim)?;
-        let size = learner.replay.batch_size * action_dim;
+        let (dim, k, size) =
+            (task.observations.flat_dim(), task.actions.flat_dim(), learner.replay.batch_size);
+        let (network, critic_network) = (agent.policy_network(), agent.critic_network());
         Ok(Self {
-            exploration: Exploration::new(&agent.exploration),
-            actor: TargetNetwork::new(shape, 0.01, learner.optimizer, &mut rng(0)),
-            critic: QCritic::new(
-                observation_dim,
-                action_dim,
-                &agent.critic_network(),
+            actor: DeterministicActor::new(
+                (dim, k, size),
+                &network,
                 learner.optimizer,
-                &mut rng(1),
+                &agent.exploration,
+                &mut rng(0),
             )?,
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
-            replay: Replay::new(learner.replay.capacity, observation_dim, action_dim),
+            critic: QCritic::new(dim, k, &critic_network, learner.optimizer, &mut rng(1))?,
+            experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
-            env_steps: 0,
-            updates: 0,
-            minibatch: Minibatch::default(),
-            workspace: Workspace::new(),
-            actions: vec![0.0; size],
-            gradient: vec![0.0; size],
-            zeros: vec![0.0; size],
+            gradient: vec![0.0; size * k],
             learner: learner.clone(),
         })
     }
 
     /// One gradient step of both networks on a fresh minibatch.
     fn update(&mut self, progress: f64, metrics: &mut Metrics) -> Result<(), AgentError> {
-        let Self { learner, actor, critic, minibatch, workspace, actions, gradient, zeros, .. } = self;
-        let (replay, rate) = (&learner.replay, |rate| learner.annealed(rate, progress));
-        self.replay.sample(replay.batch_size, &mut self.rng, minibatch);
-        self.normalizer.minibatch(minibatch);
+        let Self { learner, actor, critic, experience, gradient, .. } = self;
+        let rate = |rate| learner.annealed(rate, progress);
+        experience.draw(&mut self.rng);
+        let minibatch = &experience.minibatch;
 
-        actor.shape.forward(&actor.target, &minibatch.next_observations, workspace, actions);
-        Activation::Tanh.add_bias_and_activate(actions, zeros);
-        metrics.value_loss = critic.add_td_gradient(minibatch, actions, learner.gamma as f32, 1.0);
+        actor.target_actions(&minibatch.next_observations);
+        metrics.value_loss = critic.add_td_gradient(minibatch, &actor.actions, learner.gamma as f32, 1.0);
         critic.net.step(
             rate(learner.value_learning_rate),
             learner.critic_max_grad_norm,
             "critic's gradient",
         )?;
 
-        actor.shape.forward(&actor.parameters, &minibatch.observations, workspace, actions);
-        Activation::Tanh.add_bias_and_activate(actions, zeros);
-        metrics.policy_loss = -critic.action_gradient(&minibatch.observations, actions, gradient);
-        gradient.iter_mut().for_each(|g| *g /= -(replay.batch_size as f32));
-        Activation::Tanh.multiply_by_slope(gradient, actions);
-        let x = &minibatch.observations;
-        actor.shape.reverse(&actor.parameters, x, workspace, gradient, &mut actor.gradient, None);
+        let observations = &minibatch.observations;
+        actor.own_actions(observations);
+        metrics.policy_loss = -critic.action_gradient(observations, &actor.actions, gradient);
         metrics.learning_rate = rate(learner.learning_rate);
         metrics.policy_gradient_norm =
-            actor.step(metrics.learning_rate, learner.max_grad_norm, "policy gradient")?;
+            actor.climb(observations, gradient, metrics.learning_rate, learner.max_grad_norm)?;
 
-        actor.follow(replay.tau as f32);
-        critic.net.follow(replay.tau as f32);
+        actor.follow(learner.replay.tau as f32);
+        critic.net.follow(learner.replay.tau as f32);
         Ok(())
     }
 }
 
 impl Agent for Ddpg {
     fn acting_policy(&self) -> ActingPolicy {
-        let distribution = Arc::new(Deterministic { dim: self.actor.shape.output() });
-        let (shape, parameters) = (self.actor.shape.clone(), self.actor.parameters.clone());
-        let mut policy = ActingPolicy::new(shape, distribution, parameters, "actor.parameters");
+        let mut policy = self.actor.snapshot();
         self.refresh(&mut policy);
         policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
-        policy.set_parameters(&self.actor.parameters);
-        let warming_up = self.env_steps < self.learner.replay.warm_up_steps;
-        self.normalizer.scale(policy);
-        policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
+        self.actor.refresh(policy, self.experience.is_warming_up());
+        self.experience.normalizer.scale(policy);
     }
 
     /// Stores the batch and takes all gradient steps that are due: actor and critic learn together.
@@ -217,14 +175,10 @@ impl Agent for Ddpg {
         _: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        self.normalizer.begin(batch);
-        self.normalizer.end(batch);
-        self.replay.extend(batch);
-        self.env_steps += batch.rows() as u64;
-        let due = self.learner.replay.updates_due(self.env_steps);
-        while self.updates < due {
+        self.experience.take(batch);
+        while self.experience.due().is_some() {
             self.update(progress, metrics)?;
-            self.updates += 1;
+            self.experience.done();
         }
         Ok(())
     }
@@ -237,22 +191,17 @@ impl Agent for Ddpg {
         let mut state = StateDict::new();
         state.insert_all("actor", self.actor.state());
         state.insert_all("critic", self.critic.net.state());
-        state.insert_all("replay", self.replay.state());
-        self.normalizer.save(&mut state);
-        state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
-        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        self.experience.save(&mut state);
+        streams::save(&mut state, "replay_stream", std::slice::from_ref(&self.rng));
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = self.learner.replay.counters(state)?;
-        let rng = EnvRng::from_state(state.u64_array("replay_stream")?);
+        let [rng] = streams::restore(state, "replay_stream")?;
         self.actor.restore(&state.subset("actor"))?;
         self.critic.net.restore(&state.subset("critic"))?;
-        self.replay.restore(&state.subset("replay"))?;
-        self.normalizer.restore(state)?;
-        self.rng = rng.map_err(|error| AgentError::Config(error.to_string()))?;
-        (self.env_steps, self.updates) = (env_steps, updates);
+        self.experience.restore(state)?;
+        self.rng = rng;
         Ok(())
     }
 }

@@ -215,6 +215,14 @@ impl AgentSpec {
         self
     }
 
+    /// Says that the agent has no estimator of a policy gradient, which cannot be dissected then.
+    #[must_use]
+    pub fn without_estimator(mut self) -> Self {
+        let name = self.name;
+        self.dissect = Arc::new(move |_| Err(Refusal::no_estimator(name)));
+        self
+    }
+
     /// The agent's name with the settings that make another estimator of it.
     #[must_use]
     pub fn describe<A: Keys>(mut self, describe: fn(&A) -> String) -> Self {

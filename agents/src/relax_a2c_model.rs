@@ -37,6 +37,7 @@ use crate::parts::lookahead::{Beyond, Lookahead};
 use crate::parts::normalize::Normalizer;
 use crate::parts::policy::Policy;
 use crate::parts::replay::Replay;
+use crate::parts::streams;
 use crate::parts::world_model::{ActionFeatures, WorldModel};
 use crate::relax_a2c::{RelaxA2cKeys, RelaxA2cLearner};
 use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, Task, role};
@@ -352,15 +353,14 @@ impl Agent for RelaxA2cModel {
         state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
         state.insert_all("horizon", self.horizon.state());
         state.insert("guard", StateTensor::F64(self.guard.state()));
-        state.insert("replay_stream", StateTensor::U64(self.rng.state().to_vec()));
+        streams::save(&mut state, "replay_stream", std::slice::from_ref(&self.rng));
         state.insert("updates", StateTensor::U64(vec![self.updates]));
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         let [updates] = state.u64_array("updates")?;
-        let rng = EnvRng::from_state(state.u64_array("replay_stream")?);
-        let rng = rng.map_err(|error| AgentError::Config(error.to_string()))?;
+        let [rng] = streams::restore(state, "replay_stream")?;
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.model.restore(&state.subset("model"))?;

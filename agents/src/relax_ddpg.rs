@@ -24,10 +24,11 @@ use crate::config::{
 use crate::distribution;
 use crate::parts::control_variate::ControlVariateShard;
 use crate::parts::critic::Critic;
-use crate::parts::normalize::{Normalizer, normalized};
+use crate::parts::experience::Experience;
+use crate::parts::normalize::normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
-use crate::parts::replay::{Minibatch, Replay};
+use crate::parts::streams;
 use crate::{
     ActingPolicy, ActingScratch, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task,
     role,
@@ -135,16 +136,11 @@ pub struct RelaxDdpg {
     critic: Critic,
     q: QCritic,
     gain: AdaptiveGain,
-    normalizer: Normalizer,
+    experience: Experience,
     /// The newest batch, normalised.
     batch: Option<Rollout>,
-    /// Of the environment's own numbers.
-    replay: Replay,
     /// Draws the minibatches, and the noise of the actions a'.
     rngs: [EnvRng; 2],
-    env_steps: u64,
-    updates: u64,
-    minibatch: Minibatch,
     /// The policy as of now, and what it does after the minibatch.
     current: ActingPolicy,
     scratch: ActingScratch,
@@ -177,14 +173,10 @@ impl RelaxDdpg {
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
+            experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             batch: None,
-            replay: Replay::new(learner.replay.capacity, dim, k),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
                 .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),
-            env_steps: 0,
-            updates: 0,
-            minibatch: Minibatch::default(),
             scratch: ActingScratch::default(),
             noise: vec![0.0; learner.replay.batch_size * k],
             next_actions,
@@ -212,19 +204,19 @@ impl RelaxDdpg {
         let (mut td, mut variance) = (f64::NAN, f64::NAN);
         let (weights, size) = (&self.learner.critic, self.learner.replay.batch_size);
         if weights.td > 0.0 {
-            self.replay.sample(size, &mut self.rngs[0], &mut self.minibatch);
-            self.normalizer.minibatch(&mut self.minibatch);
+            self.experience.draw(&mut self.rngs[0]);
+            let minibatch = &self.experience.minibatch;
             self.policy.distribution().draw(&mut self.rngs[1], &mut self.noise);
             self.next_actions.resize(size);
             self.current.act(
-                &self.minibatch.next_observations,
+                &minibatch.next_observations,
                 &self.noise,
                 &mut self.scratch,
                 &mut self.next_actions,
                 0..size,
             );
             let (gamma, weight) = (self.learner.gamma as f32, weights.td as f32);
-            td = self.q.add_td_gradient(&self.minibatch, self.next_actions.values(), gamma, weight);
+            td = self.q.add_td_gradient(minibatch, self.next_actions.values(), gamma, weight);
         }
         if weights.variance > 0.0 {
             variance = self.add_variance_gradient(batch, compute, self.learner.critic.variance as f32);
@@ -262,13 +254,13 @@ impl RelaxDdpg {
 impl Agent for RelaxDdpg {
     fn acting_policy(&self) -> ActingPolicy {
         let mut policy = self.policy.snapshot();
-        self.normalizer.scale(&mut policy);
+        self.experience.normalizer.scale(&mut policy);
         policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         self.policy.refresh(policy);
-        self.normalizer.scale(policy);
+        self.experience.normalizer.scale(policy);
     }
 
     fn improve_policy(
@@ -279,9 +271,9 @@ impl Agent for RelaxDdpg {
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         metrics.gain = self.gain();
-        self.normalizer.begin(batch);
+        self.experience.normalizer.begin(batch);
         let stored = batch;
-        let batch = normalized(&mut self.batch, batch, &self.normalizer);
+        let batch = normalized(&mut self.batch, batch, &self.experience.normalizer);
         let learner = &self.learner;
         self.critic.evaluate(batch, learner.gamma, learner.lambda, compute);
         metrics.explained_variance = self.critic.explained_variance();
@@ -316,7 +308,7 @@ impl Agent for RelaxDdpg {
         // In units of the batch's own ‖A‖²: the gain that lowered the *ratio* of the variances most. Plain sums would be
         // ruled by the few batches with large errors and be far too large for the calm ones in between.
         self.gain.update(sums.gain.0 / sums.squared_norm_a2c, sums.gain.1 / sums.squared_norm_a2c);
-        self.normalizer.end(stored);
+        self.experience.normalizer.end(stored);
         Ok(())
     }
 
@@ -333,14 +325,12 @@ impl Agent for RelaxDdpg {
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
 
-        self.replay.extend(batch);
-        self.env_steps += batch.rows() as u64;
+        self.experience.store(batch);
         self.policy.refresh(&mut self.current);
-        let due = learner.replay.updates_due(self.env_steps);
-        while self.updates < due {
+        while self.experience.due().is_some() {
             let (td, variance) = self.update(batch, progress, compute)?;
             metrics.control_variate_loss = if td.is_nan() { variance } else { td };
-            self.updates += 1;
+            self.experience.done();
         }
         Ok(())
     }
@@ -358,30 +348,21 @@ impl Agent for RelaxDdpg {
         state.insert_all("policy", self.policy.state());
         state.insert_all("critic", self.critic.state());
         state.insert_all("q", self.q.net.state());
-        state.insert_all("replay", self.replay.state());
-        self.normalizer.save(&mut state);
+        self.experience.save(&mut state);
         state.insert("gain", StateTensor::F64(self.gain.state().to_vec()));
-        state.insert("streams", StateTensor::U64(self.rngs.iter().flat_map(EnvRng::state).collect()));
-        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        streams::save(&mut state, "streams", &self.rngs);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         let gain = state.f64_array("gain")?;
-        let [env_steps, updates] = self.learner.replay.counters(state)?;
-        let words: [u64; 12] = state.u64_array("streams")?;
-        let mut rngs = self.rngs.clone();
-        for (rng, words) in rngs.iter_mut().zip(words.as_chunks::<6>().0) {
-            *rng = EnvRng::from_state(*words).map_err(|error| AgentError::Config(error.to_string()))?;
-        }
+        let rngs = streams::restore(state, "streams")?;
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.q.net.restore(&state.subset("q"))?;
-        self.replay.restore(&state.subset("replay"))?;
-        self.normalizer.restore(state)?;
+        self.experience.restore(state)?;
         self.gain.restore(gain);
         self.rngs = rngs;
-        (self.env_steps, self.updates) = (env_steps, updates);
         Ok(())
     }
 }

@@ -14,10 +14,10 @@
 
 use crate::config::{ActivationKind, OptimizerKind, ReplayConfig, keys, networks, scaling};
 use crate::distribution::{Gaussian, SquashedDraw, SquashedGaussian};
+use crate::parts::experience::Experience;
 use crate::parts::exploration::Exploration;
 use crate::parts::networks;
-use crate::parts::normalize::Normalizer;
-use crate::parts::replay::{Minibatch, Replay};
+use crate::parts::streams;
 use crate::parts::target_network::TargetNetwork;
 use crate::parts::twin_critics::TwinCritics;
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     RolloutShape, Task, role,
 };
 use relax_envs::EnvRng;
-use relax_nn::{Activation, Optimizer, StateDict, StateTensor, Workspace};
+use relax_nn::{Activation, Optimizer, StateDict, Workspace};
 use std::sync::Arc;
 
 keys! {
@@ -97,20 +97,11 @@ pub(crate) fn spec() -> AgentSpec {
     // One step, then one gradient step: the published schedule.
     .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
     .check(|agent: &SacKeys, learner: &SacLearner, _| check(agent, learner))
-    .dissect(|_: &SacKeys, _: &SacLearner| {
-        Err(Refusal::new(
-            "agent.kind",
-            "agent.kind = \"sac\" has no estimator of a policy gradient to dissect",
-            "reinforce, a2c, relax-a2c and relax-ddpg have one",
-        ))
-    })
+    .without_estimator()
 }
 
 fn check(agent: &SacKeys, learner: &SacLearner) -> Result<(), Refusal> {
-    if learner.replay.updates_per_step <= 0.0 {
-        let message = "`learner.replay.updates_per_step` is 0, so that SAC would never learn";
-        return Err(Refusal::new("learner.replay.updates_per_step", message, "leave it out, or take 1"));
-    }
+    learner.replay.check_learning("SAC")?;
     let theta = agent.exploration.theta;
     if !(theta > 0.0 && theta <= 1.0) {
         let right = "above 0 and at most 1: with 0 there would be no noise";
@@ -142,14 +133,10 @@ pub struct Sac {
     /// log α and its optimiser.
     log_temperature: [f32; 1],
     temperature_optimizer: Optimizer<f32>,
-    normalizer: Normalizer,
-    /// Of the environment's own numbers, and of actions before the squash.
-    replay: Replay,
+    /// Of actions before the squash.
+    experience: Experience,
     /// Draws the minibatches, and the noise of actions after and at stored states.
     rngs: [EnvRng; 2],
-    env_steps: u64,
-    updates: u64,
-    minibatch: Minibatch,
     workspace: Workspace<f32>,
     /// What the actor says `[B, 2K]`, and the gradient by it.
     output: Vec<f32>,
@@ -187,13 +174,9 @@ impl Sac {
             critics: TwinCritics::new(dim, k, &agent.critic_network(), learner.optimizer, [rng(1), rng(2)])?,
             log_temperature: [learner.initial_temperature.ln() as f32],
             temperature_optimizer: Optimizer::new(networks::rule(learner.optimizer), 1),
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
-            replay: Replay::new(learner.replay.capacity, dim, k),
+            experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
                 .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),
-            env_steps: 0,
-            updates: 0,
-            minibatch: Minibatch::default(),
             workspace: Workspace::new(),
             output: vec![0.0; 2 * size * k],
             d_output: vec![0.0; 2 * size * k],
@@ -208,7 +191,8 @@ impl Sac {
 
     /// Draws an action for every row of `observations`.
     fn act(&mut self, next: bool) {
-        let Self { actor, minibatch, workspace, output, noise, draw, .. } = self;
+        let Self { actor, experience, workspace, output, noise, draw, .. } = self;
+        let minibatch = &experience.minibatch;
         let observations = if next { &minibatch.next_observations } else { &minibatch.observations };
         actor.shape.forward(&actor.parameters, observations, workspace, output);
         noise.iter_mut().for_each(|e| *e = self.rngs[1].standard_normal() as f32);
@@ -218,13 +202,13 @@ impl Sac {
     /// One gradient step of the critics, the actor and the temperature on a fresh minibatch.
     fn update(&mut self, progress: f64, metrics: &mut Metrics) -> Result<(), AgentError> {
         let size = self.learner.replay.batch_size;
-        self.replay.sample(size, &mut self.rngs[0], &mut self.minibatch);
-        self.normalizer.minibatch(&mut self.minibatch);
-        Activation::Tanh.add_bias_and_activate(&mut self.minibatch.actions, &self.zeros);
+        self.experience.draw(&mut self.rngs[0]);
+        Activation::Tanh.add_bias_and_activate(&mut self.experience.minibatch.actions, &self.zeros);
         let temperature = self.log_temperature[0].exp();
 
         self.act(true);
-        let Self { learner, critics, minibatch, targets, draw, .. } = self;
+        let Self { learner, critics, experience, targets, draw, .. } = self;
+        let minibatch = &experience.minibatch;
         critics.next_values(minibatch, &draw.actions, targets);
         let gamma = learner.gamma as f32;
         let rewards = minibatch.rewards.iter().zip(&minibatch.going_on);
@@ -236,8 +220,8 @@ impl Sac {
             critics.step(minibatch, &minibatch.actions, targets, rate, learner.critic_max_grad_norm)?;
 
         self.act(false);
-        let Self { learner, actor, critics, minibatch, workspace, d_output, gradient, draw, .. } = self;
-        let observations = &minibatch.observations;
+        let Self { learner, actor, critics, experience, workspace, d_output, gradient, draw, .. } = self;
+        let observations = &experience.minibatch.observations;
         let value = critics.smaller_gradient(observations, &draw.actions, gradient);
         gradient.iter_mut().for_each(|g| *g /= -(size as f32));
         draw.pull_back(temperature / size as f32, gradient, self.distribution.0.dim, d_output);
@@ -268,8 +252,8 @@ impl Agent for Sac {
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         policy.set_parameters(&self.actor.parameters);
-        let warming_up = self.env_steps < self.learner.replay.warm_up_steps;
-        self.normalizer.scale(policy);
+        let warming_up = self.experience.is_warming_up();
+        self.experience.normalizer.scale(policy);
         policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
     }
 
@@ -281,14 +265,10 @@ impl Agent for Sac {
         _: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        self.normalizer.begin(batch);
-        self.normalizer.end(batch);
-        self.replay.extend(batch);
-        self.env_steps += batch.rows() as u64;
-        let due = self.learner.replay.updates_due(self.env_steps);
-        while self.updates < due {
+        self.experience.take(batch);
+        while self.experience.due().is_some() {
             self.update(progress, metrics)?;
-            self.updates += 1;
+            self.experience.done();
         }
         Ok(())
     }
@@ -303,28 +283,19 @@ impl Agent for Sac {
         state.insert_all("critics", self.critics.state());
         state.insert_f32("log_temperature", &self.log_temperature);
         state.insert_all("temperature_optimizer", self.temperature_optimizer.state());
-        state.insert_all("replay", self.replay.state());
-        self.normalizer.save(&mut state);
-        state.insert("streams", StateTensor::U64(self.rngs.iter().flat_map(EnvRng::state).collect()));
-        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        self.experience.save(&mut state);
+        streams::save(&mut state, "streams", &self.rngs);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = self.learner.replay.counters(state)?;
-        let words: [u64; 12] = state.u64_array("streams")?;
+        let rngs = streams::restore(state, "streams")?;
         let log_temperature = state.f32("log_temperature", 1)?[0];
-        let mut rngs = self.rngs.clone();
-        for (rng, words) in rngs.iter_mut().zip(words.as_chunks::<6>().0) {
-            *rng = EnvRng::from_state(*words).map_err(|error| AgentError::Config(error.to_string()))?;
-        }
         self.actor.restore(&state.subset("actor"))?;
         self.critics.restore(&state.subset("critics"))?;
         self.temperature_optimizer.restore(&state.subset("temperature_optimizer"))?;
-        self.replay.restore(&state.subset("replay"))?;
-        self.normalizer.restore(state)?;
+        self.experience.restore(state)?;
         (self.rngs, self.log_temperature) = (rngs, [log_temperature]);
-        (self.env_steps, self.updates) = (env_steps, updates);
         Ok(())
     }
 }

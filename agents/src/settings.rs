@@ -51,6 +51,13 @@ impl Refusal {
         Self { key: key.to_owned(), message: message.into(), hint: hint.into() }
     }
 
+    /// The agent `kind` has no estimator of a policy gradient.
+    #[must_use]
+    pub fn no_estimator(kind: &str) -> Self {
+        let message = format!("agent.kind = \"{kind}\" has no estimator of a policy gradient to dissect");
+        Self::new("agent.kind", message, "reinforce, a2c, relax-a2c and relax-ddpg have one")
+    }
+
     /// `key`, found to be `found`, must be `right`.
     #[must_use]
     pub fn range(key: &str, found: &str, right: &str) -> Self {

@@ -16,20 +16,16 @@
 use crate::config::{
     ActivationKind, ExplorationConfig, ExplorationKind, OptimizerKind, ReplayConfig, keys, networks, scaling,
 };
-use crate::distribution::Deterministic;
-use crate::parts::exploration::Exploration;
-use crate::parts::networks;
-use crate::parts::normalize::Normalizer;
-use crate::parts::replay::{Minibatch, Replay};
-use crate::parts::target_network::TargetNetwork;
+use crate::parts::deterministic_actor::DeterministicActor;
+use crate::parts::experience::Experience;
+use crate::parts::streams;
 use crate::parts::twin_critics::TwinCritics;
 use crate::{
     ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout,
     RolloutShape, Task, role,
 };
 use relax_envs::EnvRng;
-use relax_nn::{Activation, StateDict, StateTensor, Workspace};
-use std::sync::Arc;
+use relax_nn::{StateDict, StateTensor};
 
 keys! {
     /// `[agent]` of TD3.
@@ -94,20 +90,11 @@ pub(crate) fn spec() -> AgentSpec {
     // One step, then one gradient step: the published schedule.
     .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
     .check(|_: &Td3Keys, learner: &Td3Learner, _| check(learner))
-    .dissect(|_: &Td3Keys, _: &Td3Learner| {
-        Err(Refusal::new(
-            "agent.kind",
-            "agent.kind = \"td3\" has no estimator of a policy gradient to dissect",
-            "reinforce, a2c, relax-a2c and relax-ddpg have one",
-        ))
-    })
+    .without_estimator()
 }
 
 fn check(learner: &Td3Learner) -> Result<(), Refusal> {
-    if learner.replay.updates_per_step <= 0.0 {
-        let message = "`learner.replay.updates_per_step` is 0, so that TD3 would never learn";
-        return Err(Refusal::new("learner.replay.updates_per_step", message, "leave it out, or take 1"));
-    }
+    learner.replay.check_learning("TD3")?;
     if learner.policy_delay == 0 {
         return Err(Refusal::range("learner.policy_delay", "0", "1 or more"));
     }
@@ -125,24 +112,15 @@ fn check(learner: &Td3Learner) -> Result<(), Refusal> {
 /// The TD3 agent.
 pub struct Td3 {
     learner: Td3Learner,
-    exploration: Exploration,
-    actor: TargetNetwork,
+    actor: DeterministicActor,
     critics: TwinCritics,
-    normalizer: Normalizer,
-    /// Of the environment's own numbers.
-    replay: Replay,
+    experience: Experience,
     /// Draws the minibatches, and the noise of target actions.
     rngs: [EnvRng; 2],
-    env_steps: u64,
-    updates: u64,
     /// Loss and gradient norm of the actor's last step, which not every update takes.
     last: [f64; 2],
-    minibatch: Minibatch,
-    workspace: Workspace<f32>,
-    /// `[B, K]`: actions, the critic's gradient by them, and zeros.
-    actions: Vec<f32>,
+    /// The critic's gradient by the actions, `[B, K]`.
     gradient: Vec<f32>,
-    zeros: Vec<f32>,
     /// y `[B]`.
     targets: Vec<f32>,
 }
@@ -155,45 +133,42 @@ impl Td3 {
     pub fn new(task: Task<'_>, agent: &Td3Keys, learner: &Td3Learner) -> Result<Self, AgentError> {
         ActionRange::check_bounded("td3", task.actions)?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
-        let (dim, k) = (task.observations.flat_dim(), task.actions.flat_dim());
-        let shape = networks::shape(dim, &agent.policy_network(), k)?;
-        let size = learner.replay.batch_size;
+        let (dim, k, size) =
+            (task.observations.flat_dim(), task.actions.flat_dim(), learner.replay.batch_size);
+        let (network, critic_network) = (agent.policy_network(), agent.critic_network());
         Ok(Self {
-            exploration: Exploration::new(&agent.exploration),
-            actor: TargetNetwork::new(shape, 0.01, learner.optimizer, &mut rng(0)),
-            critics: TwinCritics::new(dim, k, &agent.critic_network(), learner.optimizer, [rng(1), rng(2)])?,
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
-            replay: Replay::new(learner.replay.capacity, dim, k),
+            actor: DeterministicActor::new(
+                (dim, k, size),
+                &network,
+                learner.optimizer,
+                &agent.exploration,
+                &mut rng(0),
+            )?,
+            critics: TwinCritics::new(dim, k, &critic_network, learner.optimizer, [rng(1), rng(2)])?,
+            experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
                 .map(|role| EnvRng::from_seed_sequence(task.seed, &[role])),
-            env_steps: 0,
-            updates: 0,
             last: [f64::NAN; 2],
-            minibatch: Minibatch::default(),
-            workspace: Workspace::new(),
-            actions: vec![0.0; size * k],
             gradient: vec![0.0; size * k],
-            zeros: vec![0.0; size * k],
             targets: vec![0.0; size],
             learner: learner.clone(),
         })
     }
 
-    /// One gradient step of the critics on a fresh minibatch, and the actor's if it is due.
-    fn update(&mut self, progress: f64, metrics: &mut Metrics) -> Result<(), AgentError> {
-        let Self { learner, actor, critics, minibatch, workspace, actions, targets, .. } = self;
+    /// Gradient step `number` of the critics, on a fresh minibatch, and the actor's if it is due.
+    fn update(&mut self, number: u64, progress: f64, metrics: &mut Metrics) -> Result<(), AgentError> {
+        let Self { learner, actor, critics, experience, targets, .. } = self;
         let [draws, noise] = &mut self.rngs;
-        self.replay.sample(learner.replay.batch_size, draws, minibatch);
-        self.normalizer.minibatch(minibatch);
+        experience.draw(draws);
+        let minibatch = &experience.minibatch;
 
-        actor.shape.forward(&actor.target, &minibatch.next_observations, workspace, actions);
-        Activation::Tanh.add_bias_and_activate(actions, &self.zeros);
+        actor.target_actions(&minibatch.next_observations);
         let (std, clip) = (learner.target_noise as f32, learner.target_noise_clip as f32);
-        for a in &mut *actions {
+        for a in &mut actor.actions {
             let blur = (std * noise.standard_normal() as f32).clamp(-clip, clip);
             *a = (*a + blur).clamp(-1.0, 1.0);
         }
-        critics.next_values(minibatch, actions, targets);
+        critics.next_values(minibatch, &actor.actions, targets);
         let gamma = learner.gamma as f32;
         for ((y, r), going_on) in targets.iter_mut().zip(&minibatch.rewards).zip(&minibatch.going_on) {
             *y = r + gamma * going_on * *y;
@@ -203,7 +178,7 @@ impl Td3 {
             critics.step(minibatch, &minibatch.actions, targets, rate, learner.critic_max_grad_norm)?;
 
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
-        if (self.updates + 1).is_multiple_of(learner.policy_delay) {
+        if number.is_multiple_of(learner.policy_delay) {
             self.improve_actor(metrics.learning_rate)?;
         }
         [metrics.policy_loss, metrics.policy_gradient_norm] = self.last;
@@ -212,16 +187,11 @@ impl Td3 {
 
     /// One gradient step of the actor on the minibatch that the critics have just learned from; the targets follow.
     fn improve_actor(&mut self, rate: f64) -> Result<(), AgentError> {
-        let Self { learner, actor, critics, minibatch, workspace, actions, gradient, zeros, .. } = self;
-        let observations = &minibatch.observations;
-        actor.shape.forward(&actor.parameters, observations, workspace, actions);
-        Activation::Tanh.add_bias_and_activate(actions, zeros);
-        let value = critics.first_gradient(observations, actions, gradient);
-        gradient.iter_mut().for_each(|g| *g /= -(learner.replay.batch_size as f32));
-        Activation::Tanh.multiply_by_slope(gradient, actions);
-        actor.shape.reverse(&actor.parameters, observations, workspace, gradient, &mut actor.gradient, None);
-        let norm = actor.step(rate, learner.max_grad_norm, "policy gradient")?;
-        self.last = [-value, norm];
+        let Self { learner, actor, critics, experience, gradient, .. } = self;
+        let observations = &experience.minibatch.observations;
+        actor.own_actions(observations);
+        let value = critics.first_gradient(observations, &actor.actions, gradient);
+        self.last = [-value, actor.climb(observations, gradient, rate, learner.max_grad_norm)?];
         actor.follow(learner.replay.tau as f32);
         critics.follow(learner.replay.tau as f32);
         Ok(())
@@ -230,18 +200,14 @@ impl Td3 {
 
 impl Agent for Td3 {
     fn acting_policy(&self) -> ActingPolicy {
-        let distribution = Arc::new(Deterministic { dim: self.actor.shape.output() });
-        let (shape, parameters) = (self.actor.shape.clone(), self.actor.parameters.clone());
-        let mut policy = ActingPolicy::new(shape, distribution, parameters, "actor.parameters");
+        let mut policy = self.actor.snapshot();
         self.refresh(&mut policy);
         policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
-        policy.set_parameters(&self.actor.parameters);
-        let warming_up = self.env_steps < self.learner.replay.warm_up_steps;
-        self.normalizer.scale(policy);
-        policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
+        self.actor.refresh(policy, self.experience.is_warming_up());
+        self.experience.normalizer.scale(policy);
     }
 
     /// Stores the batch and takes all gradient steps that are due: actor and critics learn together.
@@ -252,14 +218,10 @@ impl Agent for Td3 {
         _: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        self.normalizer.begin(batch);
-        self.normalizer.end(batch);
-        self.replay.extend(batch);
-        self.env_steps += batch.rows() as u64;
-        let due = self.learner.replay.updates_due(self.env_steps);
-        while self.updates < due {
-            self.update(progress, metrics)?;
-            self.updates += 1;
+        self.experience.take(batch);
+        while let Some(number) = self.experience.due() {
+            self.update(number, progress, metrics)?;
+            self.experience.done();
         }
         Ok(())
     }
@@ -272,28 +234,18 @@ impl Agent for Td3 {
         let mut state = StateDict::new();
         state.insert_all("actor", self.actor.state());
         state.insert_all("critics", self.critics.state());
-        state.insert_all("replay", self.replay.state());
-        self.normalizer.save(&mut state);
-        state.insert("streams", StateTensor::U64(self.rngs.iter().flat_map(EnvRng::state).collect()));
-        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        self.experience.save(&mut state);
+        streams::save(&mut state, "streams", &self.rngs);
         state.insert("last_policy_step", StateTensor::F64(self.last.to_vec()));
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = self.learner.replay.counters(state)?;
-        let words: [u64; 12] = state.u64_array("streams")?;
-        let last = state.f64_array("last_policy_step")?;
-        let mut rngs = self.rngs.clone();
-        for (rng, words) in rngs.iter_mut().zip(words.as_chunks::<6>().0) {
-            *rng = EnvRng::from_state(*words).map_err(|error| AgentError::Config(error.to_string()))?;
-        }
+        let (rngs, last) = (streams::restore(state, "streams")?, state.f64_array("last_policy_step")?);
         self.actor.restore(&state.subset("actor"))?;
         self.critics.restore(&state.subset("critics"))?;
-        self.replay.restore(&state.subset("replay"))?;
-        self.normalizer.restore(state)?;
-        self.rngs = rngs;
-        (self.env_steps, self.updates, self.last) = (env_steps, updates, last);
+        self.experience.restore(state)?;
+        (self.rngs, self.last) = (rngs, last);
         Ok(())
     }
 }

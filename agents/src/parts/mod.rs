@@ -8,6 +8,7 @@
 //! | [`control_variate`] | r(s, z), trained on the estimator's variance |
 //! | [`q_critic`] | Q(s, a), trained on replayed transitions |
 //! | [`twin_critics`] | two of them, trained towards the smaller of their values |
+//! | [`experience`] | what an agent that replays has seen: transitions, their scale, gradient steps due |
 //! | [`replay`] | the newest transitions, and minibatches of them |
 //! | [`returns`] | λ-returns with termination and truncation told apart |
 //! | [`normalize`] | observations and rewards on another scale, around any agent |
@@ -18,13 +19,17 @@
 //! | [`horizon`] | what V leaves over for the steps that remain in a rollout, in closed form |
 //! | [`gains`] | how much of several control variates enters ĝ, from past batches |
 //! | [`guard`] | keeps a control variate from doing harm, by past batches |
+//! | [`deterministic_actor`] | μ(s) that climbs a critic: DDPG's and TD3's |
 //! | [`exploration`] | the noise of a deterministic policy |
 //! | [`target_network`] | a network with a copy that follows it slowly |
+//! | [`streams`] | random streams in a saved state |
 //! | [`networks`] | how all of an agent's networks start, are saved and come back |
 
 pub mod baseline;
 pub mod control_variate;
 pub mod critic;
+pub mod deterministic_actor;
+pub mod experience;
 pub mod exploration;
 pub mod gains;
 pub mod guard;
@@ -38,6 +43,7 @@ pub mod policy;
 pub mod q_critic;
 pub mod replay;
 pub mod returns;
+pub mod streams;
 pub mod target_network;
 pub mod twin_critics;
 pub mod world_model;

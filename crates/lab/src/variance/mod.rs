@@ -13,7 +13,7 @@ pub mod nested;
 
 use std::path::Path;
 
-use relax_agents::{Agent, Compute, Metrics, make_agent};
+use relax_agents::{Agent, Compute, Metrics, Refusal, make_agent};
 use relax_envs::EnvRng;
 
 use branch::Brancher;
@@ -139,11 +139,8 @@ fn dissect(
         let mut metrics = Metrics::default();
         agent.improve_policy(batch, 0.5, &Compute::serial(), &mut metrics).map_err(|error| failed(&error))?;
         if agent.last_gradient(&mut estimates).is_none() {
-            let name = config.agent.kind.clone();
-            return Err(Error::input(format!(
-                "agent.kind = \"{name}\" has no estimator of a policy gradient to dissect"
-            ))
-            .with_hint("reinforce, a2c, relax-a2c and relax-ddpg have one"));
+            let Refusal { message, hint, .. } = Refusal::no_estimator(&config.agent.kind);
+            return Err(Error::input(message).with_hint(hint));
         }
         own += metrics.squared_norm;
         a2c += metrics.squared_norm_a2c;

@@ -1,0 +1,98 @@
+//! What an agent that learns from replay has seen: the transitions, the scale that they are put on, and how many gradient steps
+//! they make due.
+
+use super::normalize::Normalizer;
+use super::replay::{Minibatch, Replay};
+use crate::config::{Normalization, ReplayConfig};
+use crate::rollout::Rollout;
+use crate::{AgentError, Task};
+use relax_envs::EnvRng;
+use relax_nn::{StateDict, StateTensor};
+
+/// Stored transitions in the environment's own numbers, and counters.
+#[derive(Debug)]
+pub struct Experience {
+    settings: ReplayConfig,
+    replay: Replay,
+    /// Puts observations and rewards on the scale of now.
+    pub normalizer: Normalizer,
+    env_steps: u64,
+    updates: u64,
+    /// What [`draw`](Self::draw) drew, normalised.
+    pub minibatch: Minibatch,
+}
+
+impl Experience {
+    /// None yet. Actions have `action_dim` numbers.
+    #[must_use]
+    pub fn new(
+        task: &Task<'_>,
+        action_dim: usize,
+        settings: &ReplayConfig,
+        normalization: Normalization,
+    ) -> Self {
+        Self {
+            replay: Replay::new(settings.capacity, task.observations.flat_dim(), action_dim),
+            normalizer: Normalizer::new(task.observations, normalization),
+            settings: settings.clone(),
+            env_steps: 0,
+            updates: 0,
+            minibatch: Minibatch::default(),
+        }
+    }
+
+    /// Takes the batch into the normaliser and stores it.
+    pub fn take(&mut self, batch: &Rollout) {
+        self.normalizer.begin(batch);
+        self.normalizer.end(batch);
+        self.store(batch);
+    }
+
+    /// Stores the batch, which the normaliser knows already.
+    pub fn store(&mut self, batch: &Rollout) {
+        self.replay.extend(batch);
+        self.env_steps += batch.rows() as u64;
+    }
+
+    /// Whether so few steps were taken that nothing is learned yet.
+    #[must_use]
+    pub fn is_warming_up(&self) -> bool {
+        self.env_steps < self.settings.warm_up_steps
+    }
+
+    /// The number of the gradient step that is due, counted from 1, if one is.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        (self.updates < self.settings.updates_due(self.env_steps)).then_some(self.updates + 1)
+    }
+
+    /// Says that the gradient step that was due has been taken.
+    pub fn done(&mut self) {
+        self.updates += 1;
+    }
+
+    /// Draws a minibatch and puts it on the scale of now.
+    pub fn draw(&mut self, rng: &mut EnvRng) {
+        self.replay.sample(self.settings.batch_size, rng, &mut self.minibatch);
+        self.normalizer.minibatch(&mut self.minibatch);
+    }
+
+    /// Adds the transitions, the normaliser and the counters to an agent's state.
+    pub fn save(&self, state: &mut StateDict) {
+        state.insert_all("replay", self.replay.state());
+        self.normalizer.save(state);
+        state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+    }
+
+    /// Takes over what [`save`](Self::save) added.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit, or the counters do not belong together.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let [env_steps, updates] = self.settings.counters(state)?;
+        self.replay.restore(&state.subset("replay"))?;
+        self.normalizer.restore(state)?;
+        (self.env_steps, self.updates) = (env_steps, updates);
+        Ok(())
+    }
+}

@@ -48,28 +48,29 @@ impl Journal {
         let options = Options { calls: 1, seconds: None, target: None, workers: 1, ..options.clone() };
         let header =
             Header { format: FORMAT.into(), space: variables, constrained: space.is_constrained(), options };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        let unfit = |reason: String| MinimizeError::Journal { path: path.to_owned(), reason };
+        let data = match std::fs::read(path) {
+            Ok(data) => data,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(io("read")(error)),
         };
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut lines = text[..whole].lines();
+        let whole = data.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let fresh = whole == 0;
+        let begun = serde_json::to_string(&header).map_err(|error| unfit(error.to_string()))?;
+        if fresh && !begun.as_bytes().starts_with(&data) {
+            return Err(unfit("it does not begin as one; name a file that is not there yet".into()));
+        }
+        let text = std::str::from_utf8(&data[..whole]).map_err(|error| unfit(error.to_string()))?;
         let mut answers = HashMap::new();
-        let fresh = match lines.next() {
-            None => true,
-            Some(first) => {
-                header.compare(first, path)?;
-                for (number, line) in lines.enumerate() {
-                    let line: Line = serde_json::from_str(line).map_err(|error| MinimizeError::Journal {
-                        path: path.to_owned(),
-                        reason: format!("line {}: {error}", number + 2),
-                    })?;
-                    answers.insert((line.batch, line.row), (line.x, line.y));
-                }
-                false
+        for (number, line) in text.lines().enumerate() {
+            if number == 0 {
+                header.compare(line, path)?;
+                continue;
             }
-        };
+            let line: Line =
+                serde_json::from_str(line).map_err(|error| unfit(format!("line {}: {error}", number + 1)))?;
+            answers.insert((line.batch, line.row), (line.x, line.y));
+        }
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io("write"))?;
         let mut journal = Self { path: path.to_owned(), file, answers };

@@ -194,6 +194,18 @@ fn a_journal_goes_on_bit_for_bit_and_keeps_what_was_called() {
     let error =
         minimize_with(knapsack, &Space::bits(13), &options, Some(&path), |_| Control::Continue).unwrap_err();
     assert!(error.to_string().contains("its space is another"), "{error}");
+    // A file that is something else, even one without a line's end, is left as it is; a first line that a crash cut short is not.
+    let text = std::fs::read(&path).unwrap();
+    for other in [&b"buy bread"[..], b"buy bread\n", b"\xff\xfe"] {
+        std::fs::write(&path, other).unwrap();
+        let error =
+            minimize_with(knapsack, &space, &options, Some(&path), |_| Control::Continue).unwrap_err();
+        assert!(error.to_string().contains("is not the journal of this minimisation"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), other);
+    }
+    std::fs::write(&path, &text[..40]).unwrap();
+    let resumed = minimize_with(knapsack, &space, &options, Some(&path), |_| Control::Continue).unwrap();
+    assert_eq!(resumed, whole);
 }
 
 #[test]

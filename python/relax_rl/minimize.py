@@ -81,12 +81,14 @@ class _Journal:
         self.path, self.answers = Path(path), {}
         data = self.path.read_bytes() if self.path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]  # a line that a crash cut short is dropped
-        first, *lines = whole.decode("utf-8", "replace").splitlines() or [""]
-        if first and self._line(first, 1) != json.loads(json.dumps(header)):
-            raise ValueError(f"{self.path} is the journal of another minimisation; it begins with {first}")
-        for number, line in enumerate(lines, 2):
-            call = self._line(line, number)
-            self.answers[call["batch"], call["row"]] = call
+        if not whole and not json.dumps(header).encode().startswith(data):
+            raise ValueError(f"{self.path} is no journal of a minimisation; name a file that is not there yet")
+        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
+            told = self._line(line, number)
+            if number > 1:
+                self.answers[told["batch"], told["row"]] = told
+            elif told != json.loads(json.dumps(header)):
+                raise ValueError(f"{self.path} is the journal of another minimisation; it begins with {line}")
         self.file = self.path.open("ab")
         self.file.truncate(len(whole))
         if not whole:
@@ -94,9 +96,12 @@ class _Journal:
 
     def _line(self, line: str, number: int) -> dict[str, Any]:
         try:
-            return json.loads(line)
+            told = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{self.path} is no journal of a minimisation: line {number}: {error}") from None
+        if number > 1 and (not isinstance(told, dict) or [type(told.get(key)) for key in ("batch", "row", "x", "y")] != [int, int, list, float]):
+            raise ValueError(f"{self.path} is no journal of a minimisation: line {number} is no call: {line:.200}")
+        return told
 
     def _write(self, line: dict[str, Any]) -> None:
         self.file.write(json.dumps(line).encode() + b"\n")

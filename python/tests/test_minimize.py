@@ -85,11 +85,20 @@ def test_failures_name_the_point_and_the_journal_goes_on(tmp_path):
         relax_rl.minimize(left_behind, THINGS, calls=100, journal=path, seed=1)
     with pytest.raises(ValueError, match="another minimisation"):
         relax_rl.minimize(left_behind, {name: [True, False] for name in THINGS}, calls=100, journal=path)
-    other = tmp_path / "notes.txt"
-    other.write_text("buy bread\n")
-    with pytest.raises(ValueError, match="notes.txt is no journal of a minimisation: line 1"):
-        relax_rl.minimize(left_behind, THINGS, journal=other)
-    assert other.read_text() == "buy bread\n"
+    other, text = tmp_path / "notes.txt", path.read_text()
+    for nonsense, said in [
+        ("buy bread\n", "notes.txt is no journal of a minimisation: line 1"),
+        ("buy bread", "notes.txt is no journal of a minimisation; name a file that is not there yet"),
+        (text.replace("\n", "\n5\n", 1), "line 2 is no call: 5"),
+        (text.replace('"row"', '"raw"', 1), "line 2 is no call: {"),
+    ]:
+        other.write_text(nonsense)
+        with pytest.raises(ValueError, match=said):
+            relax_rl.minimize(left_behind, THINGS, calls=100, journal=other)
+        assert other.read_text() == nonsense
+    # A first line that a crash cut short.
+    other.write_text(text[:40])
+    assert relax_rl.minimize(left_behind, THINGS, calls=100, journal=other).history == resumed.history
 
 
 @pytest.mark.parametrize("how", [{}, {"workers": 3}, {"batched": True}])

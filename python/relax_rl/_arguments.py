@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 MOST = 2**64 - 1
 
 
@@ -31,3 +33,20 @@ def flag(name: str, value: Any) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def number(name: str, value: Any) -> float:
+    """`value`, which must be a number, Python's or NumPy's."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+
+
+def plain(value: Any) -> Any:
+    """A number or truth value of NumPy as Python's own, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"an option must be a number, text, a list or a dictionary, not {value!r}")

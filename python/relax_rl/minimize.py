@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import _arguments
 from ._relax_rl import Minimizer
 
 _QUIET = 100
@@ -178,7 +179,8 @@ class _Function:
                 failures.append((inputs[0], f"f failed at a batch that begins with {inputs[0]}: {error!r}", error))
             else:
                 if len(answers) != len(missing):
-                    raise ValueError(f"f returned {len(answers)} numbers for {len(missing)} points")
+                    text = f"f returned {len(answers)} numbers for {len(missing)} points"
+                    raise FailedCall(f"{text}, of which {inputs[0]} is the first", inputs[0], history)
                 for row, answer in zip(missing, answers, strict=True):
                     keep(row, lambda answer=answer: answer)
         elif self.pool:
@@ -240,18 +242,27 @@ def minimize(
     `learning_rate`, `early_stop`, `gain`, `relaxed`.
 
     Raises `ValueError` for a wrong argument, and `FailedCall` where f raises or returns no finite number: it names the point and has
-    the `history` of all calls before it; they are in the journal, too.
+    the `history` of all calls before it; they are in the journal, too. `TypeError` for an argument of another type.
     """
-    choices = {name: list(of) for name, of in space.items()}
-    for name, of in choices.items():
-        if not of:
+    if not isinstance(space, Mapping):
+        raise TypeError(f"space must be a dictionary of names and choices, not {space!r}")
+    choices = {}
+    for name, of in space.items():
+        if not isinstance(of, Iterable):
+            raise TypeError(f"the choices of {name!r} must be a list, not {of!r}")
+        choices[name] = list(of)
+        if not choices[name]:
             raise ValueError(f"there is no choice for {name!r}")
-    if not isinstance(workers, Executor) and workers < 1:
-        raise ValueError(f"workers is {workers}, and must be 1 or more, or an executor of concurrent.futures")
+    calls, seed = _arguments.whole("calls", calls, least=1), _arguments.whole("seed", seed)
+    maximize, noisy = _arguments.flag("maximize", maximize), _arguments.flag("noisy", noisy)
+    if not isinstance(workers, Executor):
+        workers = _arguments.whole("workers, unless it is an executor of concurrent.futures,", workers, least=1)
+    seconds = None if seconds is None else _arguments.number("seconds", seconds)
     if seconds is not None and not seconds >= 0:
         raise ValueError(f"seconds is {seconds}, and must be 0 or more")
+    target = None if target is None else _arguments.number("target", target)
     names = [name for name, of in choices.items() if len(of) > 1]
-    settings = {"seed": seed, "maximize": maximize, "noisy": noisy, **options}
+    settings = json.loads(json.dumps({"seed": seed, "maximize": maximize, "noisy": noisy, **options}, default=_arguments.plain))
 
     def named(point: Sequence[int]) -> Point:
         chosen = dict(zip(names, point, strict=False))

@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 
 import relax_rl
@@ -135,8 +136,21 @@ def test_an_interrupt_keeps_what_was_called(tmp_path):
     assert len(calls) == 61
 
 
+def test_numbers_may_be_numpys():
+    options = {"calls": 40, "seed": 3, "noisy": False, "learning_rate": 0.1, "target": -1.0, "surrogate": {"free": 32}}
+    given = {
+        "calls": np.int64(40),
+        "seed": np.uint8(3),
+        "noisy": np.False_,
+        "learning_rate": np.float64(0.1),
+        "target": np.float32(-1.0),
+        "surrogate": {"free": np.int32(32)},
+    }
+    assert relax_rl.minimize(left_behind, THINGS, **given) == relax_rl.minimize(left_behind, THINGS, **options)
+
+
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="workers is 0"):
+    with pytest.raises(ValueError, match="workers, unless .* is 0"):
         relax_rl.minimize(left_behind, THINGS, workers=0)
     with pytest.raises(ValueError, match="the constraint returned 2 for 'thing 0', whose choices are"):
         relax_rl.minimize(left_behind, THINGS, constraint=lambda name, chosen: [2])
@@ -144,6 +158,25 @@ def test_mistakes_are_named():
         relax_rl.minimize(left_behind, {"a": []})
     with pytest.raises(ValueError, match="batch is 1"):
         relax_rl.minimize(left_behind, THINGS, batch=1)
+    for wrong, said in [
+        ({"calls": 10.5}, "calls must be a whole number, not 10.5"),
+        ({"seed": "1"}, "seed must be a whole number, not '1'"),
+        ({"workers": 2.5}, "workers, unless it is an executor of concurrent.futures, must be a whole number"),
+        ({"maximize": 1}, "maximize must be True or False, not 1"),
+        ({"seconds": "3"}, "seconds must be a number, not '3'"),
+        ({"target": print}, "target must be a number, not <built-in"),
+        ({"batch": print}, "an option must be a number"),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            relax_rl.minimize(left_behind, THINGS, **wrong)
+    with pytest.raises(TypeError, match="space must be a dictionary"):
+        relax_rl.minimize(left_behind, [1, 2])
+    with pytest.raises(TypeError, match="the choices of 'a' must be a list, not 3"):
+        relax_rl.minimize(left_behind, {"a": 3})
+    with pytest.raises(ValueError, match="seed is -1"):
+        relax_rl.minimize(left_behind, THINGS, seed=-1)
+    with pytest.raises(relax_rl.FailedCall, match="f returned 1 numbers for 8 points, of which {'thing 0'"):
+        relax_rl.minimize(lambda xs: [1.0], THINGS, batched=True)
     with pytest.raises(ValueError, match="unknown field `lerning_rate`"):
         relax_rl.minimize(left_behind, THINGS, lerning_rate=1)
     with pytest.raises(ValueError, match="no estimator `relaxx`"):

@@ -1,4 +1,4 @@
-//! What reads files and messages is fed with nonsense: seeds from `fuzz/corpus` and the configurations that come along, mutated.
+//! What reads files and messages is fed with nonsense: seeds from `tests/fuzz/corpus` and the configurations that come along, mutated.
 //! Nothing panics. Some hundred or thousand inputs each as a test; `RELAX_FUZZ=1000000` makes a million, and watches the memory:
 //!
 //! ```text
@@ -10,7 +10,6 @@ use std::path::Path;
 
 use relax_envs::EnvRng;
 
-#[path = "../fuzz/src/targets.rs"]
 mod targets;
 
 use targets::{TARGETS, Target};
@@ -27,7 +26,7 @@ fn wanted(target: &str) -> (u64, bool) {
 /// What is already known to be worth a try.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("fuzz/corpus").join(target)];
+    let mut folders = vec![root.join("tests/fuzz/corpus").join(target)];
     match target {
         "training_toml" | "recorded_toml" => folders.push(root.join("configs")),
         "vae_toml" => folders.push(root.join("configs/vae")),

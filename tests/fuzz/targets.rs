@@ -1,7 +1,7 @@
 //! What is fed with anything: each function takes bytes that may be damaged, hostile or nonsense, and must neither panic nor take
 //! memory that the bytes do not pay for. What it returns (an error, mostly) is of no interest.
 //!
-//! The tests call them with mutated seeds (`tests/fuzz.rs`). They take bytes and nothing else, as libFuzzer's targets do.
+//! They take bytes and nothing else, as libFuzzer's targets do.
 
 use std::cell::RefCell;
 use std::fs;

@@ -62,7 +62,7 @@ impl ActionMasks {
     /// Errors unless the slot's mask allows a choice of every factor. `steps` is how many the episode has taken, if that is
     /// known here.
     pub fn check(&self, slot: usize, steps: Option<u64>) -> Result<(), EnvError> {
-        match forbidding(&self.sizes, self.row(slot)) {
+        match factors(&self.sizes, self.row(slot)).position(|own| !own.contains(&true)) {
             None => Ok(()),
             Some(_) if self.sizes.len() == 1 => Err(EnvError::ActionMask {
                 steps,
@@ -87,22 +87,17 @@ impl ActionMasks {
     /// The first allowed choice of each factor of a slot; 0 where none is.
     #[cfg(feature = "gym")]
     pub fn first_allowed(&self, slot: usize) -> impl Iterator<Item = usize> {
-        let mut rest = self.row(slot);
-        self.sizes.iter().map(move |&n| {
-            let (own, after) = rest.split_at(n);
-            rest = after;
-            own.iter().position(|&allowed| allowed).unwrap_or(0)
-        })
+        factors(&self.sizes, self.row(slot)).map(|own| own.iter().position(|&allowed| allowed).unwrap_or(0))
     }
 }
 
-/// The first factor of which `mask` allows no choice.
-fn forbidding(sizes: &[usize], mask: &[bool]) -> Option<usize> {
+/// The mask of each factor, `sizes` long, of one for all.
+pub(crate) fn factors<'a>(sizes: &'a [usize], mask: &'a [bool]) -> impl Iterator<Item = &'a [bool]> {
     let mut rest = mask;
-    sizes.iter().position(|&n| {
-        let (own, after) = rest.split_at(n);
+    sizes.iter().map(move |&n| {
+        let (own, after) = rest.split_at(n.min(rest.len()));
         rest = after;
-        !own.contains(&true)
+        own
     })
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering::{Equal, Less};
 use std::fmt;
 
+use crate::masks::factors;
 use crate::{Action, ActionRef, EnvError, EnvRng};
 
 /// The set that observations or actions are taken from.
@@ -167,19 +168,16 @@ impl Space {
     /// As [`sample`](Self::sample), of the choices that `mask` (all factors' [`choices`](Self::choices), one after the other)
     /// allows; the first of a factor of which it allows none. Without choices, as `sample`.
     pub fn sample_masked(&self, mask: &[bool], rng: &mut EnvRng) -> Action {
-        let mut rest = mask;
-        let mut index = |n: usize| {
-            let (own, after) = rest.split_at(n.min(rest.len()));
-            rest = after;
+        let Some(sizes) = self.choices() else { return self.sample(rng) };
+        let mut drawn = factors(&sizes, mask).map(|own| {
             let allowed: Vec<usize> = (0..own.len()).filter(|&i| own[i]).collect();
             let drawn = rng.integers(0, allowed.len().max(1) as i64) as usize;
             allowed.get(drawn).copied().unwrap_or(0)
-        };
+        });
         match self {
-            Self::Box { .. } => self.sample(rng),
-            Self::Discrete { n, .. } => Action::Discrete(index(*n)),
-            Self::MultiDiscrete { nvec } => Action::MultiDiscrete(nvec.iter().map(|&n| index(n)).collect()),
-            Self::MultiBinary { n } => Action::MultiBinary((0..*n).map(|_| index(2) == 1).collect()),
+            Self::MultiDiscrete { .. } => Action::MultiDiscrete(drawn.collect()),
+            Self::MultiBinary { .. } => Action::MultiBinary(drawn.map(|choice| choice == 1).collect()),
+            _ => Action::Discrete(drawn.next().unwrap_or(0)),
         }
     }
 

@@ -120,10 +120,16 @@ impl Driver {
             None => masks.insert(ActionMasks::new(action_space, self.slots)?),
         };
         for (from, to) in [(now, &mut masks.now), (last, &mut masks.last)] {
-            if let Ok(slice) = from.bind(py).readonly().as_slice()
-                && slice.len() == to.len()
-            {
-                to.copy_from_slice(slice);
+            let from = from.bind(py).readonly();
+            match from.as_slice() {
+                Ok(slice) if slice.len() == to.len() => to.copy_from_slice(slice),
+                _ => {
+                    let shape = from.shape();
+                    return Err(EnvError::action_mask(format!(
+                        "is an array {shape:?} for {} choices",
+                        to.len()
+                    )));
+                }
             }
         }
         Ok(())
@@ -141,11 +147,11 @@ impl Driver {
     ) -> PyResult<()> {
         let Some((step, take)) = &self.bare else {
             self.write_actions(py, active, actions)?;
-            if let Some(masks) = masks.filter(|_| active.len() < self.slots) {
+            let (together, some_idle) = (self.kind == Vectorization::Vector, active.len() < self.slots);
+            if let Some(masks) = masks.filter(|_| together && some_idle) {
                 self.write_idle(py, active, masks)?;
             }
-            let all = active.len() == self.slots || self.kind == Vectorization::Vector;
-            self.step.bind(py).call1((if all { None } else { Some(active) },))?;
+            self.step.bind(py).call1((if together || !some_idle { None } else { Some(active) },))?;
             return self.read_all(py, out);
         };
         let (step, take) = (step.bind(py).clone(), take.bind(py).clone());

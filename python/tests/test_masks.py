@@ -165,6 +165,8 @@ def test_predictions_take_masks(tmp_path):
             policy.predict(boards[0], action_mask=mask)
     with pytest.raises(ValueError, match="3 rows; there are 4 observations"):
         policy.predict(boards, action_mask=np.ones((3, 9), np.int8))
+    with pytest.raises(ValueError, match="action_mask is True; there are 4 observations"):
+        policy.predict(boards, action_mask=True)
     masks = infos["action_mask"].copy()
     masks[2] = 0
     with pytest.raises(ValueError, match="of observation 2 allows no action"):

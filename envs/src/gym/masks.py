@@ -143,6 +143,8 @@ def given(codec, mask, rows, single):
     masks = Masks(codec, rows, KEY)
     if not masks.counts:
         raise Wrong(masks.pointless())
+    if not single and not hasattr(mask, "__len__"):
+        raise Wrong(f"{KEY} is {mask!r:.100}; there are {rows} observations, and it must have a row for each")
     if not single and len(mask) != rows:
         raise Wrong(f"{KEY} has {len(mask)} rows; there are {rows} observations")
     flat = np.stack([masks.flat(row) for row in ([mask] if single else mask)])

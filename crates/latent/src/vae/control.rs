@@ -44,9 +44,7 @@ impl<F: Number> Control<F> {
         for &latent in &architecture.latent {
             let relaxation =
                 method.relaxes_f().then(|| append(vec![F::of(1.0), F::of(settings.temperature.ln())]));
-            // r of RELAX reads z, that of the surrogate b.
-            let learns = method.learns_control_variate() || method.needs().surrogate;
-            let free_form = learns.then(|| {
+            let free_form = settings.has_free_form().then(|| {
                 let shape = FreeFormShape::new(latent, context, &settings.control_variate_hidden);
                 let at = append(shape.initial(rng));
                 (shape, at)

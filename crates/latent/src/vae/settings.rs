@@ -61,6 +61,11 @@ impl Settings {
         }
     }
 
+    /// Whether there is r_φ: that of RELAX reads z, the surrogate's b.
+    pub(crate) fn has_free_form(&self) -> bool {
+        self.method.learns_control_variate() || self.method.needs().surrogate
+    }
+
     /// Checks every constant.
     ///
     /// # Errors
@@ -84,7 +89,7 @@ impl Settings {
             let beta2 = self.beta2;
             return Err(VaeError::Setting(format!("beta2 must be at least 0 and below 1, not {beta2}")));
         }
-        if (self.method.learns_control_variate() || self.method.needs().surrogate)
+        if self.has_free_form()
             && (self.control_variate_hidden.is_empty() || self.control_variate_hidden.contains(&0))
         {
             let hidden = &self.control_variate_hidden;

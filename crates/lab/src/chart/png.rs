@@ -41,8 +41,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// # Errors
 /// If the text is no SVG, or is too large to be drawn.
 pub fn from_svg(svg: &str) -> Result<Vec<u8>, Error> {
-    let failed = |error: String| Error::runtime(format!("a figure cannot be drawn as PNG: {error}"));
-    draw(svg)?.encode_png().map_err(|error| failed(error.to_string()))
+    draw(svg)?.encode_png().map_err(|error| failed(&error))
 }
 
 /// The picture of `svg` on white ground, two pixels a unit: its width, and three bytes (red, green, blue) a pixel.
@@ -59,17 +58,20 @@ pub fn rgb(svg: &str) -> Result<(usize, Vec<u8>), Error> {
     Ok((pixels.width() as usize, pixels.pixels().iter().flat_map(on_white).collect()))
 }
 
+fn failed(problem: &dyn std::fmt::Display) -> Error {
+    Error::runtime(format!("a figure cannot be drawn in pixels: {problem}"))
+}
+
 fn draw(svg: &str) -> Result<Pixmap, Error> {
-    let failed = |problem: String| Error::runtime(format!("a figure cannot be drawn as PNG: {problem}"));
     let options = Options { fontdb: FONTS.clone(), font_family: "sans-serif".into(), ..Options::default() };
-    let tree = Tree::from_str(&without_style(svg), &options).map_err(|error| failed(error.to_string()))?;
+    let tree = Tree::from_str(&without_style(svg), &options).map_err(|error| failed(&error))?;
     let size = tree.size();
     let (width, height) = (SCALE * size.width(), SCALE * size.height());
     if width > MOST_PIXELS || height > MOST_PIXELS {
-        return Err(failed(format!("{width} × {height} pixels are too many")));
+        return Err(failed(&format!("{width} × {height} pixels are too many")));
     }
-    let mut pixels = Pixmap::new(width.ceil() as u32, height.ceil() as u32)
-        .ok_or_else(|| failed("it has no size".into()))?;
+    let mut pixels =
+        Pixmap::new(width.ceil() as u32, height.ceil() as u32).ok_or_else(|| failed(&"it has no size"))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
     Ok(pixels)
 }

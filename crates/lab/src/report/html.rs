@@ -108,21 +108,16 @@ fn rows(table: &[Vec<Cell>]) -> String {
         text.push_str("<tr>");
         for (cell, (name, _)) in row.iter().zip(HEADINGS) {
             // On a phone every cell has its heading before it.
-            let name = escape(name);
+            let _ = write!(text, "<td data-name=\"{}\"", escape(name));
             match cell.key {
                 // JavaScript reads "Infinity" as a number.
-                Some(key) if key.is_infinite() => {
-                    let _ = write!(text, "<td data-name=\"{name}\" data-key=\"Infinity\">");
-                }
+                Some(key) if key.is_infinite() => text.push_str(" data-key=\"Infinity\""),
                 Some(key) => {
-                    let _ = write!(text, "<td data-name=\"{name}\" data-key=\"{key}\">");
+                    let _ = write!(text, " data-key=\"{key}\"");
                 }
-                None => {
-                    let _ = write!(text, "<td data-name=\"{name}\">");
-                }
+                None => {}
             }
-            text.push_str(&escape(&cell.text));
-            text.push_str("</td>");
+            let _ = write!(text, ">{}</td>", escape(&cell.text));
         }
         text.push_str("</tr>");
     }

@@ -21,8 +21,8 @@ pub const UNSAVED: u8 = 1;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A flag that SIGINT, SIGTERM and SIGHUP set: the run saves its state and ends. Where the update that is under way takes its
-/// time, that is said. A second signal ends the process at once, says
-/// so, and exits with [`UNSAVED`]. A SIGHUP that was to be ignored when the process began (`nohup`) is.
+/// time, that is said. A second signal ends the process at once, says so, and exits with [`UNSAVED`]. A SIGHUP that was to be
+/// ignored when the process began (`nohup`) is.
 ///
 /// # Errors
 /// If the operating system refuses.
@@ -44,8 +44,8 @@ pub fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
                 let _ = writeln!(std::io::stderr(), "{text}");
                 signal_hook::low_level::exit(UNSAVED.into());
             }
-            // It ends with the process, which is usually sooner.
-            std::thread::spawn(|| {
+            // It ends with the process, which is usually sooner. Where there can be no further thread, nothing is said.
+            let _ = std::thread::Builder::new().spawn(|| {
                 std::thread::sleep(PATIENCE);
                 let text =
                     "stopping as soon as the update under way is done; a second signal ends at once, unsaved";

@@ -49,10 +49,6 @@ class Minimizer:
     def certainty(self) -> float:
         """Mean over variables of the likeliest choice's probability."""
 
-    @property
-    def gain(self) -> float:
-        """How much of the surrogate is used, from past batches."""
-
     def ask(self) -> list[list[int]]: ...
     def tell(self, values: list[float]) -> None: ...
     def likeliest(self) -> list[int]: ...

@@ -85,10 +85,4 @@ impl Minimizer {
     fn certainty(&self) -> f64 {
         self.inner.certainty()
     }
-
-    /// How much of the surrogate is used, from past batches.
-    #[getter]
-    fn gain(&self) -> f64 {
-        self.inner.gain()
-    }
 }

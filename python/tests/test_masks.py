@@ -122,6 +122,7 @@ def test_a_native_game_tells_its_mask():
 @pytest.mark.parametrize("mode", VECTORS)
 def test_native_games_side_by_side_tell_their_masks(mode):
     envs = gym.make_vec(GAME, 5, autoreset_mode=mode)
+    lines = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]])
     rng = np.random.default_rng(0)
     boards, infos = envs.reset(seed=3)
     over, ends = np.zeros(5, dtype=bool), 0
@@ -130,11 +131,13 @@ def test_native_games_side_by_side_tell_their_masks(mode):
         assert (infos["action_mask"] == free).all() and infos["_action_mask"].all()
         actions = np.array([rng.choice(np.flatnonzero(row)) if row.any() else 0 for row in infos["action_mask"]])
         boards, rewards, over, _, infos = envs.step(actions)
-        assert (rewards[over] >= -1).all()
         ends += over.sum()
+        last = boards.reshape(5, 2, 9)
         if mode == "SameStep" and over.any():
-            last = infos["final_obs"].reshape(5, 2, 9).sum(1) == 0
-            assert (infos["final_info"]["action_mask"][over] == last[over]).all()
+            last = infos["final_obs"].reshape(5, 2, 9)
+            assert (infos["final_info"]["action_mask"][over] == (last.sum(1) == 0)[over]).all()
+        # Who is sent to a taken cell loses without three of the other's in a row.
+        assert (last[over & (rewards == -1), 1][:, lines].all(axis=2).any(axis=1)).all()
         if mode == "Disabled" and over.any():
             boards, infos = envs.reset(options={"reset_mask": over})
     assert ends > 30

@@ -55,6 +55,14 @@ fn the_surrogate_descends_the_squared_error() {
             estimate.run(&weights, control, &centres, &settings, &IMAGES, &mut stream(16, 107, 0), d);
             estimate
         };
+        // r is 0 at its start: what is left is centre − f.
+        let start = Control::new(&architecture, &settings, &mut stream(17, 103, 0));
+        let estimate = run(&start, Some(&mut vec![0.0; start.parameters.len()]));
+        let (f, rows) = (&estimate.path.f, estimate.path.f.len() as f64);
+        for (residual, f) in estimate.alpha.iter().zip(f) {
+            close("centre − f", residual * rows, centres[0].value() - f, 1e-12);
+        }
+
         let estimate = run(&control, Some(&mut d));
         let (_, at) = control.layers[architecture.layers() - 1].free_form.clone().unwrap();
         let rows = estimate.path.f.len() as f64;

@@ -62,8 +62,6 @@ def cma(problem, sigma):
     import numpy
     from cmaes import CMAwM
 
-    if set(problem.choices) != {2}:
-        return
     k = len(problem.choices)
     optimizer = CMAwM(numpy.full(k, 0.5), sigma, numpy.tile([0.0, 1.0], (k, 1)), numpy.ones(k), seed=problem.seed)
     while not problem.over():
@@ -101,6 +99,9 @@ def main():
     run, grid = METHODS[method]
     for name in names:
         problem = Problem(program, name)
+        if run is cma and set(problem.choices) != {2}:
+            print(f"{name} is not of bits, which CMA-ES with margin is for", file=sys.stderr)
+            continue
 
         def final(setting, seed):
             problem.start(seed)

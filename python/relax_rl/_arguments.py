@@ -30,7 +30,7 @@ def text(name: str, value: Any) -> str:
 
 def flag(name: str, value: Any) -> bool:
     """`value`, which must be a truth value, Python's or NumPy's."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 

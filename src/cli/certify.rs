@@ -25,9 +25,9 @@ Examples:
   relax certify --inject missing-w          (must end with BIASED and exit code 1)
   relax certify --list-bugs
 
-Every estimate's mean is compared with the exact gradient: each coordinate by its z-score, all at once
-by Hotelling's test. `alarm` bounds the probability that anything at all is called biased though nothing
-is (Holm's procedure). As many samples are drawn as find a bias of `detectable` times the gradient's size
+Every estimate's mean is compared with the exact gradient: each coordinate by its z-score, all at once \
+by Hotelling's test. `alarm` bounds the probability that anything at all is called biased though nothing \
+is (Holm's procedure). As many samples are drawn as find a bias of `detectable` times the gradient's size \
 in a typical coordinate with probability 0.9; the column `bias found` says what each line could have found.
 Exit codes: 0 nothing is biased, 1 something is, 2 bad input.")]
 pub(super) struct CertifyArgs {

@@ -21,12 +21,12 @@ Examples:
   relax compare configs/suites/classic.toml
   relax compare --import sb3.csv configs/cartpole-a2c.toml --out runs/sb3
 
-The same command continues a comparison that was interrupted or killed, and makes what is missing of
+The same command continues a comparison that was interrupted or killed, and makes what is missing of \
 one that was finished with fewer seeds. OUT holds report.html, results.csv, figures/ and runs/.
 
-An imported table has the columns agent,env,seed,env_steps,return, one row a training episode, and if
-known wall_seconds, evaluation (the run's mean return after training) and evaluation_rule (greedy or
-sampled: how it chose actions), the same in all rows of a run. Returns after training are compared
+An imported table has the columns agent,env,seed,env_steps,return, one row a training episode, and if \
+known wall_seconds, evaluation (the run's mean return after training) and evaluation_rule (greedy or \
+sampled: how it chose actions), the same in all rows of a run. Returns after training are compared \
 only where both sides were evaluated under the same rule; ours are greedy.")]
 pub(super) struct CompareArgs {
     /// Configurations, or one suite (a TOML file with the key `configs`)

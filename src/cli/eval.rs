@@ -17,7 +17,7 @@ Examples:
   relax eval runs/cartpole-relax-s0-1
   relax eval runs/cartpole-relax-s0-1 --episodes 1 --render cartpole.gif
 
-The policy takes its most probable action, as in the evaluations of training; --stochastic draws
+The policy takes its most probable action, as in the evaluations of training; --stochastic draws \
 actions instead, as training itself does.")]
 pub(super) struct EvalArgs {
     /// The run folder

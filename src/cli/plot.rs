@@ -15,7 +15,7 @@ Examples:
   relax plot runs/cartpole-relax-s0-1 runs/cartpole-a2c-s0-1 --out cartpole.svg
   relax plot runs --out curves.svg          (all runs in the folder `runs`)
 
-Runs that differ in nothing but their seed form one curve: their mean, with a band from the
+Runs that differ in nothing but their seed form one curve: their mean, with a band from the \
 lowest to the highest.")]
 pub(super) struct PlotArgs {
     /// Run folders, or folders that hold run folders

@@ -19,8 +19,8 @@ Examples:
   relax resume runs/cartpole-relax-s0-1
   relax resume runs/cartpole-relax-s0-1 --set run.env_steps=1_000_000
 
-Interrupted and resumed gives the same numbers as uninterrupted. So only run.* (but not the
-seed) and rollout.workers can change. With another budget (run.env_steps) a falling learning
+Interrupted and resumed gives the same numbers as uninterrupted. So only run.* (but not the \
+seed) and rollout.workers can change. With another budget (run.env_steps) a falling learning \
 rate (learner.anneal) follows the new budget's schedule from there on.")]
 pub(super) struct ResumeArgs {
     /// The run folder

@@ -17,8 +17,8 @@ Examples:
   relax toy
   relax toy --estimator relax,rebar --target 0.45 --steps 5000 --out toy45
 
-Minimises E[(b - t)^2] over b ~ Bernoulli(theta), one sample a step. Writes toy.csv (theta, loss and
-log-variance of every run), relaxation.csv (the learned control variates at theta = 1/2), toy.svg and
+Minimises E[(b - t)^2] over b ~ Bernoulli(theta), one sample a step. Writes toy.csv (theta, loss and \
+log-variance of every run), relaxation.csv (the learned control variates at theta = 1/2), toy.svg and \
 toy.png, and prints a table. Learning rates and networks are those of docs/estimators.md.")]
 pub(super) struct ToyArgs {
     /// Which estimators, separated by commas; may be repeated [default: all but the coupled ones]

@@ -59,8 +59,8 @@ Examples:
   relax train configs/cartpole-relax.toml --seed 7 --out runs/try --set agent.hidden='[32, 32]'
   relax train configs/cartpole-relax.toml --set agent.kind=a2c --set run.env_steps=1e6
 
-The run folder holds config.toml (all settings), metrics.csv, episodes.csv, summary.json,
-TensorBoard events, and the checkpoints `latest` and `best`. Ctrl-C saves the state;
+The run folder holds config.toml (all settings), metrics.csv, episodes.csv, summary.json, \
+TensorBoard events, and the checkpoints `latest` and `best`. Ctrl-C saves the state; \
 `relax resume DIR` continues as if nothing had happened. `relax config schema` explains every key.";
 
 pub(super) fn run(args: &TrainArgs) -> Result<ExitCode, Error> {

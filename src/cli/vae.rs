@@ -42,9 +42,9 @@ Examples:
   relax vae configs/vae/mnist-linear2.toml --set estimator.method=rebar --set run.iterations=1e5
   relax vae configs/vae/omniglot-linear1.toml --data ~/omniglot
 
-The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json,
-curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state;
-`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` explains
+The run folder holds config.toml (all settings), metrics.csv, evaluations.csv, summary.json, \
+curves.png, samples.png, reconstructions.png, TensorBoard events and a checkpoint. Ctrl-C saves the state; \
+`relax resume DIR` continues as if nothing had happened. `relax config schema --vae` explains \
 every key.";
 
 pub(super) fn run(args: &VaeArgs) -> Result<ExitCode, Error> {

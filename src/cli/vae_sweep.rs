@@ -38,9 +38,9 @@ Examples:
   relax vae-sweep configs/vae/mnist-linear1.toml --jobs 2
   relax vae-sweep configs/vae/mnist-linear2.toml --set sweep.methods='[\"rebar\", \"disarm\"]' --set sweep.seeds='[0]'
 
-Every estimator is tried at every learning rate with the tuning seed; the rate with the best
-final validation bound is run with every seed. However a sweep ends, the same command goes on
-with it: finished runs are kept, interrupted ones continued. The folder holds table.md,
+Every estimator is tried at every learning rate with the tuning seed; the rate with the best \
+final validation bound is run with every seed. However a sweep ends, the same command goes on \
+with it: finished runs are kept, interrupted ones continued. The folder holds table.md, \
 table.csv, runs.csv and the run folders, and is up to date after every run.";
 
 pub(super) fn run(args: &VaeSweepArgs) -> Result<ExitCode, Error> {

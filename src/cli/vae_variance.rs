@@ -19,9 +19,9 @@ Examples:
   relax vae-variance runs/mnist-linear1-s0-1 --jobs 2
   relax vae-variance runs/mnist-linear1-s0-1 --methods rebar,relaxed-rebar --fit 20000
 
-The run's model is frozen. Each estimator's control variate is fitted to it for --fit iterations, the
-same minibatches for all; then the variance of its encoder gradient is estimated, --repetitions times
-from --draws gradients. Shown is the logarithm of the variance, averaged over the weights of each
+The run's model is frozen. Each estimator's control variate is fitted to it for --fit iterations, the \
+same minibatches for all; then the variance of its encoder gradient is estimated, --repetitions times \
+from --draws gradients. Shown is the logarithm of the variance, averaged over the weights of each \
 layer's encoder: mean over repetitions ± standard error.")]
 pub(super) struct VaeVarianceArgs {
     /// The run folder

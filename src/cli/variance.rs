@@ -19,10 +19,10 @@ Examples:
   relax variance runs/cartpole-relax-s0-1                 (at its newest checkpoint)
   relax variance configs/cartpole-a2c.toml --out runs/variance/cartpole-a2c
 
-A configuration is trained, without writing a run folder, and dissected along the way. The variance of
-the policy gradient's estimate is the sum of three parts: what the states, the actions, and the rest of
-the trajectory add. They are measured by going on from saved environment states: --actions actions from
-each of --states states, --continuations ways to go on after each. OUT holds variance.json, and the
+A configuration is trained, without writing a run folder, and dissected along the way. The variance of \
+the policy gradient's estimate is the sum of three parts: what the states, the actions, and the rest of \
+the trajectory add. They are measured by going on from saved environment states: --actions actions from \
+each of --states states, --continuations ways to go on after each. OUT holds variance.json, and the \
 figure as SVG, PNG and CSV.")]
 pub(super) struct VarianceArgs {
     /// A run folder, or a configuration

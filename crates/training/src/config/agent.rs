@@ -150,6 +150,21 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
     all
 }
 
+/// The schema with the defaults of `[rollout]` and `[run]` that this agent has, whatever the environment.
+pub(super) fn with_defaults(schema: &mut Value, spec: &AgentSpec) {
+    for (section, own) in &defaults(spec, &toml::Table::new(), &[]) {
+        let place = schema["properties"][section]["$ref"].as_str().and_then(|name| name.strip_prefix('#'));
+        let place = place.map_or_else(|| format!("/properties/{section}"), str::to_owned);
+        for (key, value) in own.as_table().into_iter().flatten() {
+            let value = json!(value);
+            schema["properties"][section]["default"][key] = value.clone();
+            if let Some(property) = schema.pointer_mut(&format!("{place}/properties/{key}")) {
+                property["default"] = value;
+            }
+        }
+    }
+}
+
 /// `a, b and c`.
 fn list(names: &[&str]) -> String {
     match names {

@@ -128,5 +128,7 @@ pub fn json_schema(kind: Option<&str>) -> Result<Value, ConfigError> {
         let message = relax_agents::registry::unknown_agent(kind).to_string();
         ConfigError::new(config::Origin::Program, Some("agent.kind"), message)
     })?;
-    Ok(agent::schema(agent::base(), Some(&spec)))
+    let mut schema = agent::schema(agent::base(), Some(&spec));
+    agent::with_defaults(&mut schema, &spec);
+    Ok(schema)
 }

@@ -163,8 +163,8 @@ pub struct RunConfig {
     pub evaluation_episodes: usize,
     /// Environment steps between evaluations; 0: evaluate at the end only.
     pub evaluation_every_env_steps: u64,
-    /// Keep the model with the best evaluation as `best` beside the latest; without evaluation, the one with the best training
-    /// return (mean of 100 episodes) among those that were saved.
+    /// Keep the model with the best evaluation as `best` beside the latest; without evaluation, by the return in training.
+    /// That is the mean of 100 episodes, and the best among those that were saved.
     pub keep_best: bool,
     /// Updates per row of metrics.csv, 1 or more.
     pub log_every_updates: u64,

@@ -43,6 +43,21 @@ mod reading {
     }
 
     #[test]
+    fn the_schema_of_an_agent_shows_the_rollout_that_it_has() {
+        for spec in relax_agents::agent_specs() {
+            let schema = crate::config::json_schema(Some(spec.name())).expect("an agent");
+            let resolved = Config::new("gym:Unknown-v0", spec.name()).expect("valid").to_toml();
+            let resolved: toml::Table = resolved.parse().expect("TOML");
+            for (section, definition) in [("rollout", "RolloutConfig"), ("run", "RunConfig")] {
+                for (key, value) in resolved[section].as_table().expect("a section") {
+                    let shown = &schema["$defs"][definition]["properties"][key]["default"];
+                    assert_eq!(*shown, serde_json::json!(value), "{section}.{key} of {}", spec.name());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_resolved_configuration_reads_back_equal() {
         let mut config = Config::new("Acrobot-v1", "relax-a2c").expect("an agent");
         assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));

@@ -82,8 +82,10 @@ pub(crate) fn spec() -> AgentSpec {
         let made = Box::new(A2c::new(task, agent, learner)?);
         Ok(Normalized::around(made, task.observations, learner.normalization()))
     })
-    .check(|_: &A2cKeys, learner: &A2cLearner, rollout| {
-        refuse_single_rows(learner.normalize_advantages, rollout)
+    .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
+        refuse_single_rows(learner.normalize_advantages, rollout)?;
+        let corrected = agent.baseline_window > 0;
+        refuse_normalized(learner.normalize_advantages && corrected, "agent.baseline_window")
     })
     .dissect(|_: &A2cKeys, learner: &A2cLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &A2cKeys| match agent.baseline_window {
@@ -116,6 +118,20 @@ pub(crate) fn refuse_single_rows(normalize_advantages: bool, rollout: RolloutSha
     ))
 }
 
+/// What has learned the advantages' own size (`what`) cannot have them divided by another in every batch.
+pub(crate) fn refuse_normalized(both: bool, what: &str) -> Result<(), Refusal> {
+    if !both {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "learner.normalize_advantages",
+        format!(
+            "`learner.normalize_advantages` does not go with {what}, which knows the advantages' own size"
+        ),
+        "set learner.normalize_advantages = false; learner.normalize_rewards keeps them near 1",
+    ))
+}
+
 /// The A2C agent.
 pub struct A2c {
     learner: A2cLearner,
@@ -133,11 +149,6 @@ impl A2c {
         let dim = task.observations.flat_dim();
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let window = agent.baseline_window;
-        if window > 0 && learner.normalize_advantages {
-            let message = "learner.normalize_advantages does not go with agent.baseline_window, which knows the advantages' own \
-                           size; learner.normalize_rewards keeps them near 1";
-            return Err(AgentError::Config(message.into()));
-        }
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         Ok(Self {
             policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,

@@ -13,7 +13,7 @@
 //! earlier batches, without which an r that overfits raises the variance; the policy steps before V and r are fitted to
 //! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
 
-use crate::a2c::{refuse_single_rows, refuse_tied_rows};
+use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind, VarianceObjective,
     distribution_options, keys, networks, scaling,
@@ -113,8 +113,10 @@ pub(crate) fn spec() -> AgentSpec {
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
         Ok(Normalized::around(made, task.observations, learner.normalization()))
     })
-    .check(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
-        refuse_single_rows(learner.normalize_advantages, rollout)
+    .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
+        refuse_single_rows(learner.normalize_advantages, rollout)?;
+        let model = agent.control_variate == ControlVariateKind::Model;
+        refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")
     })
     .dissect(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxA2cKeys| {

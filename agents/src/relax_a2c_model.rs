@@ -95,11 +95,6 @@ impl RelaxA2cModel {
     pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
         let observation_dim = task.observations.flat_dim();
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
-        if learner.normalize_advantages {
-            let message = "learner.normalize_advantages does not go with agent.control_variate = \"model\", which knows the \
-                           advantages' own size; learner.normalize_rewards keeps them near 1";
-            return Err(AgentError::Config(message.into()));
-        }
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         if distribution.shard().is_none_or(|shard| shard.fresh(learner.model.samples).is_none()) {
             let message = format!(

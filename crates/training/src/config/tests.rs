@@ -58,6 +58,20 @@ mod reading {
     }
 
     #[test]
+    fn normalised_advantages_go_with_nothing_that_knows_their_size() {
+        for (agent, key) in [("a2c", "baseline_window = 6"), ("relax-a2c", "control_variate = 'model'")] {
+            let text = |normalize: bool| {
+                format!(
+                    "env.id = 'CartPole-v1'\nagent.kind = '{agent}'\nagent.{key}\nlearner.normalize_advantages = {normalize}"
+                )
+            };
+            assert!(Config::from_toml(&text(false), "x.toml", &[]).is_ok());
+            let refused = Config::from_toml(&text(true), "x.toml", &[]).expect_err("refused").to_string();
+            assert!(refused.starts_with("x.toml:4: ") && refused.contains("does not go with"), "{refused}");
+        }
+    }
+
+    #[test]
     fn the_resolved_configuration_reads_back_equal() {
         let mut config = Config::new("Acrobot-v1", "relax-a2c").expect("an agent");
         assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));

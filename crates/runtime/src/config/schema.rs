@@ -105,13 +105,20 @@ impl Keys {
 
     /// The valid key nearest to `path`, if any is near enough to have been meant.
     ///
-    /// The same last name in another section counts as near: `agent.gamma` was meant to be `learner.gamma`.
+    /// The same last name in another section counts as near: `agent.gamma` was meant to be `learner.gamma`. Whole paths are
+    /// compared only where there is no such section, or everything in a section would look like everything else in it.
     #[must_use]
     pub fn nearest(&self, path: &str) -> Option<&str> {
-        let last = path.rsplit('.').next().unwrap_or(path);
+        let (section, last) = parts(path);
+        let known = section.is_empty() || self.is_section(section);
         let score = |key: &str| {
-            let key_last = key.rsplit('.').next().unwrap_or(key);
-            strsim::jaro_winkler(path, key).max(0.98 * strsim::jaro_winkler(last, key_last))
+            let (of, name) = parts(key);
+            let name = strsim::jaro_winkler(last, name);
+            match (known, of == section) {
+                (true, true) => name,
+                (true, false) => 0.98 * name,
+                (false, _) => strsim::jaro_winkler(path, key).max(0.98 * name),
+            }
         };
         self.entries
             .iter()
@@ -128,6 +135,11 @@ impl Keys {
             })
         })
     }
+}
+
+/// The section of a key, empty if it has none, and its name there.
+fn parts(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
 }
 
 /// Walks the schema's properties, following `$ref`, and notes each under its path.

@@ -285,6 +285,8 @@ mod keys {
         assert_eq!(keys.nearest("rollout.worker"), Some("rollout.workers"));
         assert_eq!(keys.nearest("seed"), Some("run.seed"));
         assert_eq!(keys.nearest("zzzz.qqqq"), None);
+        assert_eq!(keys.nearest("agent.clip_range"), Some("learner.clip"));
+        assert_eq!(keys.nearest("agent.zzzz"), None, "alike is only the section");
     }
 
     #[test]

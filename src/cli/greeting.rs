@@ -10,14 +10,16 @@ pub(super) fn text(config: &Config, file: &Path, overrides: &[String], out: &Pat
     let agent = &config.agent.kind;
     let estimator = if agent == "relax-a2c" { estimator(config) } else { "" };
     let batch = match config.rollout.mode {
-        RolloutMode::Steps => format!("{} steps", config.rollout.steps),
+        RolloutMode::Steps => count(config.rollout.steps, "step"),
         RolloutMode::Episodes => "one episode".to_owned(),
     };
     let mut lines = vec![
         format!("{agent} on {}{estimator}, as {} says", config.env.id, file.display()),
         format!(
-            "{} environment steps · {} environments × {batch} a batch · seed {}",
-            config.run.env_steps, config.rollout.envs, config.run.seed
+            "{} environment steps · {} × {batch} a batch · seed {}",
+            config.run.env_steps,
+            count(config.rollout.envs, "environment"),
+            config.run.seed
         ),
     ];
     if !overrides.is_empty() {
@@ -25,6 +27,11 @@ pub(super) fn text(config: &Config, file: &Path, overrides: &[String], out: &Pat
     }
     lines.push(format!("run folder {}; Ctrl-C saves the state, `relax resume` goes on", out.display()));
     lines.join("\n")
+}
+
+/// `1 step`, `2 steps`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Which of the two estimators the actions call for; nothing for Python's environments, which are not made twice.
@@ -67,5 +74,6 @@ mod tests {
         assert!(say("Pendulum-v1", "relax-a2c", &[]).contains("LAX, since actions are continuous"));
         let plain = say("CartPole-v1", "a2c", &[]);
         assert!(plain.starts_with("a2c on CartPole-v1, as") && !plain.contains("changed"), "{plain}");
+        assert!(say("Pendulum-v1", "td3", &[]).contains(" · 1 environment × 1 step a batch · "));
     }
 }

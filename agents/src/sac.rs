@@ -107,18 +107,6 @@ fn check(agent: &SacKeys, learner: &SacLearner) -> Result<(), Refusal> {
         let right = "above 0 and at most 1: with 0 there would be no noise";
         return Err(Refusal::range("agent.exploration.theta", &format!("{theta:?}"), right));
     }
-    for (key, value) in [
-        ("learner.initial_temperature", learner.initial_temperature),
-        ("learner.temperature_learning_rate", learner.temperature_learning_rate),
-    ] {
-        if !(value.is_finite() && value > 0.0) {
-            return Err(Refusal::range(key, &format!("{value:?}"), "a finite number above 0"));
-        }
-    }
-    if !learner.target_entropy.is_finite() {
-        let found = format!("{:?}", learner.target_entropy);
-        return Err(Refusal::range("learner.target_entropy", &found, "a finite number"));
-    }
     Ok(())
 }
 

@@ -19,6 +19,8 @@ const MAX_WIDTH: i64 = 65_536;
 const MAX_LAYERS: usize = 64;
 /// Most rows and epochs.
 const MAX_COUNT: i64 = 1 << 24;
+/// Batches that a correction is fitted to: each is gone through after every batch.
+const MAX_WINDOW: i64 = 1000;
 /// Most transitions in a replay.
 const MAX_TRANSITIONS: i64 = 1 << 30;
 
@@ -166,6 +168,14 @@ const RANGES: &[(&str, Range)] = &[
     ("learner.model.batch_size", Range::Whole(1, MAX_COUNT)),
     ("learner.model.learning_rate", Range::Positive),
     ("learner.model.samples", Range::Whole(1, MAX_COUNT)),
+    ("learner.model.window", Range::Whole(0, MAX_WINDOW)),
+    ("agent.baseline_window", Range::Whole(0, MAX_WINDOW)),
+    ("learner.policy_delay", Range::Whole(1, MAX_COUNT)),
+    ("learner.target_noise", Range::NonNegative),
+    ("learner.target_noise_clip", Range::NonNegative),
+    ("learner.initial_temperature", Range::Positive),
+    ("learner.temperature_learning_rate", Range::Positive),
+    ("learner.target_entropy", Range::Finite("a finite number")),
     ("learner.value_epochs", Range::Whole(0, MAX_COUNT)),
     ("learner.control_variate_epochs", Range::Whole(0, MAX_COUNT)),
 ];

@@ -21,8 +21,8 @@ use crate::parts::experience::Experience;
 use crate::parts::streams;
 use crate::parts::twin_critics::TwinCritics;
 use crate::{
-    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout,
-    RolloutShape, Task, role,
+    ActingPolicy, ActionRange, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, RolloutShape, Task,
+    role,
 };
 use relax_envs::EnvRng;
 use relax_nn::{StateDict, StateTensor};
@@ -89,24 +89,8 @@ pub(crate) fn spec() -> AgentSpec {
     })
     // One step, then one gradient step: the published schedule.
     .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
-    .check(|_: &Td3Keys, learner: &Td3Learner, _| check(learner))
+    .check(|_: &Td3Keys, learner: &Td3Learner, _| learner.replay.check_learning("TD3"))
     .without_estimator()
-}
-
-fn check(learner: &Td3Learner) -> Result<(), Refusal> {
-    learner.replay.check_learning("TD3")?;
-    if learner.policy_delay == 0 {
-        return Err(Refusal::range("learner.policy_delay", "0", "1 or more"));
-    }
-    for (key, value) in [
-        ("learner.target_noise", learner.target_noise),
-        ("learner.target_noise_clip", learner.target_noise_clip),
-    ] {
-        if !(value.is_finite() && value >= 0.0) {
-            return Err(Refusal::range(key, &format!("{value:?}"), "a finite number, 0 or more"));
-        }
-    }
-    Ok(())
 }
 
 /// The TD3 agent.

@@ -1,10 +1,11 @@
 //! TD3: its gradients against an oracle in double precision, and what its schedule leaves alone.
 
 use crate::common::{
-    Net, agent, array, experience, finite_differences, gradient, improve, relative_error, settings, stir,
+    Net, acts_in_bounded_boxes_only, agent, array, experience, finite_differences, gradient, improve,
+    refusal, relative_error, settings, stir,
 };
 use relax_agents::parts::replay::{Minibatch, Replay};
-use relax_agents::{Agent, Exploration, Metrics, Rollout, RolloutShape, agent_spec, role};
+use relax_agents::{Agent, Exploration, Metrics, Rollout, role};
 use relax_envs::{EnvRng, Space};
 use relax_nn::StateDict;
 
@@ -167,25 +168,15 @@ fn it_warms_up_at_random_and_then_explores() {
 
 #[test]
 fn what_could_not_learn_is_refused() {
-    let td3 = agent_spec("td3").unwrap();
-    let refusal = |learner: &str| {
-        let settings = settings("kind = 'td3'", learner);
-        td3.refuse(&settings, RolloutShape::default()).err().map(|refusal| refusal.key)
-    };
-    for (learner, key) in [
-        ("replay = { updates_per_step = 0 }", "learner.replay.updates_per_step"),
-        ("policy_delay = 0", "learner.policy_delay"),
-        ("target_noise = -0.1", "learner.target_noise"),
-        ("target_noise_clip = inf", "learner.target_noise_clip"),
+    for (agent, learner, key) in [
+        ("", "replay = { updates_per_step = 0 }", "learner.replay.updates_per_step"),
+        ("", "policy_delay = 0", "learner.policy_delay"),
+        ("", "target_noise = -0.1", "learner.target_noise"),
+        ("", "target_noise_clip = inf", "learner.target_noise_clip"),
     ] {
-        assert_eq!(refusal(learner).as_deref(), Some(key));
+        let said = refusal("td3", agent, learner).unwrap_or_default();
+        assert!(said.contains(&format!("`{key}` is")), "{key}: {said}");
     }
-    assert_eq!(refusal(""), None);
-    assert!(td3.refuse_dissection(&settings("kind = 'td3'", "")).is_err());
-    for space in [Space::discrete(3), Space::uniform_box(f32::NEG_INFINITY, 1.0, &[1])] {
-        let observations = Space::uniform_box(-1.0, 1.0, &[DIM]);
-        let made = relax_agents::make_agent(&settings("kind = 'td3'", ""), &observations, &space, 0);
-        let said = made.err().unwrap().to_string();
-        assert!(said.starts_with("agent.kind = \"td3\""), "{said}");
-    }
+    assert_eq!(refusal("td3", "", ""), None);
+    acts_in_bounded_boxes_only("td3");
 }

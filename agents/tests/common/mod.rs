@@ -4,7 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub use relax_agents::certify::{Aim, Net, Task, finite_differences, log_probs};
-use relax_agents::{Agent, AgentSettings, Compute, Metrics, Rollout, make_agent};
+use relax_agents::{Agent, AgentSettings, Compute, Metrics, Rollout, RolloutShape, agent_spec, make_agent};
 use relax_envs::{EnvRng, Space};
 use relax_nn::{StateDict, StateTensor};
 
@@ -24,6 +24,28 @@ pub fn settings(agent: &str, learner: &str) -> AgentSettings {
     let mut all = parse(PLAIN);
     all.extend(parse(learner));
     AgentSettings::from_texts(agent, &all.to_string()).unwrap_or_else(|error| panic!("{agent}: {error}"))
+}
+
+/// What is said of an agent with these keys before anything runs; none if nothing is wrong.
+pub fn refusal(kind: &str, agent: &str, learner: &str) -> Option<String> {
+    match AgentSettings::from_texts(&format!("kind = '{kind}'\n{agent}"), learner) {
+        Err(error) => Some(error.to_string()),
+        Ok(settings) => {
+            let refused = agent_spec(kind).unwrap().refuse(&settings, RolloutShape::default());
+            refused.err().map(|refusal| refusal.message)
+        }
+    }
+}
+
+/// An agent `kind` that acts in boxes with bounds has no estimator to dissect, and says whom it refuses other spaces for.
+pub fn acts_in_bounded_boxes_only(kind: &str) {
+    let settings = settings(&format!("kind = '{kind}'"), "");
+    assert!(agent_spec(kind).unwrap().refuse_dissection(&settings).is_err());
+    for space in [Space::discrete(3), Space::uniform_box(f32::NEG_INFINITY, 1.0, &[1])] {
+        let made = relax_agents::make_agent(&settings, &Space::uniform_box(-1.0, 1.0, &[3]), &space, 0);
+        let said = made.err().unwrap().to_string();
+        assert!(said.starts_with(&format!("agent.kind = \"{kind}\"")), "{said}");
+    }
 }
 
 /// An agent for observations of `dim` numbers.

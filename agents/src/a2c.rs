@@ -148,12 +148,13 @@ impl A2c {
     pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
         let dim = task.observations.flat_dim();
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
-        let window = agent.baseline_window;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
+        let critic = Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
+        let window = agent.baseline_window;
         Ok(Self {
             policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
-            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
-            baseline: (window > 0).then(|| CorrectedBaseline::new(window, dim)),
+            baseline: (window > 0).then(|| CorrectedBaseline::new(window, dim, &critic)),
+            critic,
             learner: learner.clone(),
         })
     }

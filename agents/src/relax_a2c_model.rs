@@ -25,15 +25,15 @@
 //! is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates of Cheng et al.
 //! 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
-use crate::compute::shard_rows;
 use crate::config::Gain;
 use crate::distribution;
+use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
 use crate::parts::gains::{Gains, Products};
 use crate::parts::guard::{Guard, Version};
 use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
-use crate::parts::lookahead::{Beyond, Lookahead};
+use crate::parts::lookahead::Lookahead;
 use crate::parts::normalize::Normalizer;
 use crate::parts::policy::Policy;
 use crate::parts::replay::Replay;
@@ -104,6 +104,7 @@ impl RelaxA2cModel {
             );
             return Err(AgentError::Config(message));
         }
+        let critic = Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         let features = ActionFeatures::new(task.actions);
         let stored = features.stored();
         Ok(Self {
@@ -114,14 +115,14 @@ impl RelaxA2cModel {
                 learner.optimizer,
                 &mut rng(0),
             )?,
-            critic: Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            horizon: critic.read(|shape, _| Horizon::new(learner.model.window, observation_dim, shape)),
+            critic,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
             normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             gains: Default::default(),
             guard: Guard::default(),
-            horizon: Horizon::new(learner.model.window, observation_dim),
             agent: agent.clone(),
             learner: learner.clone(),
             seed: task.seed,
@@ -169,7 +170,11 @@ impl Agent for RelaxA2cModel {
         let of_versions = self.gains.each_ref().map(Gains::gains);
         self.used = self.choose(of_versions);
         let (version, gains) = self.used;
-        metrics.gain = gains[..3].iter().sum::<f64>() / 3.0;
+        metrics.gain = match self.agent.gain {
+            Gain::Fixed(gain) => gain,
+            // Without a window there is no B₄.
+            _ => gains.iter().sum::<f64>() / if self.learner.model.window > 0 { 4.0 } else { 3.0 },
+        };
         let bound = self.guard.bound() as f32;
 
         self.normalizer.begin(batch);
@@ -225,14 +230,7 @@ impl Agent for RelaxA2cModel {
         }
 
         // What V misses at the rows themselves; V's own passes over them are still in its workspaces.
-        self.missed.clear();
-        self.missed.resize(batch.rows(), 0.0);
-        for (i, workspace) in self.critic.workspaces().enumerate() {
-            let rows = shard_rows(i, batch.rows());
-            if let Some(correction) = self.horizon.own_correction(rows.clone()) {
-                correction.add(workspace, &mut self.missed[rows]);
-            }
-        }
+        self.horizon.missed(&self.critic, &mut self.missed);
 
         let (futures, missed) = (&self.future, &self.missed);
         let sums = self.policy.gradient(own, compute, learner.entropy as f32, |_, rows, shard| {

@@ -13,7 +13,7 @@
 use super::critic::Critic;
 use super::horizon::{Horizon, Present};
 use crate::AgentError;
-use crate::compute::{Compute, shard_rows};
+use crate::compute::Compute;
 use crate::rollout::Rollout;
 use relax_nn::{StateDict, StateTensor};
 
@@ -31,11 +31,11 @@ pub struct CorrectedBaseline {
 }
 
 impl CorrectedBaseline {
-    /// Fitted to the last `window` batches of observations of `observation_dim` numbers.
+    /// Fitted to the last `window` batches of observations of `observation_dim` numbers, for this `critic`.
     #[must_use]
-    pub fn new(window: usize, observation_dim: usize) -> Self {
+    pub fn new(window: usize, observation_dim: usize, critic: &Critic) -> Self {
         Self {
-            horizon: Horizon::new(window, observation_dim),
+            horizon: critic.read(|shape, _| Horizon::new(window, observation_dim, shape)),
             averages: [0.0; 2],
             advantages: Vec::new(),
             correction: Vec::new(),
@@ -51,18 +51,11 @@ impl CorrectedBaseline {
 
     /// Corrects the advantages of `batch`, which `critic` has just evaluated, and then learns the gain from it.
     pub fn correct(&mut self, batch: &Rollout, critic: &Critic) {
-        let (rows, gain) = (batch.rows(), self.gain());
+        let gain = self.gain();
         self.horizon.begin(batch);
         self.advantages.clear();
         self.advantages.extend_from_slice(critic.advantages());
-        self.correction.clear();
-        self.correction.resize(rows, 0.0);
-        for (i, workspace) in critic.workspaces().enumerate() {
-            let rows = shard_rows(i, rows);
-            if let Some(correction) = self.horizon.own_correction(rows.clone()) {
-                correction.add(workspace, &mut self.correction[rows]);
-            }
-        }
+        self.horizon.missed(critic, &mut self.correction);
         let [mut own, mut product, mut square] = [0.0; 3];
         for (a, &c) in self.advantages.iter_mut().zip(&self.correction) {
             own += f64::from(*a * *a);

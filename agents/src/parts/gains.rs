@@ -7,7 +7,7 @@
 //! ```
 //! Both are moving averages over past batches, each in units of its own size d = max(‖A‖², max_i ‖B_i‖²/4): without that the
 //! loudest batch would rule for long. The least value is sought among η ∈ [0, 1]ⁿ, with a little pull ρ towards 1, and all
-//! gains are 0 until there are statistics. A gain that does not know its batch keeps ĝ unbiased.
+//! gains are 0 until there are statistics, and that of a B that is always 0 stays there. A gain that does not know its batch keeps ĝ unbiased.
 
 /// How fast the averages forget.
 const DECAY: f64 = 0.9;
@@ -96,6 +96,9 @@ impl<const N: usize> Gains<N> {
         }
         for _ in 0..SWEEPS {
             for i in 0..N {
+                if m[i][i] == 0.0 {
+                    continue;
+                }
                 let others: f64 = (0..N).filter(|&j| j != i).map(|j| m[i][j] * gains[j]).sum();
                 gains[i] = ((ridge - h[i] - others) / (m[i][i] + ridge)).clamp(0.0, 1.0);
             }

@@ -14,9 +14,11 @@
 //! Each batch has the weight 1/(mean y² + 0.03 of the mean over batches), so that a loud one does not rule; the ridge is a
 //! hundredth of the weights' sum.
 
-use super::lookahead::{Appraisal, Beyond, Candidates};
+use super::candidates::{Appraisal, Beyond, Candidates};
+use super::correction::Correction;
+use super::critic::Critic;
 use crate::AgentError;
-use crate::compute::{Compute, SHARD_ROWS};
+use crate::compute::{Compute, SHARD_ROWS, shard_rows};
 use crate::rollout::Rollout;
 use relax_nn::product::outer;
 use relax_nn::{MlpShape, StateDict, StateTensor, Workspace, solve_positive};
@@ -30,37 +32,6 @@ const LEAST_SIZE: f64 = 0.03;
 const CLIP: f64 = 3.0;
 /// The successor of a terminal row.
 const NONE: u32 = u32::MAX;
-
-/// β with what else its use takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Correction<'a> {
-    /// β: of ψ and 1, then of (h/T)ψ and h/T.
-    weights: &'a [f32],
-    bound: f32,
-    /// λ: the share of V₂ in the one-step target, beside 1 − λ of V.
-    lambda: f32,
-    /// h/T at s', `[r]`.
-    shares: &'a [f32],
-}
-
-impl Correction<'_> {
-    /// Adds λ·(V₂ − V) to the values `[r]` of V that the pass of `workspace` has just given.
-    pub fn add(&self, workspace: &Workspace<f32>, values: &mut [f32]) {
-        let (first, second) = self.weights.split_at(self.weights.len() / 2);
-        let width = first.len() - 1;
-        let hidden = workspace.last_hidden();
-        for (row, (value, &share)) in values.iter_mut().zip(self.shares).enumerate() {
-            if share > 0.0 {
-                let psi = &hidden[row * width..(row + 1) * width];
-                let mut sum = first[width] + share * second[width];
-                for ((x, first), second) in psi.iter().zip(first).zip(second) {
-                    sum += x * (first + share * second);
-                }
-                *value += self.lambda * sum.clamp(-self.bound, self.bound);
-            }
-        }
-    }
-}
 
 /// What V and a normaliser are when β is made.
 pub struct Present<'a, N> {
@@ -113,31 +84,33 @@ struct Sums {
 #[derive(Debug)]
 pub struct Horizon {
     observation_dim: usize,
+    /// Features of a row, 2·(width of ψ + 1).
+    features: usize,
     length: usize,
     past: VecDeque<Past>,
     sums: Vec<Sums>,
     weights: Vec<f32>,
     bound: f32,
-    /// (h − 1)/T and h/T of the rollout at hand, `[r]`, and 1/T.
+    /// (h − 1)/T of the rollout at hand, `[r]`, and 1/T.
     shares: Vec<f32>,
-    own_shares: Vec<f32>,
     level: f32,
     left: Vec<u32>,
 }
 
 impl Horizon {
-    /// Of the last `length` batches; with none there is no correction.
+    /// Of the last `length` batches of observations of `observation_dim` numbers, for a V of this `shape`; with no batches there
+    /// is no correction.
     #[must_use]
-    pub fn new(length: usize, observation_dim: usize) -> Self {
+    pub fn new(length: usize, observation_dim: usize, shape: &MlpShape) -> Self {
         Self {
             observation_dim,
+            features: 2 * (shape.hidden().last().unwrap_or(&0) + 1),
             length,
-            past: VecDeque::with_capacity(length),
+            past: VecDeque::new(),
             sums: Vec::new(),
             weights: Vec::new(),
             bound: 0.0,
             shares: Vec::new(),
-            own_shares: Vec::new(),
             level: 0.0,
             left: Vec::new(),
         }
@@ -149,11 +122,9 @@ impl Horizon {
         self.left.clear();
         self.left.resize(rollout.slots(), 0);
         self.shares.resize(rollout.rows(), 0.0);
-        self.own_shares.resize(rollout.rows(), 0.0);
         for row in (0..rollout.rows()).rev() {
             let left = &mut self.left[rollout.slot[row] as usize];
             self.shares[row] = *left as f32 * self.level;
-            self.own_shares[row] = (*left + 1) as f32 * self.level;
             *left += 1;
         }
     }
@@ -166,24 +137,26 @@ impl Horizon {
             bound: self.bound,
             lambda,
             shares: &self.shares[rows],
+            more: 0.0,
         })
     }
 
-    /// The correction at the rows `rows` themselves.
-    #[must_use]
-    pub fn own_correction(&self, rows: std::ops::Range<usize>) -> Option<Correction<'_>> {
-        (!self.weights.is_empty()).then(|| Correction {
-            weights: &self.weights,
-            bound: self.bound,
-            lambda: 1.0,
-            shares: &self.own_shares[rows],
-        })
+    /// V₂ − V at the rows of the rollout of [`begin`](Self::begin) themselves, which `critic` has just evaluated, into `missed`.
+    pub fn missed(&self, critic: &Critic, missed: &mut Vec<f32>) {
+        missed.clear();
+        missed.resize(self.shares.len(), 0.0);
+        for (i, workspace) in critic.workspaces().enumerate() {
+            let rows = shard_rows(i, self.shares.len());
+            if let Some(correction) = self.correction(rows.clone(), 1.0) {
+                Correction { more: self.level, ..correction }.add(workspace, &mut missed[rows]);
+            }
+        }
     }
 
     /// Takes in the rollout of [`begin`](Self::begin), in the units that [`Present::normalise`] starts from, with the candidates
     /// of its shards; without any, y is made of δ alone.
     pub fn take<'a>(&mut self, rollout: &Rollout, shards: impl Iterator<Item = &'a Candidates> + Clone) {
-        if self.length == 0 {
+        if self.length == 0 || rollout.rows() == 0 {
             return;
         }
         let mut past = if self.past.len() < self.length { None } else { self.past.pop_front() };
@@ -234,8 +207,10 @@ impl Horizon {
         let (past, dim) = (&self.past, self.observation_dim);
         self.sums.resize_with(past.len(), Sums::default);
         compute.each(&mut self.sums, |i, sums| sums.fill(&past[i], dim, present));
-        let Some(first) = self.sums.first() else { return };
-        let n = first.gram.len().isqrt();
+        if self.sums.is_empty() {
+            return;
+        }
+        let n = self.features + 1;
         let size = |i: usize| f64::from(self.sums[i].gram[n * n - 1]) / self.past[i].rewards.len() as f64;
         let sizes: Vec<f64> = (0..self.sums.len()).map(size).collect();
         let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
@@ -267,70 +242,97 @@ impl Horizon {
         let mut state = StateDict::new();
         state.insert_f32("weights", &self.weights);
         state.insert_f32("bound", &[self.bound]);
-        let mut lengths = Vec::new();
+        state.insert("batches", StateTensor::U64(vec![self.past.len() as u64]));
         for (i, past) in self.past.iter().enumerate() {
-            let Past { observations, successor, rewards, shares, level, candidates } = past;
-            let wide = |x: &[u32]| StateTensor::U64(x.iter().map(|&x| x.into()).collect());
-            lengths.extend([observations.len(), rewards.len(), candidates.rewards.len()].map(|n| n as u64));
-            let mut of = StateDict::new();
-            of.insert_f32("observations", observations);
-            of.insert_f32("rewards", rewards);
-            of.insert_f32("shares", shares);
-            of.insert_f32("level", &[*level]);
-            of.insert("successor", wide(successor));
-            of.insert_f32("next", &candidates.next);
-            of.insert_f32("predicted_rewards", &candidates.rewards);
-            of.insert_f32("going_on", &candidates.going_on);
-            of.insert_f32("shares_of_candidates", &candidates.weights);
-            of.insert("taken", wide(&candidates.taken));
-            state.insert_all(&format!("past.{i}"), of);
+            state.insert_all(&format!("past.{i}"), past.state());
         }
-        state.insert("lengths", StateTensor::U64(lengths));
-        state.insert("weights_len", StateTensor::U64(vec![self.weights.len() as u64]));
         state
     }
 
     /// Takes over what [`state`](Self::state) gave.
     ///
     /// # Errors
-    /// If an array is missing or does not fit.
+    /// If an array is missing or does not fit; nothing is changed then.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [len] = state.u64_array("weights_len")?;
-        let mut kept = VecDeque::new();
-        for (i, lengths) in state.u64("lengths")?.as_chunks::<3>().0.iter().enumerate() {
-            let [observations, rows, candidates] = lengths.map(|n| n as usize);
-            let of = state.subset(&format!("past.{i}"));
-            let narrow = |name: &str| Ok::<_, AgentError>(of.u64(name)?.iter().map(|&x| x as u32).collect());
-            kept.push_back(Past {
-                observations: of.f32("observations", observations)?.to_vec(),
-                successor: narrow("successor")?,
-                rewards: of.f32("rewards", rows)?.to_vec(),
-                shares: of.f32("shares", rows)?.to_vec(),
-                level: of.f32("level", 1)?[0],
-                candidates: Candidates {
-                    next: of.f32("next", candidates * self.observation_dim)?.to_vec(),
-                    rewards: of.f32("predicted_rewards", candidates)?.to_vec(),
-                    going_on: of.f32("going_on", candidates)?.to_vec(),
-                    weights: of.f32("shares_of_candidates", candidates)?.to_vec(),
-                    taken: narrow("taken")?,
-                },
-            });
+        let (weights, bound) = (state.f32_any("weights")?, state.f32("bound", 1)?[0]);
+        let [batches] = state.u64_array("batches")?;
+        let batches = usize::try_from(batches).unwrap_or(usize::MAX);
+        if batches > self.length || ![0, self.features].contains(&weights.len()) {
+            return Err(unfit());
         }
-        let fits = kept.len() <= self.length
-            && kept.iter().all(|past| {
-                let all = past.observations.len() / self.observation_dim;
-                past.successor.len() == past.rewards.len()
-                    && [0, past.rewards.len()].contains(&past.candidates.taken.len())
-                    && past.successor.iter().all(|&to| to == NONE || (to as usize) < all)
-            });
-        if !fits {
-            let message = "the batches that the checkpoint's correction of V is made of do not fit this run";
-            return Err(AgentError::Config(message.into()));
-        }
-        self.weights = state.f32("weights", len as usize)?.to_vec();
-        self.bound = state.f32("bound", 1)?[0];
-        self.past = kept;
+        let past =
+            (0..batches).map(|i| Past::restore(&state.subset(&format!("past.{i}")), self.observation_dim));
+        self.past = past.collect::<Result<_, _>>()?;
+        (self.weights, self.bound) = (weights.to_vec(), bound);
         Ok(())
+    }
+}
+
+fn unfit() -> AgentError {
+    let message = "the batches that the checkpoint's correction of V is made of do not fit this run";
+    AgentError::Config(message.into())
+}
+
+impl Past {
+    fn state(&self) -> StateDict {
+        let Self { observations, successor, rewards, shares, level, candidates } = self;
+        let wide = |x: &[u32]| StateTensor::U64(x.iter().map(|&x| x.into()).collect());
+        let mut state = StateDict::new();
+        for (name, array) in [
+            ("observations", observations),
+            ("rewards", rewards),
+            ("shares", shares),
+            ("next", &candidates.next),
+            ("predicted_rewards", &candidates.rewards),
+            ("going_on", &candidates.going_on),
+            ("shares_of_candidates", &candidates.weights),
+        ] {
+            state.insert_f32(name, array);
+        }
+        state.insert_f32("level", &[*level]);
+        state.insert("successor", wide(successor));
+        state.insert("taken", wide(&candidates.taken));
+        state
+    }
+
+    /// The batch of a saved state, if all that it points to is there.
+    fn restore(state: &StateDict, dim: usize) -> Result<Self, AgentError> {
+        let narrow = |name: &str| {
+            let wide = state.u64(name)?.iter();
+            wide.map(|&x| u32::try_from(x).map_err(|_| unfit())).collect::<Result<Vec<u32>, AgentError>>()
+        };
+        let (successor, taken) = (narrow("successor")?, narrow("taken")?);
+        let (rows, observations) = (successor.len(), state.f32_any("observations")?);
+        let all = observations.len() / dim;
+        let count = match taken.len() {
+            0 => 0,
+            _ => state.f32_any("predicted_rewards")?.len() / rows.max(1),
+        };
+        let fits = rows > 0
+            && observations.len() == all * dim
+            && (0..rows)
+                .zip(&successor)
+                .all(|(row, &to)| to == NONE || (row + 1..all).contains(&(to as usize)))
+            && [0, rows].contains(&taken.len())
+            && taken.iter().all(|&candidate| (candidate as usize) < count);
+        if !fits {
+            return Err(unfit());
+        }
+        let floats = |name: &str, len: usize| Ok::<_, AgentError>(state.f32(name, len)?.to_vec());
+        Ok(Self {
+            observations: observations.to_vec(),
+            rewards: floats("rewards", rows)?,
+            shares: floats("shares", rows)?,
+            level: state.f32("level", 1)?[0],
+            candidates: Candidates {
+                next: floats("next", count * rows * dim)?,
+                rewards: floats("predicted_rewards", count * rows)?,
+                going_on: floats("going_on", count * rows)?,
+                weights: floats("shares_of_candidates", count * rows)?,
+                taken,
+            },
+            successor,
+        })
     }
 }
 

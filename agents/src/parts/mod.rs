@@ -16,6 +16,8 @@
 //! | [`lookahead`] | q(s, a) one step ahead by that model, its expectation under the policy, and the gradient of that |
 //! | [`later`] | discounted sums over what follows in a rollout |
 //! | [`latin_hypercube`] | normal noise that covers its range evenly |
+//! | [`candidates`] | what the model says of all actions, and q of it with V as it is |
+//! | [`correction`] | what is added to V for the steps that remain in a rollout |
 //! | [`horizon`] | what V leaves over for the steps that remain in a rollout, in closed form |
 //! | [`gains`] | how much of several control variates enters ĝ, from past batches |
 //! | [`guard`] | keeps a control variate from doing harm, by past batches |
@@ -26,7 +28,9 @@
 //! | [`networks`] | how all of an agent's networks start, are saved and come back |
 
 pub mod baseline;
+pub mod candidates;
 pub mod control_variate;
+pub mod correction;
 pub mod critic;
 pub mod deterministic_actor;
 pub mod experience;

@@ -117,6 +117,17 @@ impl StateDict {
         }
     }
 
+    /// The 32-bit floats `name`, of any length.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn f32_any(&self, name: &str) -> Result<&[f32], StateError> {
+        match self.get(name)? {
+            StateTensor::F32 { data, .. } => Ok(data),
+            other => Err(mismatch(name, "f32[…]".into(), other)),
+        }
+    }
+
     /// The 64-bit floats `name`, of any length.
     ///
     /// # Errors

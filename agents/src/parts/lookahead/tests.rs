@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use relax_nn::MlpShape;
 
 /// μ, σ of the one number, and q(a) = a² + a: E q = μ² + σ² + μ, ∂/∂μ = 2μ + 1, ∂/∂log σ = 2σ².
 const MEAN: f32 = 0.4;

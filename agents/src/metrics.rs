@@ -50,9 +50,14 @@ metrics! {
     gain,
     /// The policy's learning rate.
     learning_rate,
+    /// α, what a nat of entropy is worth to an agent that learns to keep some.
+    temperature,
 }
 
 impl Metrics {
+    /// Figures that only those agents' tables have that [report](crate::AgentSpec::reports) them.
+    pub const OPTIONAL: &'static [&'static str] = &["temperature"];
+
     /// Takes in the sums over a batch of `rows` rows.
     pub fn take(&mut self, sums: &crate::parts::policy::Sums, rows: usize) {
         let rows = rows as f64;

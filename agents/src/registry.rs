@@ -4,7 +4,7 @@
 //! [`register_agent`] adds one of your own, which then has the whole command line.
 
 use crate::settings::{AgentSettings, Refusal, check_ranges};
-use crate::{Agent, AgentError, certify::Problem};
+use crate::{Agent, AgentError, Metrics, certify::Problem};
 use relax_envs::Space;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -85,6 +85,7 @@ pub struct AgentSpec {
     defaults: AgentSettings,
     rollout: RolloutShape,
     certified: &'static [(&'static str, Problem)],
+    reports: &'static [&'static str],
     complete: Arc<Complete>,
     check: Arc<Check>,
     dissect: Arc<Dissect>,
@@ -168,6 +169,7 @@ impl AgentSpec {
             defaults,
             rollout: RolloutShape::default(),
             certified: &[],
+            reports: &[],
             complete: Arc::new(move |settings| {
                 let given = AgentSettings {
                     kind: name.to_owned(),
@@ -240,6 +242,13 @@ impl AgentSpec {
         self
     }
 
+    /// Which of [`Metrics::OPTIONAL`] it reports beside the figures that every agent's table has.
+    #[must_use]
+    pub fn reports(mut self, names: &'static [&'static str]) -> Self {
+        self.reports = names;
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -274,6 +283,12 @@ impl AgentSpec {
     #[must_use]
     pub fn certificates(&self) -> &'static [(&'static str, Problem)] {
         self.certified
+    }
+
+    /// Whether its table of metrics has the figure called `name`.
+    #[must_use]
+    pub fn has_metric(&self, name: &str) -> bool {
+        !Metrics::OPTIONAL.contains(&name) || self.reports.contains(&name)
     }
 
     /// Whether a dotted key such as `agent.gain` is one of its own, or lies in one.

@@ -98,6 +98,7 @@ pub(crate) fn spec() -> AgentSpec {
     .rollout(RolloutShape { episodes: false, envs: 1, steps: 1 })
     .check(|agent: &SacKeys, learner: &SacLearner, _| check(agent, learner))
     .without_estimator()
+    .reports(&["temperature"])
 }
 
 fn check(agent: &SacKeys, learner: &SacLearner) -> Result<(), Refusal> {
@@ -193,6 +194,7 @@ impl Sac {
         self.experience.draw(&mut self.rngs[0]);
         Activation::Tanh.add_bias_and_activate(&mut self.experience.minibatch.actions, &self.zeros);
         let temperature = self.log_temperature[0].exp();
+        metrics.temperature = f64::from(temperature);
 
         self.act(true);
         let Self { learner, critics, experience, targets, draw, .. } = self;

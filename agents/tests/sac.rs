@@ -132,6 +132,7 @@ fn the_gradients() {
     println!("actor: relative error {error:.1e}");
     assert!(error < 1e-5, "{error:e}");
 
+    assert!((metrics.temperature - ALPHA).abs() < 1e-6, "as it was: {}", metrics.temperature);
     // The temperature falls if there is more entropy than it aims at.
     let entropy = (0..BATCH).map(|row| -act(&actor, &of(&s, row, DIM), &of(&at_own, row, K)).1);
     let entropy = entropy.sum::<f64>() / BATCH as f64;

@@ -13,9 +13,10 @@ const METRICS: usize = 0;
 const EPISODES: usize = 1;
 const EVALUATIONS: usize = 2;
 
-pub(super) fn tables() -> Vec<Table> {
+/// The tables of a run of the agent `kind`.
+pub(super) fn tables(kind: &str) -> Vec<Table> {
     let mut columns = vec!["update", "env_steps", "episodes", "mean_return_100"];
-    columns.extend(Metrics::NAMES);
+    columns.extend(figures(kind).map(|i| Metrics::NAMES[i]));
     columns.extend(["env_steps_per_second", "wall_seconds"]);
     let episodes = ["episode", "env_steps", "slot", "return", "length", "terminated", "wall_seconds"];
     let evaluations = ["env_steps", "episodes", "mean", "std", "wall_seconds"];
@@ -26,9 +27,17 @@ pub(super) fn tables() -> Vec<Table> {
     ]
 }
 
+/// Which of the figures [`Metrics::NAMES`] the table of the agent `kind` has.
+fn figures(kind: &str) -> impl Iterator<Item = usize> {
+    let spec = relax_agents::agent_spec(kind);
+    let has = move |i: &usize| spec.as_ref().is_none_or(|spec| spec.has_metric(Metrics::NAMES[*i]));
+    (0..Metrics::NAMES.len()).filter(has)
+}
+
 /// Buffers for the rows of updates, allocated once.
-#[derive(Default)]
 pub(super) struct Rows {
+    /// Places of the table's figures among [`Metrics::NAMES`].
+    figures: Vec<usize>,
     row: Vec<Cell>,
     scalars: Vec<(&'static str, f64)>,
     /// Number and summed length of the episodes since the last row of metrics.csv.
@@ -49,11 +58,17 @@ fn tags() -> impl Iterator<Item = &'static str> {
         "variance_ratio" => "train/variance_ratio",
         "gain" => "train/gain",
         "learning_rate" => "train/learning_rate",
+        "temperature" => "train/temperature",
         other => other,
     })
 }
 
 impl Rows {
+    /// For the tables of a run of the agent `kind`.
+    pub fn new(kind: &str) -> Self {
+        Self { figures: figures(kind).collect(), row: Vec::new(), scalars: Vec::new(), lengths: (0, 0) }
+    }
+
     /// One row of `metrics.csv`.
     pub fn update(
         &mut self,
@@ -69,7 +84,8 @@ impl Rows {
         self.row.extend(counters.map(Cell::Integer));
         self.row.push(mean.into());
         let number = |value: f64| if value.is_nan() { Cell::Missing } else { Cell::Number(value) };
-        self.row.extend(metrics.values().map(number));
+        let values = metrics.values();
+        self.row.extend(self.figures.iter().map(|&i| number(values[i])));
         self.row.push(Cell::Number(env_steps_per_second.round()));
         self.row.push(Cell::Seconds(wall_seconds));
         logs.row(METRICS, &self.row)?;
@@ -80,7 +96,7 @@ impl Rows {
         let length = (episodes > 0).then(|| steps as f64 / episodes as f64);
         self.scalars.extend(length.map(|length| ("rollout/episode_length", length)));
         self.scalars.push(("rollout/episodes", trainer.episodes() as f64));
-        self.scalars.extend(tags().zip(metrics.values()).filter(|(_, value)| !value.is_nan()));
+        self.scalars.extend(tags().zip(values).filter(|(_, value)| !value.is_nan()));
         self.scalars.push(("time/steps_per_second", env_steps_per_second));
         self.scalars.push(("time/wall_seconds", wall_seconds));
         logs.scalars(trainer.env_steps(), &self.scalars)
@@ -130,6 +146,15 @@ pub(super) fn evaluation(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_of_one_agent_is_no_column_of_the_others() {
+        for (kind, has) in [("sac", true), ("td3", false), ("a2c", false)] {
+            let columns = &tables(kind)[METRICS].columns;
+            assert_eq!(columns.iter().any(|name| name == "temperature"), has, "{kind}");
+            assert_eq!(columns.len(), 6 + figures(kind).count(), "{kind}");
+        }
+    }
 
     #[test]
     fn every_metric_has_a_tag_in_the_group_train() {

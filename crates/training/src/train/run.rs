@@ -38,8 +38,8 @@ pub(super) struct Training {
 impl Training {
     pub fn new(trainer: Trainer) -> Self {
         Self {
+            rows: Rows::new(&trainer.config().agent.kind),
             trainer,
-            rows: Rows::default(),
             best: None,
             evaluated: 0,
             evaluation: None,
@@ -102,7 +102,7 @@ impl Task for Training {
     type Status = Status;
 
     fn tables(&self) -> Vec<Table> {
-        logs::tables()
+        logs::tables(&self.trainer.config().agent.kind)
     }
 
     fn header(&self) -> Header {

@@ -190,18 +190,19 @@ fn text(id: &str, agent: &str, steps: u32) -> String {
     )
 }
 
-const AGENTS: [&str; 6] = [
+const AGENTS: [&str; 7] = [
     "kind = 'a2c'",
     "kind = 'ppo'",
     "kind = 'reinforce'",
     "kind = 'relax-a2c'\nnoise = 'independent'\nvariance_objective = 'weights'",
     "kind = 'relax-a2c'\ncontrol_variate = 'pure'",
     "kind = 'relax-a2c'\ncontrol_variate = 'model'",
+    "kind = 'relax-a2c'\ncontrol_variate = 'model'\ngain = 1",
 ];
 
-/// The environment of the agent `i`: the last one needs a single choice.
+/// The environment of the agent `i`.
 fn of(i: usize) -> &'static str {
-    if i == 5 { IDS[0] } else { IDS[i % 3] }
+    IDS[i % 3]
 }
 
 /// The rollout holds, beside each observation, the mask that belongs to it: here the observation says which that is. Across

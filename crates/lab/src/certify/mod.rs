@@ -131,6 +131,9 @@ const MASKED: &[(&str, Problem)] = &[
     ("kind = 'a2c'", Problem::MaskedMultiDiscrete),
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::MaskedMultiDiscrete),
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::MaskedMultiDiscrete),
+    (MODEL, Problem::MaskedMultiDiscrete),
+    (ADAPTIVE_MODEL, Problem::MaskedMultiDiscrete),
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::MaskedMultiDiscrete),
 ];
 
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.

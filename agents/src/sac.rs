@@ -65,8 +65,8 @@ keys! {
         optimizer: OptimizerKind = OptimizerKind::Adam,
         /// Discount factor γ in [0, 1].
         gamma: f64 = 0.99,
-        /// α at the start, above 0.
-        initial_temperature: f64 = 0.1,
+        /// α at the start, above 0; with a small one it stops exploring before it has found anything.
+        initial_temperature: f64 = 1.0,
         /// Entropy that the temperature aims at, in nats for each number of an action in (−1, 1); log 2 is uniform.
         target_entropy: f64 = -1.0,
         /// Largest global norm of the policy gradient; 0 switches clipping off.

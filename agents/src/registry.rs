@@ -81,7 +81,7 @@ type Make = dyn Fn(&AgentSettings, Task<'_>) -> Made + Send + Sync;
 pub struct AgentSpec {
     name: &'static str,
     summary: &'static str,
-    schemas: [Value; 2],
+    schemas: Arc<[Value; 2]>,
     defaults: AgentSettings,
     rollout: RolloutShape,
     certified: &'static [(&'static str, Problem)],
@@ -165,7 +165,7 @@ impl AgentSpec {
         Self {
             name,
             summary,
-            schemas: [schema::<A>(), schema::<L>()],
+            schemas: Arc::new([schema::<A>(), schema::<L>()]),
             defaults,
             rollout: RolloutShape::default(),
             certified: &[],

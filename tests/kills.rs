@@ -4,6 +4,8 @@
 //! ```text
 //! RELAX_KILLS=100 cargo test --release --test main kills -- --nocapture
 //! ```
+//!
+//! `RELAX_KILLS_OF=td3` kills that agent only, so that several can be killed side by side.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -101,7 +103,12 @@ fn agents() -> Vec<String> {
 #[test]
 fn every_agent_killed_at_random_moments() {
     let place = place();
+    let only = std::env::var("RELAX_KILLS_OF").ok();
+    assert!(only.iter().all(|only| agents().contains(only)), "RELAX_KILLS_OF={only:?}: an agent");
     for (index, agent) in agents().into_iter().enumerate() {
+        if only.as_ref().is_some_and(|only| *only != agent) {
+            continue;
+        }
         let file = place.root.path().join(format!("{agent}.toml"));
         let write = |env: &str, steps: u64| {
             let (between, often) = (steps / 3, steps / 40);

@@ -4,7 +4,7 @@ use relax_rl::config::Config;
 use relax_rl::train::{TrainOptions, latest_checkpoint, resume, train};
 use relax_rl::{checkpoint, evaluate};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 /// Truncated episodes, a replay that wraps round and is normalised at use, a noise process with a memory.
 const DDPG: &str = r#"
@@ -129,7 +129,7 @@ fn an_interrupted_run_continues_bit_for_bit() {
             let parts = folder.path().join(format!("{name}-{first}"));
             train(&config(text, &[constant, first, "run.evaluation_episodes=0"]), &options(&parts)).unwrap();
             let rest = ["run.env_steps=600".to_owned(), "run.evaluation_episodes=2".to_owned()];
-            resume(&parts, &rest, true, &AtomicBool::new(false)).unwrap();
+            resume(&parts, &rest, true, &Arc::default()).unwrap();
             let (whole, parts) = (outcome(&whole), outcome(&parts));
             assert!(whole.1 == parts.1, "{name} {first}: metrics differ");
             for ((name, a), (_, b)) in whole.0.iter().zip(parts.0.iter()) {

@@ -89,7 +89,7 @@ fn stops(id: &str, workers: usize, slot: usize, episode: usize, reason: &str) ->
     assert_eq!((updates, steps), (updates, 40 * updates), "{what}");
     let rows = crate::common::numbers(&place.run.join("metrics.csv"), "update").len() as u64;
     assert!(rows >= updates, "{what}: {rows} rows and {updates} updates");
-    let stop = std::sync::atomic::AtomicBool::new(true);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     assert!(train::resume(&place.run, &[], true, &stop).unwrap().interrupted, "{what}");
     message
 }

@@ -24,4 +24,5 @@ mod run_folder;
 mod runtime;
 mod statistics;
 mod toy;
+mod updates;
 mod vae;

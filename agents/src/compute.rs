@@ -1,5 +1,8 @@
 //! Work cut into shards of fixed size, so that the numbers do not depend on who does it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -7,17 +10,18 @@ use rayon::prelude::*;
 /// threads computed them. 512 rows of a 64-64 network's activations fit a core's second-level cache.
 pub const SHARD_ROWS: usize = 512;
 
-/// The threads a learner may use. Results are bit-identical for every number of threads.
+/// The threads a learner may use, and whether somebody wants it to stop. Results are bit-identical for every number of threads.
 #[derive(Debug, Default)]
 pub struct Compute {
     pool: Option<ThreadPool>,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Compute {
     /// Everything on the calling thread.
     #[must_use]
     pub fn serial() -> Self {
-        Self { pool: None }
+        Self::default()
     }
 
     /// Shards spread over `threads` threads; with one or none, everything stays on the calling thread.
@@ -25,7 +29,19 @@ impl Compute {
     pub fn with_threads(threads: usize) -> Self {
         let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
         let named = builder.thread_name(|i| format!("learner-{i}"));
-        Self { pool: if threads > 1 { named.build().ok() } else { None } }
+        Self { pool: if threads > 1 { named.build().ok() } else { None }, stop: None }
+    }
+
+    /// Once `stop` is set, an agent that can go on later ([`Agent::is_behind`](crate::Agent::is_behind)) leaves the gradient steps
+    /// that are still to be taken for then.
+    pub fn stop_when(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = Some(stop);
+    }
+
+    /// Whether somebody wants the learner to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Calls `work(i, shard)` for every shard.

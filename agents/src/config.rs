@@ -177,19 +177,27 @@ impl ReplayConfig {
         Err(Refusal::new(key, message, "leave it out, or take 1"))
     }
 
-    /// The counters of a saved state, `[steps, gradient steps]`, which belong to one another: between two batches no gradient step is due.
+    /// The counters of a saved state, `[steps before the newest batch, steps, gradient steps]`, which belong to one another: between
+    /// two batches no gradient step is due, and in the middle of an update none of an earlier batch.
     ///
     /// # Errors
     /// If they do not. Taken as they are, a damaged number would be made up for by gradient steps without end.
-    pub fn counters(&self, state: &StateDict) -> Result<[u64; 2], StateError> {
+    pub fn counters(&self, state: &StateDict) -> Result<[u64; 3], StateError> {
         let [env_steps, updates] = state.u64_array("counters")?;
-        let due = self.updates_due(env_steps);
-        if updates == due {
-            return Ok([env_steps, updates]);
+        let [before] = match state.get("behind") {
+            Ok(_) => state.u64_array("behind")?,
+            Err(_) => [env_steps],
+        };
+        let (least, most) = (self.updates_due(before), self.updates_due(env_steps));
+        if before <= env_steps && (least..=most).contains(&updates) {
+            return Ok([before, env_steps, updates]);
         }
         Err(StateError::Mismatch {
             name: "counters".to_owned(),
-            expected: format!("{due} gradient steps after {env_steps} steps"),
+            expected: match least == most {
+                true => format!("{most} gradient steps after {env_steps} steps"),
+                false => format!("{least} to {most} gradient steps after {before} to {env_steps} steps"),
+            },
             found: updates.to_string(),
         })
     }

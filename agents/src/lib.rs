@@ -97,6 +97,34 @@ pub trait Agent: Send {
         metrics: &mut Metrics,
     ) -> Result<(), AgentError>;
 
+    /// Whether gradient steps on the batch are still to be taken: those that `compute` was told to stop before. Such an agent's
+    /// [`state`](Self::state) is one in the middle of an update, which [`catch_up`](Self::catch_up) brings to its end, also after
+    /// [`restore`](Self::restore) and without the batch; only agents whose long loops need none have one. Never, by default.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Whether [`fit_critics`](Self::fit_critics) may leave it behind: the actors, who act meanwhile, then keep where they began.
+    /// It may not, by default.
+    fn may_leave_off(&self) -> bool {
+        false
+    }
+
+    /// Takes the gradient steps that [`is_behind`](Self::is_behind) speaks of, or as many as `compute` has the time for, and brings
+    /// the figures of the update to what they would have been. Only asked of an agent that is behind.
+    ///
+    /// # Errors
+    /// If a gradient is not finite.
+    fn catch_up(
+        &mut self,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        let _ = (progress, compute, metrics);
+        Ok(())
+    }
+
     /// What the last [`improve_policy`](Self::improve_policy) went along, until the critics are fitted: leaves every row's ĝ,
     /// `[rows, P]`, in `estimates`, and returns the gradient of the weights that they made, before clipping. It *descends*
     /// the mean over rows, so it is minus the mean of the rows' pulled-back ĝ (and of the entropy bonus).

@@ -17,6 +17,13 @@ macro_rules! metrics {
             pub fn values(&self) -> [f64; Self::NAMES.len()] {
                 [$(self.$name),*]
             }
+
+            /// The figures that [`values`](Self::values) gave; none if there are more or fewer of them.
+            #[must_use]
+            pub fn from_values(values: &[f64]) -> Option<Self> {
+                let [$($name),*] = <[f64; Self::NAMES.len()]>::try_from(values).ok()?;
+                Some(Self { $($name),* })
+            }
         }
 
         impl Default for Metrics {

@@ -197,7 +197,7 @@ impl RelaxDdpg {
     /// the newest batch. Returns the TD loss and the mean ‖A − B‖².
     fn update(
         &mut self,
-        batch: &Rollout,
+        batch: Option<&Rollout>,
         progress: f64,
         compute: &Compute,
     ) -> Result<(f64, f64), AgentError> {
@@ -218,13 +218,30 @@ impl RelaxDdpg {
             let (gamma, weight) = (self.learner.gamma as f32, weights.td as f32);
             td = self.q.add_td_gradient(minibatch, self.next_actions.values(), gamma, weight);
         }
-        if weights.variance > 0.0 {
+        if let Some(batch) = batch.filter(|_| weights.variance > 0.0) {
             variance = self.add_variance_gradient(batch, compute, self.learner.critic.variance as f32);
         }
         let rate = self.learner.annealed(self.learner.control_variate_learning_rate, progress);
         self.q.net.step(rate, self.learner.critic_max_grad_norm, "control variate's gradient")?;
         self.q.net.follow(self.learner.replay.tau as f32);
         Ok((td, variance))
+    }
+
+    /// All gradient steps of Q that are due; those that see the `batch` are not left for later, when it is gone.
+    fn fit_q(
+        &mut self,
+        batch: Option<&Rollout>,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        self.policy.refresh(&mut self.current);
+        while self.experience.due().is_some() && !(self.may_leave_off() && compute.is_stopped()) {
+            let (td, variance) = self.update(batch, progress, compute)?;
+            metrics.control_variate_loss = if td.is_nan() { variance } else { td };
+            self.experience.done();
+        }
+        Ok(())
     }
 
     /// Adds to Q's gradient that of `weight`·mean ‖A − B‖² over the batch, and returns the mean.
@@ -326,13 +343,24 @@ impl Agent for RelaxDdpg {
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
 
         self.experience.store(batch);
-        self.policy.refresh(&mut self.current);
-        while self.experience.due().is_some() {
-            let (td, variance) = self.update(batch, progress, compute)?;
-            metrics.control_variate_loss = if td.is_nan() { variance } else { td };
-            self.experience.done();
-        }
-        Ok(())
+        self.fit_q(Some(batch), progress, compute, metrics)
+    }
+
+    fn may_leave_off(&self) -> bool {
+        self.learner.critic.variance == 0.0
+    }
+
+    fn is_behind(&self) -> bool {
+        self.experience.due().is_some()
+    }
+
+    fn catch_up(
+        &mut self,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        self.fit_q(None, progress, compute, metrics)
     }
 
     fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {

@@ -252,11 +252,24 @@ impl Agent for Sac {
         &mut self,
         batch: &Rollout,
         progress: f64,
-        _: &Compute,
+        compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         self.experience.take(batch);
-        while self.experience.due().is_some() {
+        self.catch_up(progress, compute, metrics)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.experience.due().is_some()
+    }
+
+    fn catch_up(
+        &mut self,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        while self.experience.due().is_some() && !compute.is_stopped() {
             self.update(progress, metrics)?;
             self.experience.done();
         }

@@ -199,11 +199,24 @@ impl Agent for Td3 {
         &mut self,
         batch: &Rollout,
         progress: f64,
-        _: &Compute,
+        compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         self.experience.take(batch);
-        while let Some(number) = self.experience.due() {
+        self.catch_up(progress, compute, metrics)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.experience.due().is_some()
+    }
+
+    fn catch_up(
+        &mut self,
+        progress: f64,
+        compute: &Compute,
+        metrics: &mut Metrics,
+    ) -> Result<(), AgentError> {
+        while let Some(number) = self.experience.due().filter(|_| !compute.is_stopped()) {
             self.update(number, progress, metrics)?;
             self.experience.done();
         }

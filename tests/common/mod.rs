@@ -63,8 +63,7 @@ pub fn train_in(place: &Place, config: &Config) -> Outcome {
 #[track_caller]
 pub fn resumed(dir: &Path, sets: &[&str]) -> Outcome {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-    let stop = AtomicBool::new(false);
-    train::resume(dir, &sets, true, &stop).unwrap_or_else(|error| panic!("{error}"))
+    train::resume(dir, &sets, true, &Arc::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The program, to be given arguments.

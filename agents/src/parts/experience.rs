@@ -18,6 +18,8 @@ pub struct Experience {
     pub normalizer: Normalizer,
     env_steps: u64,
     updates: u64,
+    /// Environment steps before the newest batch, whose gradient steps may be under way.
+    before: u64,
     /// What [`draw`](Self::draw) drew, normalised.
     pub minibatch: Minibatch,
 }
@@ -37,6 +39,7 @@ impl Experience {
             settings: settings.clone(),
             env_steps: 0,
             updates: 0,
+            before: 0,
             minibatch: Minibatch::default(),
         }
     }
@@ -51,6 +54,7 @@ impl Experience {
     /// Stores the batch, which the normaliser knows already.
     pub fn store(&mut self, batch: &Rollout) {
         self.replay.extend(batch);
+        self.before = self.env_steps;
         self.env_steps += batch.rows() as u64;
     }
 
@@ -82,6 +86,10 @@ impl Experience {
         state.insert_all("replay", self.replay.state());
         self.normalizer.save(state);
         state.insert("counters", StateTensor::U64(vec![self.env_steps, self.updates]));
+        if self.due().is_some() {
+            state.insert("behind", StateTensor::U64(vec![self.before]));
+            self.normalizer.save_batch(state);
+        }
     }
 
     /// Takes over what [`save`](Self::save) added.
@@ -89,10 +97,13 @@ impl Experience {
     /// # Errors
     /// If an array is missing or does not fit, or the counters do not belong together.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let [env_steps, updates] = self.settings.counters(state)?;
+        let [before, env_steps, updates] = self.settings.counters(state)?;
         self.replay.restore(&state.subset("replay"))?;
         self.normalizer.restore(state)?;
-        (self.env_steps, self.updates) = (env_steps, updates);
+        if state.get("behind").is_ok() {
+            self.normalizer.restore_batch(state)?;
+        }
+        (self.before, self.env_steps, self.updates) = (before, env_steps, updates);
         Ok(())
     }
 }

@@ -317,6 +317,20 @@ impl Normalizer {
         }
     }
 
+    /// Adds what [`begin`](Self::begin) found for the batch at hand, to be wanted only in the middle of an update.
+    pub fn save_batch(&self, state: &mut StateDict) {
+        state.insert_f32("normalizer.reward_factor", &[self.inverse_reward]);
+    }
+
+    /// Takes over what [`save_batch`](Self::save_batch) added.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn restore_batch(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        self.inverse_reward = state.f32("normalizer.reward_factor", 1)?[0];
+        Ok(())
+    }
+
     /// Takes over what [`save`](Self::save) added to a state.
     ///
     /// # Errors

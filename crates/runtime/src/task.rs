@@ -44,6 +44,12 @@ pub trait Task {
         self.position() >= self.schedule().budget
     }
 
+    /// Whether the last step was left off in its middle, because the run is to stop: the next one brings it to its end, and until
+    /// then there is nothing to evaluate. Such a task is not over.
+    fn is_midway(&self) -> bool {
+        false
+    }
+
     /// Whether [`state`](Self::state) can be asked for. A task that goes on working between two steps is at rest only if it was
     /// told of a pause before ([`Pause`]).
     fn is_at_rest(&self) -> bool {
@@ -269,6 +275,7 @@ impl<T: Task> Run<T> {
             // Also the evaluation in whose middle the run was stopped before.
             if crossed(schedule.evaluate_every, self.task.evaluated(), position)
                 && !over
+                && !self.task.is_midway()
                 && !self.evaluate(false, stop)?
             {
                 return Ok(false);
@@ -279,7 +286,7 @@ impl<T: Task> Run<T> {
             if over {
                 return Ok(true);
             }
-            // A step that is under way is finished first: only at rest is there a state to save.
+            // A step that is under way is finished first, or left off where it can be: only at rest is there a state to save.
             if stop.load(Ordering::Relaxed) && self.task.is_at_rest() {
                 return Ok(false);
             }

@@ -13,14 +13,20 @@ use relax_runtime::Error;
 
 /// What a worker is told.
 enum Order {
-    Roll { policy: Arc<ActingPolicy>, plan: Plan, rollout: Box<Rollout> },
+    /// `kept`: where the actor stands before it may be wanted again.
+    Roll {
+        policy: Arc<ActingPolicy>,
+        plan: Plan,
+        rollout: Box<Rollout>,
+        kept: bool,
+    },
     SaveState,
     Restore(Box<ActorState>),
 }
 
 /// What a worker answers. The policy is handed back before the answer, so that the learner can write to it again.
 enum Report {
-    /// With the actor's state, if its environment is watched.
+    /// With the actor's state: after it if its environment is watched, before it if that was to be kept.
     Rolled(Box<Rollout>, Option<Box<ActorState>>),
     State(Box<ActorState>),
     Restored(Result<(), Error>),
@@ -44,7 +50,7 @@ struct Worker {
     /// its last whole rollout, to be saved when they do.
     watch: Option<Watch>,
     settled: Option<Box<ActorState>>,
-    /// The state that becomes `settled` once all workers have finished their rollout.
+    /// The state that becomes `settled` once all workers have finished their rollout, or once it is abandoned.
     rolled: Option<Box<ActorState>>,
 }
 
@@ -81,7 +87,7 @@ pub(crate) struct Crew {
     hands: Hands,
     policy: Arc<ActingPolicy>,
     plan: Option<Plan>,
-    /// A rollout has failed: no other can be started.
+    /// A rollout has failed or was abandoned: no other can be started.
     failed: bool,
 }
 
@@ -124,8 +130,13 @@ impl Crew {
         Ok(Self { hands: Hands::Workers(workers), policy, plan: None, failed: false })
     }
 
-    /// Starts the next rollout: `refresh` brings the policy up to date first.
-    pub fn start(&mut self, plan: Plan, refresh: impl FnOnce(&mut ActingPolicy)) -> Result<(), Error> {
+    /// Starts the next rollout: `refresh` brings the policy up to date first. One that is `kept` can be abandoned.
+    pub fn start(
+        &mut self,
+        plan: Plan,
+        kept: bool,
+        refresh: impl FnOnce(&mut ActingPolicy),
+    ) -> Result<(), Error> {
         refresh(Arc::make_mut(&mut self.policy));
         self.plan = Some(plan);
         if let Hands::Workers(workers) = &mut self.hands {
@@ -133,7 +144,7 @@ impl Crew {
                 let Some(rollout) = worker.rollout.take() else {
                     unreachable!("a rollout is under way already")
                 };
-                let order = Order::Roll { policy: self.policy.clone(), plan, rollout };
+                let order = Order::Roll { policy: self.policy.clone(), plan, rollout, kept };
                 if worker.orders.send(order).is_err() {
                     return Err(gone(worker));
                 }
@@ -158,26 +169,11 @@ impl Crew {
                 std::mem::swap(batch, rollout);
             }
             Hands::Workers(workers) => {
-                let mut failed = None;
-                for worker in workers.iter_mut() {
-                    match worker.wait() {
-                        Ok(Report::Rolled(rollout, state)) => {
-                            (worker.rollout, worker.rolled) = (Some(rollout), state);
-                        }
-                        Ok(Report::Failed(failure)) => {
-                            failed.get_or_insert_with(|| explain(&failure, &worker.slots));
-                        }
-                        Ok(Report::State(_) | Report::Restored(_)) => unreachable!("a rollout was asked for"),
-                        Err(error) => {
-                            failed.get_or_insert(error);
-                        }
-                    }
-                }
-                if let Some(error) = failed {
+                if let Err(error) = gather(workers) {
                     self.failed = true;
                     return Err(error);
                 }
-                for worker in workers.iter_mut() {
+                for worker in workers.iter_mut().filter(|worker| worker.watch.is_some()) {
                     worker.settled = worker.rolled.take().or(worker.settled.take());
                 }
                 match workers.as_mut_slice() {
@@ -193,6 +189,22 @@ impl Crew {
         Ok(())
     }
 
+    /// Gives up the rollout that was started, if one was, and which was kept: [`state`](Self::state) is that before it, and no other can
+    /// be started.
+    pub fn abandon(&mut self) -> Result<(), Error> {
+        if self.plan.take().is_some()
+            && let Hands::Workers(workers) = &mut self.hands
+        {
+            self.failed = true;
+            gather(workers)?;
+            // The environments that are watched are still settled where they were before.
+            for worker in workers.iter_mut().filter(|worker| worker.watch.is_none()) {
+                worker.settled = worker.rolled.take();
+            }
+        }
+        Ok(())
+    }
+
     /// Whether, after a failed rollout, the state before it is still at hand. It is where the environments are watched:
     /// they cannot be saved, so nothing is lost with the steps they have taken since.
     pub fn can_still_be_saved(&self) -> bool {
@@ -202,7 +214,7 @@ impl Crew {
         }
     }
 
-    /// The state of all slots, in order; after a failed rollout, that before it. No rollout may be under way.
+    /// The state of all slots, in order; after a failed or abandoned rollout, that before it. No rollout may be under way.
     pub fn state(&mut self) -> Result<ActorState, Error> {
         assert!(self.plan.is_none(), "the actors' state is asked for between rollouts");
         match &mut self.hands {
@@ -281,16 +293,38 @@ impl Drop for Crew {
     }
 }
 
+/// Waits for the rollouts of all workers. The first failure is returned when all have answered.
+fn gather(workers: &mut [Worker]) -> Result<(), Error> {
+    let mut failed = None;
+    for worker in workers {
+        match worker.wait() {
+            Ok(Report::Rolled(rollout, state)) => {
+                (worker.rollout, worker.rolled) = (Some(rollout), state);
+            }
+            Ok(Report::Failed(failure)) => {
+                failed.get_or_insert_with(|| explain(&failure, &worker.slots));
+            }
+            Ok(Report::State(_) | Report::Restored(_)) => unreachable!("a rollout was asked for"),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
 fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
     while let Ok(order) = orders.recv() {
         let report = match order {
-            Order::Roll { policy, plan, mut rollout } => {
+            Order::Roll { policy, plan, mut rollout, kept } => {
+                let watched = actor.env().watch().is_some();
+                let before = (kept && !watched).then(|| Box::new(actor.state()));
                 let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&policy, plan, &mut rollout)));
                 drop(policy);
                 match outcome(rolled) {
                     Ok(()) => {
-                        let state = actor.env().watch().map(|_| Box::new(actor.state()));
-                        Report::Rolled(rollout, state)
+                        let after = watched.then(|| Box::new(actor.state()));
+                        Report::Rolled(rollout, after.or(before))
                     }
                     Err(failure) => Report::Failed(failure),
                 }

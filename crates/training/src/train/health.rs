@@ -3,7 +3,7 @@
 //! Every complaint is about a kind of run that people report as "it does not learn" and that its figures give away. A run
 //! that has solved its task is never complained about.
 
-use relax_agents::{ActionBuffer, Metrics, Rollout};
+use relax_agents::{ActionBuffer, Metrics};
 use relax_nn::{StateDict, StateError, StateTensor};
 
 /// Updates and episodes before anything is said.
@@ -72,11 +72,11 @@ pub(crate) struct Complaint {
 }
 
 impl Health {
-    /// Takes in the figures of an update on `batch`.
-    pub fn update(&mut self, metrics: &Metrics, batch: &Rollout, max_grad_norm: f64) {
+    /// Takes in the figures of an update on a batch of `rows` such `actions`.
+    pub fn update(&mut self, metrics: &Metrics, rows: u64, actions: &ActionBuffer, max_grad_norm: f64) {
         let flag = |condition: bool| f64::from(u8::from(condition));
         self.updates += 1.0;
-        self.single_rows += flag(batch.rows() == 1);
+        self.single_rows += flag(rows == 1);
         self.steps += flag(metrics.policy_gradient_norm.is_finite());
         if metrics.policy_gradient_norm > 0.0 && max_grad_norm > 0.0 {
             self.gradients += 1.0;
@@ -92,7 +92,7 @@ impl Health {
                 (self.first_entropy, self.entropy) = (metrics.entropy, metrics.entropy);
             }
             self.entropy += 0.05 * (metrics.entropy - self.entropy);
-            self.dims = match &batch.actions {
+            self.dims = match actions {
                 ActionBuffer::Discrete(_) | ActionBuffer::Factored { .. } => 0.0,
                 ActionBuffer::Box { dim, .. } => *dim as f64,
             };

@@ -17,10 +17,12 @@ mod logs;
 mod run;
 mod tracker;
 mod trainer;
+mod under_way;
 mod warm_start;
 mod worth;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use relax_runtime::Error;
@@ -60,6 +62,7 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
     if let Some(from) = &config.run.from {
         warm_start::take_over(trainer.agent_mut(), config, Path::new(from))?;
     }
+    trainer.stop_when(&options.stop);
     let training = Training::new(trainer);
     go(Run::fresh(training, &options.out, options.quiet)?, &options.stop)
 }
@@ -73,7 +76,12 @@ pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> 
 ///
 /// # Errors
 /// As [`train()`]; also if there is no usable checkpoint.
-pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) -> Result<Outcome, Error> {
+pub fn resume(
+    dir: &Path,
+    overrides: &[String],
+    quiet: bool,
+    stop: &Arc<AtomicBool>,
+) -> Result<Outcome, Error> {
     check_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
     if !path.exists() {
@@ -83,10 +91,11 @@ pub fn resume(dir: &Path, overrides: &[String], quiet: bool, stop: &AtomicBool) 
     let (header, state) = checkpoint::load(&path)?;
     let read = |overrides| Config::recorded(&header.config, &path.display().to_string(), overrides);
     let (before, config) = (read(&[])?, read(overrides)?);
-    let trainer = Trainer::for_state(&config, &state).map_err(|error| match error.hint() {
+    let mut trainer = Trainer::for_state(&config, &state).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
     })?;
+    trainer.stop_when(stop);
     let mut training = Training::new(trainer);
     training.adopt_best(dir, &state);
     let run = Run::resumed(training, dir, quiet, &state, owner)?;

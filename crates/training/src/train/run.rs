@@ -135,7 +135,11 @@ impl Task for Training {
     }
 
     fn is_over(&self) -> bool {
-        self.trainer.is_over()
+        self.trainer.is_over() && !self.trainer.is_midway()
+    }
+
+    fn is_midway(&self) -> bool {
+        self.trainer.is_midway()
     }
 
     fn is_at_rest(&self) -> bool {
@@ -171,7 +175,10 @@ impl Task for Training {
         for episode in self.trainer.finished() {
             self.rows.episode(&mut journal.logs, episode)?;
         }
-        self.report(journal, &advanced?)
+        match advanced? {
+            Some(metrics) => self.report(journal, &metrics),
+            None => Ok(()),
+        }
     }
 
     /// Lets the policy play, greedily, episodes that training never saw. Without such episodes the training return decides what

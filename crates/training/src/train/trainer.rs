@@ -1,20 +1,25 @@
 //! [`Trainer`]: an agent, the actors that gather its experience, and one update after the other. It writes nothing.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
 use relax_envs::{Action, Space};
-use relax_nn::{StateDict, StateTensor};
+use relax_nn::StateDict;
 use relax_runtime::Error;
 
 use super::crew::Crew;
 use super::health::{Circumstances, Complaint, Health};
 use super::tracker::{Finished, Tracker};
+use super::under_way::UnderWay;
 use super::worth::Worth;
 use crate::actor::{Actor, ActorState, Plan, Streams, make_env};
 use crate::config::{Config, RolloutMode};
 use crate::predict::predict_masked;
+
+mod state;
 
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
@@ -67,6 +72,8 @@ pub struct Trainer {
     max_episode_steps: Option<u32>,
     /// `run.seconds` are over.
     out_of_time: bool,
+    /// The update that was left off in its middle, if one was.
+    under_way: Option<UnderWay>,
     updates: u64,
     env_steps: u64,
     started: Instant,
@@ -158,6 +165,7 @@ impl Trainer {
                 .unwrap_or(false),
             max_episode_steps: config.env.max_episode_steps.or(spec.max_episode_steps),
             out_of_time: false,
+            under_way: None,
             updates: 0,
             env_steps: 0,
             started: Instant::now(),
@@ -263,6 +271,16 @@ impl Trainer {
         !self.crew.is_rolling()
     }
 
+    /// Whether the last update was left off in its middle.
+    pub(super) fn is_midway(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Once `stop` is set, a long update may be left off in its middle.
+    pub(super) fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
+        self.compute.stop_when(stop.clone());
+    }
+
     /// Whether, after a failed rollout, the state before it can still be saved.
     pub(super) fn can_still_be_saved(&self) -> bool {
         self.crew.can_still_be_saved()
@@ -279,7 +297,8 @@ impl Trainer {
     /// If the environment fails or training diverges.
     pub fn step(&mut self) -> Result<Update, Error> {
         let started = self.started;
-        let metrics = self.advance(&|| started.elapsed().as_secs_f64(), &|_, _| true)?;
+        // Without anybody who stops it there is no middle to leave off in.
+        let metrics = self.advance(&|| started.elapsed().as_secs_f64(), &|_, _| true)?.unwrap_or_default();
         Ok(Update {
             update: self.updates,
             env_steps: self.env_steps,
@@ -291,25 +310,30 @@ impl Trainer {
 
     /// One batch gathered and learned from. As soon as the position after it is known, `pause(env_steps, over)` says whether
     /// the actors are to wait; otherwise they begin the next batch while the critics are fitted. That changes no number.
-    /// `wall` gives the seconds since the run began, for the milestones.
+    /// `wall` gives the seconds since the run began, for the milestones. Nothing is returned if the update is left off in its middle,
+    /// because somebody wants it to stop; the next call goes on with it.
     pub(super) fn advance(
         &mut self,
         wall: &dyn Fn() -> f64,
         pause: &dyn Fn(u64, bool) -> bool,
-    ) -> Result<Metrics, Error> {
+    ) -> Result<Option<Metrics>, Error> {
         self.finished.clear();
-        let before = self.env_steps;
-        if !self.crew.is_rolling() {
-            self.start()?;
+        let left_off = self.under_way.take();
+        let mut at = left_off.unwrap_or(UnderWay::new(self.env_steps));
+        if left_off.is_none() {
+            if !self.crew.is_rolling() {
+                self.start()?;
+            }
+            self.crew.finish(&mut self.batch)?;
         }
-        self.crew.finish(&mut self.batch)?;
         // The clock is asked once an update, so that a batch that is under way is always learned from.
         let now = wall();
-        self.count(now);
+        if left_off.is_none() {
+            self.count(now);
+        }
         self.out_of_time = self.config.run.seconds.is_some_and(|seconds| now >= seconds);
 
-        let progress = self.progress(before, now);
-        let mut metrics = Metrics::default();
+        let progress = self.progress(at.before, now);
         let failed = |error: AgentError| {
             let failed = Error::runtime(error.to_string());
             match error {
@@ -317,15 +341,30 @@ impl Trainer {
                 _ => failed,
             }
         };
-        self.agent.improve_policy(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
-        if !pause(self.env_steps, self.is_over()) {
-            self.start()?;
+        let (agent, compute) = (&mut self.agent, &self.compute);
+        if left_off.is_some() {
+            agent.catch_up(progress, compute, &mut at.metrics).map_err(failed)?;
+        } else {
+            agent.improve_policy(&self.batch, progress, compute, &mut at.metrics).map_err(failed)?;
         }
-        self.agent.fit_critics(&self.batch, progress, &self.compute, &mut metrics).map_err(failed)?;
+        if !at.fitting && !self.agent.is_behind() {
+            if !pause(self.env_steps, self.is_over()) {
+                self.start()?;
+            }
+            at.fitting = true;
+            let (agent, compute) = (&mut self.agent, &self.compute);
+            agent.fit_critics(&self.batch, progress, compute, &mut at.metrics).map_err(failed)?;
+        }
+        if self.agent.is_behind() {
+            self.crew.abandon()?;
+            self.under_way = Some(at);
+            return Ok(None);
+        }
         self.updates += 1;
-        self.health.update(&metrics, &self.batch, self.max_grad_norm);
-        self.worth.update(&metrics);
-        Ok(metrics)
+        let rows = self.env_steps - at.before;
+        self.health.update(&at.metrics, rows, &self.batch.actions, self.max_grad_norm);
+        self.worth.update(&at.metrics);
+        Ok(Some(at.metrics))
     }
 
     /// Sends the actors off with the policy as it is now.
@@ -340,7 +379,7 @@ impl Trainer {
             mode => Plan { mode, steps: whole, extra: rest },
         };
         let agent = &self.agent;
-        self.crew.start(plan, |policy| agent.refresh(policy))
+        self.crew.start(plan, agent.may_leave_off(), |policy| agent.refresh(policy))
     }
 
     /// Takes in the steps and episodes of a batch.
@@ -360,43 +399,6 @@ impl Trainer {
             });
         }
         self.env_steps += self.batch.rows() as u64;
-    }
-
-    /// Everything needed to continue bit for bit.
-    ///
-    /// # Errors
-    /// If a worker is gone.
-    pub fn state(&mut self) -> Result<StateDict, Error> {
-        let mut state = StateDict::new();
-        state.insert_all("agent", self.agent.state());
-        state.insert_all("actors", self.crew.state()?.to_state());
-        state.insert_all("tracker", self.tracker.state());
-        state.insert("health", self.health.state());
-        self.worth.save(&mut state);
-        state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
-        Ok(state)
-    }
-
-    /// Goes on from what [`state`](Self::state) gave. Environments that could not be saved start a fresh episode; the result
-    /// says whether all could.
-    ///
-    /// # Errors
-    /// If the state is that of another agent, of other environments or of another number of them.
-    pub fn restore(&mut self, state: &StateDict) -> Result<bool, Error> {
-        let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
-        let (dim, noise_dim) = (self.batch.observation_dim, self.batch.noise_dim);
-        let slots = self.config.rollout.envs;
-        let actors = ActorState::from_state(&state.subset("actors"), slots, dim, noise_dim)
-            .map_err(|error| bad(&error))?;
-        let [updates, env_steps] = state.u64_array("counters").map_err(|error| bad(&error))?;
-        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
-        self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
-        self.crew.restore(&actors)?;
-        self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
-        // Runs of earlier versions have none.
-        self.health = Health::restore(state).unwrap_or_default();
-        (self.updates, self.env_steps) = (updates, env_steps);
-        Ok(actors.has_environments())
     }
 }
 

@@ -1,0 +1,58 @@
+//! What of a trainer survives a checkpoint.
+
+use relax_nn::{StateDict, StateTensor};
+use relax_runtime::Error;
+
+use super::Trainer;
+use crate::actor::ActorState;
+use crate::train::health::Health;
+use crate::train::under_way::UnderWay;
+use crate::train::worth::Worth;
+
+impl Trainer {
+    /// Everything needed to continue bit for bit.
+    ///
+    /// # Errors
+    /// If a worker is gone.
+    pub fn state(&mut self) -> Result<StateDict, Error> {
+        let mut state = StateDict::new();
+        state.insert_all("agent", self.agent.state());
+        state.insert_all("actors", self.crew.state()?.to_state());
+        state.insert_all("tracker", self.tracker.state());
+        state.insert("health", self.health.state());
+        self.worth.save(&mut state);
+        state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
+        if let Some(at) = &self.under_way {
+            at.save(&mut state);
+        }
+        Ok(state)
+    }
+
+    /// Goes on from what [`state`](Self::state) gave. Environments that could not be saved start a fresh episode; the result
+    /// says whether all could.
+    ///
+    /// # Errors
+    /// If the state is that of another agent, of other environments or of another number of them.
+    pub fn restore(&mut self, state: &StateDict) -> Result<bool, Error> {
+        let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
+        let (dim, noise_dim) = (self.batch.observation_dim, self.batch.noise_dim);
+        let slots = self.config.rollout.envs;
+        let actors = ActorState::from_state(&state.subset("actors"), slots, dim, noise_dim)
+            .map_err(|error| bad(&error))?;
+        let [updates, env_steps] = state.u64_array("counters").map_err(|error| bad(&error))?;
+        let under_way = UnderWay::restore(state, env_steps).map_err(|error| bad(&error))?;
+        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        if self.agent.is_behind() != under_way.is_some() {
+            return Err(bad(
+                &"the agent stands in the middle of an update, the run does not, or the other way round",
+            ));
+        }
+        self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
+        self.crew.restore(&actors)?;
+        self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
+        // Runs of earlier versions have none.
+        self.health = Health::restore(state).unwrap_or_default();
+        (self.updates, self.env_steps, self.under_way) = (updates, env_steps, under_way);
+        Ok(actors.has_environments())
+    }
+}

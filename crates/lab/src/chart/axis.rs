@@ -42,8 +42,9 @@ impl Axis {
         let power = 10f64.powf(raw.log10().floor());
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= raw);
         let step = step.unwrap_or(10.0 * power);
-        // A run of 300 000 steps whose last episode ended at 299 980 has its tick at 300k all the same.
-        let near = |end: f64, tick: f64| if (tick - end).abs() <= 0.02 * (high - low) { tick } else { end };
+        // A run of 300 000 steps whose last episode ended at 299 980, or the middle of whose last twentieth is 292 500, has its tick
+        // at 300k all the same.
+        let near = |end: f64, tick: f64| if (tick - end).abs() <= 0.03 * (high - low) { tick } else { end };
         let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
         Self { low: near(low, first), high: near(high, last), step }
     }
@@ -97,6 +98,8 @@ mod tests {
         let axis = Axis::over([12.0, 299_980.0].into_iter(), Some((0.0, 0.0)));
         assert_eq!(axis.ticks().last(), Some(&300_000.0));
         assert_eq!(axis.place(300_000.0, 0.0, 1.0), 1.0);
+        let middle = Axis::over([500.0, 19_500.0].into_iter(), Some((0.0, 0.0)));
+        assert_eq!(middle.ticks().last(), Some(&20_000.0));
         assert_eq!(Axis::over([0.0, 280_000.0].into_iter(), Some((0.0, 0.0))).high, 280_000.0);
         assert!(Axis::over([3.0].into_iter(), None).ticks().len() >= 2);
         assert_eq!(Axis::over([1.0, 100.0].into_iter(), None).low, 0.0);

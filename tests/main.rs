@@ -11,6 +11,7 @@ mod continuous;
 mod defaults;
 mod determinism;
 mod docs;
+mod encoders;
 mod faults;
 mod fuzz;
 mod health;

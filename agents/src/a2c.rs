@@ -8,13 +8,14 @@
 //! fitted to the batch, so that the baseline does not depend on the batch's actions; Adam by default.
 
 use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
-use crate::distribution;
+use crate::encoders::refuse_unknown;
 use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, RolloutShape,
+    Task, distribution, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
@@ -23,6 +24,8 @@ use relax_nn::StateDict;
 keys! {
     /// `[agent]` of A2C.
     pub struct A2cKeys {
+        /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
+        encoder: String = "auto".to_owned(),
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -80,9 +83,11 @@ scaling!(A2cLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations, learner.normalization()))
+        let observed = Observed::new(&agent.encoder, task.observations)?;
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
+        refuse_unknown(&agent.encoder)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let corrected = agent.baseline_window > 0;
         refuse_normalized(learner.normalize_advantages && corrected, "agent.baseline_window")
@@ -146,13 +151,18 @@ impl A2c {
     /// # Errors
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
-        let dim = task.observations.flat_dim();
+        let (dim, observed) =
+            (task.observations.flat_dim(), Observed::new(&agent.encoder, task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
-        let critic = Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
+        let network = agent.policy_network();
+        let critic = Critic::new(observed.clone(), &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         let window = agent.baseline_window;
+        if window > 0 {
+            observed.refuse("agent.baseline_window")?;
+        }
         Ok(Self {
-            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
+            policy: Policy::new(observed, distribution, &network, learner.optimizer, &mut rng(0))?,
             baseline: (window > 0).then(|| CorrectedBaseline::new(window, dim, &critic)),
             critic,
             learner: learner.clone(),

@@ -1,4 +1,4 @@
-//! A policy to act with: plain data, made of a network, a distribution of actions and a scaling of observations, which can be
+//! A policy to act with: plain data, made of an encoder, a network, a distribution of actions and a scaling of observations, which can be
 //! saved by their names and come back without the agent that trained it.
 
 use crate::config::ActivationKind;
@@ -7,9 +7,9 @@ use crate::parts::exploration::Exploration;
 use crate::parts::networks;
 use crate::parts::normalize::Scaling;
 use crate::rollout::ActionBuffer;
-use crate::{ActionRange, AgentError};
+use crate::{ActionRange, AgentError, EncoderCard};
 use relax_envs::{Actions, EnvRng};
-use relax_nn::{MlpShape, StateDict, Workspace};
+use relax_nn::{EncodedShape, EncodedWorkspace, NamedSlice, StateDict};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// An immutable copy of a policy: what a worker needs in order to act.
 #[derive(Debug, Clone)]
 pub struct ActingPolicy {
-    shape: MlpShape,
+    shape: EncodedShape,
     distribution: Arc<dyn Distribution>,
     parameters: Vec<f32>,
     /// What the agent's state calls the parameters.
@@ -36,6 +36,9 @@ pub struct PolicyCard {
     pub distribution: String,
     /// The distribution's own settings.
     pub settings: serde_json::Value,
+    /// What stands before its network, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderCard>,
     /// Its network.
     pub network: NetworkCard,
     /// The array of the agent's state that holds the weights.
@@ -49,7 +52,7 @@ pub struct PolicyCard {
 /// A perceptron in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkCard {
-    /// Width of the observation.
+    /// Width of the observation, or of the encoder's features.
     pub input: usize,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
@@ -60,7 +63,7 @@ pub struct NetworkCard {
 /// Buffers of one actor, allocated once.
 #[derive(Debug, Default)]
 pub struct ActingScratch {
-    workspace: Workspace<f32>,
+    workspace: EncodedWorkspace,
     observations: Vec<f32>,
     output: Vec<f32>,
     relaxed: Vec<f32>,
@@ -70,12 +73,19 @@ impl ActingPolicy {
     /// A policy of the network `shape` with these parameters, which the agent's [state](crate::Agent::state) calls `name`.
     #[must_use]
     pub fn new(
-        shape: MlpShape,
+        shape: impl Into<EncodedShape>,
         distribution: Arc<dyn Distribution>,
         parameters: Vec<f32>,
         name: &'static str,
     ) -> Self {
-        Self { shape, distribution, parameters, name: name.into(), exploration: None, scaling: None }
+        Self {
+            shape: shape.into(),
+            distribution,
+            parameters,
+            name: name.into(),
+            exploration: None,
+            scaling: None,
+        }
     }
 
     /// Takes over parameters of the same network without allocating.
@@ -99,10 +109,11 @@ impl ActingPolicy {
         PolicyCard {
             distribution: self.distribution.name().to_owned(),
             settings: self.distribution.settings(),
+            encoder: self.shape.encoder().map(|encoder| EncoderCard::of(&**encoder)),
             network: NetworkCard {
-                input: self.shape.input(),
-                hidden: self.shape.hidden().to_vec(),
-                activation: networks::activation_kind(self.shape.activation()),
+                input: self.shape.head().input(),
+                hidden: self.shape.head().hidden().to_vec(),
+                activation: networks::activation_kind(self.shape.head().activation()),
             },
             weights: self.name.to_string(),
             scaling: self.scaling.as_ref().map(|_| Scaling::STATE.to_owned()),
@@ -118,10 +129,22 @@ impl ActingPolicy {
     pub fn load(card: &PolicyCard, state: &StateDict) -> Result<Self, AgentError> {
         let distribution = distribution::load(&card.distribution, card.settings.clone())?;
         let network = networks::Network { hidden: &card.network.hidden, activation: card.network.activation };
-        let shape = networks::policy_shape(card.network.input, &network, &*distribution)?;
+        let head = networks::policy_shape(card.network.input, &network, &*distribution)?;
+        let encoder = card.encoder.as_ref().map(EncoderCard::make).transpose()?;
+        if let Some(encoder) = &encoder
+            && encoder.features() != head.input()
+        {
+            return Err(AgentError::Config(format!(
+                "the encoder `{}` has {} features now, and the policy was trained on {}",
+                encoder.name(),
+                encoder.features(),
+                head.input()
+            )));
+        }
+        let shape = EncodedShape::new(encoder, head);
         let parameters = state.f32(&card.weights, shape.parameter_count())?.to_vec();
         let scaling = match &card.scaling {
-            Some(name) => Some(Scaling::load(name, card.network.input, state)?),
+            Some(name) => Some(Scaling::load(name, shape.input(), state)?),
             None => None,
         };
         let exploration = card.exploration;
@@ -178,7 +201,10 @@ impl ActingPolicy {
             }
             None => observations,
         };
-        self.shape.forward(&self.parameters, observations, workspace, output);
+        if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
+            // The learner's own pass says why.
+            output.fill(f32::NAN);
+        }
         if masks.is_some() {
             // What is allowed stays above what is not, even if it has diverged.
             output.iter_mut().for_each(|logit| *logit = logit.max(f32::MIN));
@@ -206,7 +232,9 @@ impl ActingPolicy {
         let ActingScratch { workspace, observations: scaled, .. } = scratch;
         let observation = if self.scaling.is_some() { scaled } else { observation };
         let (to_network, to_tail) = estimate.split_at(self.distribution.outputs());
-        self.shape.reverse(&self.parameters, observation, workspace, to_network, gradient, None);
+        if self.shape.reverse(&self.parameters, observation, workspace, to_network, gradient).is_err() {
+            gradient.fill(f32::NAN);
+        }
         gradient[self.shape.tail()].iter_mut().zip(to_tail).for_each(|(d, g)| *d += g);
     }
 
@@ -235,6 +263,12 @@ impl ActingPolicy {
     #[must_use]
     pub fn weights(&self) -> usize {
         self.parameters.len()
+    }
+
+    /// Names, shapes and places of [`parameters`](Self::parameters): the encoder's under `encoder.`, then the network's by layer.
+    #[must_use]
+    pub fn layout(&self) -> Vec<NamedSlice> {
+        self.shape.layout()
     }
 
     /// The policy's weights, as its network keeps them.

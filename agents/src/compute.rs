@@ -10,6 +10,9 @@ use rayon::prelude::*;
 /// threads computed them. 512 rows of a 64-64 network's activations fit a core's second-level cache.
 pub const SHARD_ROWS: usize = 512;
 
+/// The same behind an encoder, whose activations are some hundred kilobytes a row.
+pub const ENCODED_SHARD_ROWS: usize = 64;
+
 /// The threads a learner may use, and whether somebody wants it to stop. Results are bit-identical for every number of threads.
 #[derive(Debug, Default)]
 pub struct Compute {
@@ -61,10 +64,16 @@ pub fn shard_count(rows: usize) -> usize {
     rows.div_ceil(SHARD_ROWS)
 }
 
+/// Rows of shard `i` of a batch of `rows` in shards of `size`.
+#[must_use]
+pub fn shard_rows_of(size: usize, i: usize, rows: usize) -> std::ops::Range<usize> {
+    i * size..((i + 1) * size).min(rows)
+}
+
 /// Rows of shard `i` of a batch of `rows`.
 #[must_use]
 pub fn shard_rows(i: usize, rows: usize) -> std::ops::Range<usize> {
-    i * SHARD_ROWS..((i + 1) * SHARD_ROWS).min(rows)
+    shard_rows_of(SHARD_ROWS, i, rows)
 }
 
 /// sum ← the sum of the shards' arrays, in order.

@@ -18,11 +18,12 @@
 //! each minibatch.
 
 use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
+use crate::encoders::refuse_unknown;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
 use crate::{ActingPolicy, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout};
-use crate::{RolloutShape, Task, a2c, certify::Problem, distribution, role};
+use crate::{Observed, RolloutShape, Task, a2c, certify::Problem, distribution, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
@@ -31,6 +32,8 @@ use std::ops::Range;
 keys! {
     /// `[agent]` of PPO.
     pub struct PpoKeys {
+        /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
+        encoder: String = "auto".to_owned(),
         /// Widths of the hidden layers of the policy and the critic.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -92,10 +95,12 @@ scaling!(PpoLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations, learner.normalization()))
+        let observed = Observed::new(&agent.encoder, task.observations)?;
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 64 })
-    .check(|_: &PpoKeys, learner: &PpoLearner, rollout| {
+    .check(|agent: &PpoKeys, learner: &PpoLearner, rollout| {
+        refuse_unknown(&agent.encoder)?;
         a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;
         check(learner)
     })
@@ -110,7 +115,7 @@ pub(crate) fn spec() -> AgentSpec {
             )),
         }
     })
-    .certified(&[("", Problem::Enumerable), ("", Problem::LinearQuadratic), ("", Problem::MultiDiscrete)])
+    .certified(&[("", Problem::Enumerable), ("encoder = 'certify'", Problem::Enumerable), ("", Problem::LinearQuadratic), ("", Problem::MultiDiscrete)])
 }
 
 fn check(learner: &PpoLearner) -> Result<(), Refusal> {
@@ -149,13 +154,16 @@ impl Ppo {
     /// # Errors
     /// If a network cannot be made, or the distribution of actions has no score.
     pub fn new(task: Task<'_>, agent: &PpoKeys, learner: &PpoLearner) -> Result<Self, AgentError> {
-        let dim = task.observations.flat_dim();
+        let (dim, observed) =
+            (task.observations.flat_dim(), Observed::new(&agent.encoder, task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
+        let (network, of_critic, optimizer) =
+            (agent.policy_network(), agent.critic_network(), learner.optimizer);
         Ok(Self {
             minibatches: Minibatches::new(learner.minibatches, dim, distribution.action_buffer()),
-            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
-            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            policy: Policy::new(observed.clone(), distribution, &network, optimizer, &mut rng(0))?,
+            critic: Critic::new(observed, &of_critic, optimizer, &mut rng(1))?,
             learner: learner.clone(),
             old_log_probs: Vec::new(),
             first: Default::default(),

@@ -3,6 +3,7 @@
 //!
 //! [`register_agent`] adds one of your own, which then has the whole command line.
 
+use crate::encoders::refuse_pictures;
 use crate::settings::{AgentSettings, Refusal, check_ranges};
 use crate::{Agent, AgentError, Metrics, certify::Problem};
 use relax_envs::Space;
@@ -225,6 +226,17 @@ impl AgentSpec {
         self
     }
 
+    /// Says that the agent has no encoder: pictures are refused.
+    #[must_use]
+    pub fn without_pictures(mut self) -> Self {
+        let (name, make) = (self.name, self.make);
+        self.make = Arc::new(move |settings, task| {
+            refuse_pictures(name, task.observations)?;
+            make(settings, task)
+        });
+        self
+    }
+
     /// The agent's name with the settings that make another estimator of it.
     #[must_use]
     pub fn describe<A: Keys>(mut self, describe: fn(&A) -> String) -> Self {
@@ -339,7 +351,7 @@ impl AgentSpec {
 
 /// The agents of this crate, in the order of its documentation.
 fn own() -> Vec<AgentSpec> {
-    vec![
+    let specs = vec![
         crate::reinforce::spec(),
         crate::a2c::spec(),
         crate::relax_a2c::spec(),
@@ -348,7 +360,11 @@ fn own() -> Vec<AgentSpec> {
         crate::td3::spec(),
         crate::sac::spec(),
         crate::relax_ddpg::spec(),
-    ]
+    ];
+    specs
+        .into_iter()
+        .map(|spec| if spec.has("agent.encoder") { spec } else { spec.without_pictures() })
+        .collect()
 }
 
 /// All agents, this crate's first.

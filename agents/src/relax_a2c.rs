@@ -12,19 +12,24 @@
 //! r, trained on the variance (`control_variate = "pure"` is the paper's single network); r enters with a gain η estimated from
 //! earlier batches, without which an r that overfits raises the variance; the policy steps before V and r are fitted to
 //! the batch, since an r that has seen the batch's noise is a bias; noise may be coupled (z̃ = z in value).
+//!
+//! Behind an encoder, r sees the features that V's made of the observation before V was fitted to the batch, as constants: z
+//! enters r's hidden layers only, and the mixed second derivative never meets an encoder.
 
 use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind, VarianceObjective,
     distribution_options, keys, networks, scaling,
 };
-use crate::distribution;
+use crate::encoders::refuse_unknown;
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::relax_a2c_model::RelaxA2cModel;
-use crate::{ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task, role};
+use crate::{
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Rollout, Task, distribution, role,
+};
 use relax_envs::EnvRng;
 use relax_estimators::{
     AdaptiveGain, Baseline, Coupling, combine, gain_statistics, mean_squared_norm, reinforce,
@@ -37,6 +42,8 @@ const GAIN_DECAY: f64 = 0.95;
 keys! {
     /// `[agent]` of RELAX-A2C.
     pub struct RelaxA2cKeys {
+        /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
+        encoder: String = "auto".to_owned(),
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -107,13 +114,16 @@ pub(crate) fn spec() -> AgentSpec {
     let summary = "actor-critic with a learned action-dependent control variate";
     AgentSpec::new("relax-a2c", summary, |agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, task| {
         if agent.control_variate == ControlVariateKind::Model {
+            Observed::new(&agent.encoder, task.observations)?.refuse("agent.control_variate = \"model\"")?;
             // It keeps the environment's own numbers, and normalises what it draws from them itself.
             return Ok(Box::new(RelaxA2cModel::new(task, agent, learner)?));
         }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations, learner.normalization()))
+        let observed = Observed::new(&agent.encoder, task.observations)?;
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
+        refuse_unknown(&agent.encoder)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let model = agent.control_variate == ControlVariateKind::Model;
         refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")
@@ -149,7 +159,10 @@ impl RelaxA2c {
     /// # Errors
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
-        let dim = task.observations.flat_dim();
+        let observed = Observed::new(&agent.encoder, task.observations)?;
+        if agent.variance_objective == VarianceObjective::Weights {
+            observed.refuse("agent.variance_objective = \"weights\"")?;
+        }
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         if !distribution.relaxes() {
             let message = format!(
@@ -161,14 +174,20 @@ impl RelaxA2c {
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         Ok(Self {
             control_variate: ControlVariate::new(
-                dim,
+                observed.features(),
                 distribution.width(),
                 &agent.critic_network(),
                 learner.optimizer,
                 &mut rng(2),
             )?,
-            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
-            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            policy: Policy::new(
+                observed.clone(),
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
+            critic: Critic::new(observed, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             gain: AdaptiveGain::new(GAIN_DECAY)?,
             agent: agent.clone(),
             learner: learner.clone(),
@@ -223,19 +242,18 @@ impl Agent for RelaxA2c {
         }
 
         let (noise_kind, form) = (self.agent.noise, self.agent.control_variate);
-        let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
+        let (k, gain) = (self.policy.distribution().width(), metrics.gain as f32);
         let (advantages, returns) = (self.critic.advantages(), self.critic.returns());
-        let (policy, seed, updates) = (&mut self.policy, self.seed, self.updates);
+        let (policy, critic, seed, updates) = (&mut self.policy, &self.critic, self.seed, self.updates);
         let sums = self.control_variate.read(|shape, parameters| {
             policy.gradient(batch, compute, learner.entropy as f32, |i, rows, shard| {
-                let observations = &batch.observations[rows.start * dim..rows.end * dim];
                 let noise = &batch.noise[rows.start * k..rows.end * k];
                 let mut rng = EnvRng::from_seed_sequence(
                     seed,
                     &[role::CONDITIONAL, updates as u32, (updates >> 32) as u32, i as u32],
                 );
                 let points = shard.samples.points(noise_kind, noise, &mut rng);
-                shard.extra.place(observations, dim, points, k);
+                shard.extra.place(critic.seen(batch, i), critic.features(), points, k);
 
                 let extra = &mut shard.extra;
                 extra.a.resize(shard.estimate.len(), 0.0);

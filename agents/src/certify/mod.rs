@@ -15,6 +15,7 @@
 //! ```
 
 mod combined;
+mod encoded;
 mod linear_quadratic;
 mod net;
 mod target;

@@ -1,5 +1,6 @@
 //! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
 
+use super::encoded::{self, ENCODER, FEATURES};
 use super::{Aim, Combined, LinearQuadratic, Net, Task, finite_differences};
 use crate::{Agent, AgentError, AgentSettings, Compute, Metrics, Rollout, agent_spec, make_agent};
 use relax_envs::{EnvRng, Space};
@@ -138,9 +139,14 @@ impl AgentTarget {
             Problem::MultiBinary => Space::MultiBinary { n: Combined::MULTI_BINARY.sizes.len() },
             Problem::Aim | Problem::LinearQuadratic => Space::uniform_box(-9.0, 9.0, &[1]),
         };
+        encoded::register();
         let observations = Space::uniform_box(-10.0, 10.0, &[dim]);
         let agent = make_agent(&settings, &observations, &actions, seed)?;
-        let name = format!("{}{} on {}", described(&settings), age.name(), problem.name());
+        let name = match settings.agent.get("encoder").and_then(toml::Value::as_str) {
+            Some(ENCODER) => format!("{} behind an encoder", described(&settings)),
+            _ => described(&settings),
+        };
+        let name = format!("{name}{} on {}", age.name(), problem.name());
         let mut this = Self {
             name,
             problem,
@@ -203,7 +209,14 @@ impl AgentTarget {
         let policy = self.agent.acting_policy();
         let parameters = policy.parameters();
         let wide: Vec<f64> = parameters.iter().map(|&x| f64::from(x)).collect();
-        let net = |outputs| Net::new(Task::DIM, &policy.card().network.hidden, outputs, parameters);
+        let card = policy.card();
+        let net = |outputs| match card.encoder {
+            None => Net::new(Task::DIM, &card.network.hidden, outputs, parameters),
+            // Its weights are permuted below.
+            Some(_) => {
+                Net::new(Task::DIM, &[&[FEATURES], &card.network.hidden[..]].concat(), outputs, parameters)
+            }
+        };
         let combined = |task: Combined| {
             let net = net(task.width());
             finite_differences(&wide, |p| task.expected_return(&net, p) / Task::HORIZON as f64)
@@ -211,7 +224,11 @@ impl AgentTarget {
         match self.problem {
             Problem::Enumerable => {
                 let net = net(Task::ACTIONS);
-                finite_differences(&wide, |p| Task::expected_return(&net, p) / Task::HORIZON as f64)
+                let encoded = card.encoder.is_some();
+                finite_differences(&wide, |p| {
+                    let p = if encoded { encoded::by_layer(p) } else { p.to_vec() };
+                    Task::expected_return(&net, &p) / Task::HORIZON as f64
+                })
             }
             Problem::MultiDiscrete => combined(Combined::MULTI_DISCRETE),
             Problem::MultiBinary => combined(Combined::MULTI_BINARY),

@@ -1,32 +1,45 @@
 //! The state value V(s): evaluated on a batch, turned into advantages, fitted to returns.
+//!
+//! Behind an encoder the steps of one fit work on the features that the evaluation left, and the last of them goes through the
+//! encoder too, while those features are still its own: one pass through the encoder and back a batch, however many steps.
 
 use super::networks::{self, Network};
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
-use crate::AgentError;
-use crate::compute::{Compute, shard_count, shard_rows, sum_into};
+use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
+use crate::{AgentError, Observed};
 use relax_envs::EnvRng;
-use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use relax_nn::{
+    EncodedShape, EncodedWorkspace, MlpShape, NnError, Optimizer, StateDict, Workspace, clip_scale,
+    global_norm,
+};
 
 #[derive(Debug, Default)]
 struct CriticShard {
-    workspace: Workspace<f32>,
+    workspace: EncodedWorkspace,
     values: Vec<f32>,
     d_values: Vec<f32>,
     gradient: Vec<f32>,
     squared_error: f64,
+    /// Why the encoder failed, if it did.
+    failed: Option<NnError>,
 }
 
 /// A value network that learns.
 #[derive(Debug)]
 pub struct Critic {
-    net: Mlp<f32>,
+    shape: EncodedShape,
+    parameters: Vec<f32>,
+    /// Of the head.
     optimizer: Optimizer<f32>,
+    /// Of the encoder, which takes fewer steps.
+    encoder_optimizer: Option<Optimizer<f32>>,
     gradient: Vec<f32>,
     shards: Vec<CriticShard>,
+    shard_rows: usize,
     /// For the observations beyond the batch.
-    workspace: Workspace<f32>,
+    workspace: EncodedWorkspace,
     truncated_values: Vec<f32>,
     next_values: Vec<f32>,
     scratch: ReturnScratch,
@@ -36,24 +49,31 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// A fresh value network.
+    /// A fresh value network that sees `observed`: so many numbers, or the features of an encoder of its own.
     ///
     /// # Errors
     /// If the network cannot be made.
     pub fn new(
-        observation_dim: usize,
+        observed: impl Into<Observed>,
         network: &Network<'_>,
         optimizer: OptimizerKind,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
-        let net = networks::network(networks::shape(observation_dim, network, 1)?, 1.0, rng)?;
-        let len = net.shape().parameter_count();
+        let observed = observed.into();
+        let head = networks::shape(observed.features(), network, 1)?;
+        let shape = EncodedShape::new(observed.encoder().cloned(), head);
+        let parameters = shape.initial(rng, networks::HIDDEN_GAIN, 1.0);
+        let (of_head, of_encoder) = (shape.head_range().len(), shape.head_range().start);
+        let rule = networks::rule(optimizer);
         Ok(Self {
-            optimizer: Optimizer::new(networks::rule(optimizer), len),
-            gradient: vec![0.0; len],
-            net,
+            optimizer: Optimizer::new(rule, of_head),
+            encoder_optimizer: shape.encoder().map(|_| Optimizer::new(rule, of_encoder)),
+            gradient: vec![0.0; parameters.len()],
+            shape,
+            parameters,
             shards: Vec::new(),
-            workspace: Workspace::new(),
+            shard_rows: observed.shard_rows(),
+            workspace: EncodedWorkspace::default(),
             truncated_values: Vec::new(),
             next_values: Vec::new(),
             scratch: ReturnScratch::default(),
@@ -65,21 +85,29 @@ impl Critic {
 
     /// Evaluates V on the batch and on what lies beyond it, and from that the λ-returns and advantages.
     pub fn evaluate(&mut self, batch: &Rollout, gamma: f64, lambda: f64, compute: &Compute) {
-        let (rows, dim, shape) = (batch.rows(), batch.observation_dim, self.net.shape());
-        self.shards.resize_with(shard_count(rows), CriticShard::default);
+        let (rows, dim, size) = (batch.rows(), batch.observation_dim, self.shard_rows);
+        self.shards.resize_with(rows.div_ceil(size), CriticShard::default);
         self.truncated_values.resize(batch.truncated_rows.len(), 0.0);
         self.next_values.resize(batch.slots(), 0.0);
-        let (truncated, next) = (&mut self.truncated_values, &mut self.next_values);
-        self.net.read(|parameters| {
-            compute.each(&mut self.shards, |i, shard| {
-                let rows = shard_rows(i, rows);
-                shard.values.resize(rows.len(), 0.0);
-                let x = &batch.observations[rows.start * dim..rows.end * dim];
-                shape.forward(parameters, x, &mut shard.workspace, &mut shard.values);
-            });
-            shape.forward(parameters, &batch.final_observations, &mut self.workspace, truncated);
-            shape.forward(parameters, &batch.next_observations, &mut self.workspace, next);
+        let Self { shape, parameters, shards, workspace, .. } = self;
+        compute.each(shards, |i, shard| {
+            let rows = shard_rows_of(size, i, rows);
+            shard.values.resize(rows.len(), 0.0);
+            let x = &batch.observations[rows.start * dim..rows.end * dim];
+            // What fails here fails in the policy as well, and is said when V is fitted at the latest.
+            shard.failed = shape.forward(parameters, x, &mut shard.workspace, &mut shard.values).err();
         });
+        for (x, values) in [
+            (&batch.final_observations, &mut self.truncated_values),
+            (&batch.next_observations, &mut self.next_values),
+        ] {
+            for (x, values) in x.chunks(size * dim).zip(values.chunks_mut(size)) {
+                let failed = shape.forward(parameters, x, workspace, values).err();
+                if let (Some(failed), Some(shard)) = (failed, shards.first_mut()) {
+                    shard.failed = Some(failed);
+                }
+            }
+        }
         self.values.clear();
         self.shards.iter().for_each(|shard| self.values.extend_from_slice(&shard.values));
         self.advantages.resize(rows, 0.0);
@@ -98,12 +126,27 @@ impl Critic {
 
     /// What the passes over the shards of the batch last evaluated left, until V is fitted.
     pub fn workspaces(&self) -> impl Iterator<Item = &Workspace<f32>> {
-        self.shards.iter().map(|shard| &shard.workspace)
+        self.shards.iter().map(|shard| shard.workspace.head())
     }
 
-    /// Calls `f` with V's network and weights.
+    /// Calls `f` with V's network and weights, without its encoder if it has one.
     pub fn read<R>(&self, f: impl FnOnce(&MlpShape, &[f32]) -> R) -> R {
-        self.net.read(|parameters| f(self.net.shape(), parameters))
+        f(self.shape.head(), &self.parameters[self.shape.head_range()])
+    }
+
+    /// What V's hidden layers saw of shard `shard` of the `batch` last evaluated, `[r, features]`: the features of its encoder,
+    /// or the observations themselves.
+    #[must_use]
+    pub fn seen<'a>(&'a self, batch: &'a Rollout, shard: usize) -> &'a [f32] {
+        let (rows, dim) = (shard_rows_of(self.shard_rows, shard, batch.rows()), batch.observation_dim);
+        let x = &batch.observations[rows.start * dim..rows.end * dim];
+        self.shape.seen(x, &self.shards[shard].workspace)
+    }
+
+    /// Numbers that V's hidden layers see of one observation.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.shape.head().input()
     }
 
     /// Takes `gain`·`x` `[rows]` off the returns that [`fit`](Self::fit) aims at.
@@ -148,7 +191,7 @@ impl Critic {
     /// first of them.
     ///
     /// # Errors
-    /// If a gradient is not finite; the network then keeps its last good weights.
+    /// If a gradient is not finite, and the network then keeps its last good weights; or if an encoder failed.
     pub fn fit(
         &mut self,
         batch: &Rollout,
@@ -157,39 +200,59 @@ impl Critic {
         max_norm: f64,
         compute: &Compute,
     ) -> Result<f64, AgentError> {
-        let (rows, dim) = (batch.rows(), batch.observation_dim);
+        let (rows, dim, size) = (batch.rows(), batch.observation_dim, self.shard_rows);
         let mut loss = f64::NAN;
         for epoch in 0..epochs {
-            let (shape, returns) = (self.net.shape(), &self.returns);
-            self.net.read(|parameters| {
-                compute.each(&mut self.shards, |i, shard| {
-                    let rows_here = shard_rows(i, rows);
-                    let x = &batch.observations[rows_here.start * dim..rows_here.end * dim];
-                    if epoch > 0 {
-                        // In the first epoch the activations that `evaluate` left are still those of these weights.
-                        shape.forward(parameters, x, &mut shard.workspace, &mut shard.values);
-                    }
-                    let errors = shard.values.iter().zip(&returns[rows_here]).map(|(v, r)| v - r);
-                    shard.d_values.clear();
-                    shard.d_values.extend(errors);
-                    shard.squared_error = shard.d_values.iter().map(|&e| f64::from(e) * f64::from(e)).sum();
-                    shard.d_values.iter_mut().for_each(|e| *e /= rows as f32);
-                    shard.gradient.clear();
-                    shard.gradient.resize(parameters.len(), 0.0);
-                    let CriticShard { workspace, d_values, gradient, .. } = shard;
-                    shape.reverse(parameters, x, workspace, d_values, gradient, None);
-                });
+            let Self { shape, parameters, shards, returns, gradient, .. } = self;
+            let head = shape.head_range();
+            // The last step moves the encoder as well: until then the features are those of its weights.
+            let moved = if epoch + 1 == epochs { 0..head.end } else { head.clone() };
+            compute.each(shards, |i, shard| {
+                let CriticShard { workspace, values, d_values, gradient, squared_error, failed } = shard;
+                if failed.is_some() {
+                    return;
+                }
+                let rows_here = shard_rows_of(size, i, rows);
+                let x = &batch.observations[rows_here.start * dim..rows_here.end * dim];
+                if epoch > 0 {
+                    // In the first epoch the activations that `evaluate` left are still those of these weights.
+                    shape.forward_head(parameters, x, workspace, values);
+                }
+                let errors = values.iter().zip(&returns[rows_here]).map(|(v, r)| v - r);
+                d_values.clear();
+                d_values.extend(errors);
+                *squared_error = d_values.iter().map(|&e| f64::from(e) * f64::from(e)).sum();
+                d_values.iter_mut().for_each(|e| *e /= rows as f32);
+                gradient.resize(parameters.len(), 0.0);
+                gradient[moved.clone()].fill(0.0);
+                if moved == head {
+                    shape.reverse_head(parameters, x, workspace, d_values, gradient);
+                } else {
+                    *failed = shape.reverse(parameters, x, workspace, d_values, gradient).err();
+                }
             });
-            if epoch == 0 {
-                loss = 0.5 * self.shards.iter().map(|shard| shard.squared_error).sum::<f64>() / rows as f64;
+            if let Some(error) = shards.iter_mut().find_map(|shard| shard.failed.take()) {
+                return Err(error.into());
             }
-            sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
-            let norm = global_norm(&self.gradient);
+            if epoch == 0 {
+                loss = 0.5 * shards.iter().map(|shard| shard.squared_error).sum::<f64>() / rows as f64;
+            }
+            sum_into(&mut gradient[moved.clone()], shards.iter().map(|shard| &shard.gradient[moved.clone()]));
+            let norm = global_norm(&gradient[moved.clone()]);
             if !norm.is_finite() {
                 return Err(AgentError::NotFinite { what: "critic's gradient" });
             }
-            let (optimizer, gradient) = (&mut self.optimizer, &self.gradient);
-            self.net.write(|x| optimizer.step(x, gradient, learning_rate, clip_scale(norm, max_norm)));
+            let scale = clip_scale(norm, max_norm);
+            self.optimizer.step(&mut parameters[head.clone()], &gradient[head.clone()], learning_rate, scale);
+            if let (Some(optimizer), true) = (&mut self.encoder_optimizer, moved.start < head.start) {
+                let of_encoder = 0..head.start;
+                optimizer.step(
+                    &mut parameters[of_encoder.clone()],
+                    &gradient[of_encoder],
+                    learning_rate,
+                    scale,
+                );
+            }
         }
         Ok(loss)
     }
@@ -197,7 +260,11 @@ impl Critic {
     /// Weights and optimiser.
     #[must_use]
     pub fn state(&self) -> StateDict {
-        networks::state(&self.net, &self.optimizer)
+        let mut state = networks::state_of(&self.parameters, &self.optimizer);
+        if let Some(optimizer) = &self.encoder_optimizer {
+            state.insert_all("encoder_optimizer", optimizer.state());
+        }
+        state
     }
 
     /// Takes over what [`state`](Self::state) gave.
@@ -205,6 +272,10 @@ impl Critic {
     /// # Errors
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        networks::restore(&mut self.net, &mut self.optimizer, state)
+        networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
+        if let Some(optimizer) = &mut self.encoder_optimizer {
+            optimizer.restore(&state.subset("encoder_optimizer"))?;
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::AgentError;
 use crate::config::{ActivationKind, OptimizerKind};
 use crate::distribution::Distribution;
 use relax_envs::EnvRng;
-use relax_nn::{Activation, Mlp, MlpShape, Optimizer, Rule, StateDict, StateTensor};
+use relax_nn::{Activation, Mlp, MlpShape, Optimizer, Rule, StateDict};
 
 /// What a configuration says of a network.
 #[derive(Debug, Clone, Copy)]
@@ -75,21 +75,29 @@ pub fn rule(kind: OptimizerKind) -> Rule {
     }
 }
 
+/// Gain of the hidden layers' fresh weights.
+pub const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
+
 /// A fresh network: orthogonal weights with gain √2, `output_gain` in the last layer.
 ///
 /// # Errors
 /// If candle cannot make the variable.
 pub fn network(shape: MlpShape, output_gain: f64, rng: &mut EnvRng) -> Result<Mlp<f32>, AgentError> {
-    let parameters = shape.orthogonal(rng, std::f64::consts::SQRT_2, output_gain);
+    let parameters = shape.orthogonal(rng, HIDDEN_GAIN, output_gain);
     Ok(Mlp::new(shape, parameters)?)
 }
 
 /// `parameters` and the optimiser's state under `optimizer`.
 #[must_use]
 pub fn state(net: &Mlp<f32>, optimizer: &Optimizer<f32>) -> StateDict {
+    net.read(|parameters| state_of(parameters, optimizer))
+}
+
+/// As [`state`], of a flat parameter vector.
+#[must_use]
+pub fn state_of(parameters: &[f32], optimizer: &Optimizer<f32>) -> StateDict {
     let mut state = StateDict::new();
-    let data = net.read(<[f32]>::to_vec);
-    state.insert("parameters", StateTensor::F32 { shape: vec![data.len()], data });
+    state.insert_f32("parameters", parameters);
     state.insert_all("optimizer", optimizer.state());
     state
 }
@@ -103,8 +111,20 @@ pub fn restore(
     optimizer: &mut Optimizer<f32>,
     state: &StateDict,
 ) -> Result<(), AgentError> {
-    let parameters = state.f32("parameters", net.shape().parameter_count())?;
+    net.write(|parameters| restore_into(parameters, optimizer, state))
+}
+
+/// As [`restore`], of a flat parameter vector.
+///
+/// # Errors
+/// If an array is missing or does not fit; the vector is then unchanged.
+pub fn restore_into(
+    parameters: &mut [f32],
+    optimizer: &mut Optimizer<f32>,
+    state: &StateDict,
+) -> Result<(), AgentError> {
+    let saved = state.f32("parameters", parameters.len())?;
     optimizer.restore(&state.subset("optimizer"))?;
-    net.write(|x| x.copy_from_slice(parameters));
+    parameters.copy_from_slice(saved);
     Ok(())
 }

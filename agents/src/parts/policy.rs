@@ -1,13 +1,13 @@
 //! The policy network with its distribution of actions: turning gradient estimates into a step of the weights.
 
 use super::networks::{self, Network};
-use crate::compute::{Compute, shard_count, shard_rows, sum_into};
+use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
 use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::rollout::Rollout;
-use crate::{ActingPolicy, AgentError};
+use crate::{ActingPolicy, AgentError, Observed};
 use relax_envs::EnvRng;
-use relax_nn::{Mlp, MlpShape, Optimizer, StateDict, Workspace, clip_scale, global_norm};
+use relax_nn::{EncodedShape, EncodedWorkspace, NnError, Optimizer, StateDict, clip_scale, global_norm};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,46 +43,55 @@ pub struct PolicyShard<E> {
     output: Vec<f32>,
     d_output: Vec<f32>,
     gradient: Vec<f32>,
+    /// Why its encoder failed, if it did.
+    failed: Option<NnError>,
 }
 
 thread_local! {
     /// The policy's activations of the shard in hand. One set a thread: the next shard finds it in the cache.
-    static ACTIVATIONS: RefCell<Workspace<f32>> = RefCell::default();
+    static ACTIVATIONS: RefCell<EncodedWorkspace> = RefCell::default();
 }
 
 /// A policy that learns.
 #[derive(Debug)]
 pub struct Policy<E> {
-    net: Mlp<f32>,
+    shape: EncodedShape,
+    parameters: Vec<f32>,
     distribution: Arc<dyn Distribution>,
     optimizer: Optimizer<f32>,
     gradient: Vec<f32>,
     shards: Vec<PolicyShard<E>>,
+    shard_rows: usize,
 }
 
 impl<E: Default + Send> Policy<E> {
-    /// A fresh policy. Its last layer starts small, so that it starts nearly uniform.
+    /// A fresh policy that sees `observed`: so many numbers, or the features of an encoder of its own. Its last layer starts
+    /// small, so that it starts nearly uniform.
     ///
     /// # Errors
     /// If the distribution has no score, or the network cannot be made.
     pub fn new(
-        observation_dim: usize,
+        observed: impl Into<Observed>,
         distribution: Arc<dyn Distribution>,
         network: &Network<'_>,
         optimizer: OptimizerKind,
         rng: &mut EnvRng,
     ) -> Result<Self, AgentError> {
         Samples::new(&*distribution)?;
-        let shape = networks::policy_shape(observation_dim, network, &*distribution)?;
-        let mut net = networks::network(shape, 0.01, rng)?;
-        net.write(|x| distribution.initialise(x));
-        let len = net.shape().parameter_count();
+        let observed = observed.into();
+        let head = networks::policy_shape(observed.features(), network, &*distribution)?;
+        let shape = EncodedShape::new(observed.encoder().cloned(), head);
+        let mut parameters = shape.initial(rng, networks::HIDDEN_GAIN, 0.01);
+        distribution.initialise(&mut parameters[shape.head_range()]);
+        let len = parameters.len();
         Ok(Self {
             distribution,
             optimizer: Optimizer::new(networks::rule(optimizer), len),
             gradient: vec![0.0; len],
             shards: Vec::new(),
-            net,
+            shard_rows: observed.shard_rows(),
+            shape,
+            parameters,
         })
     }
 
@@ -95,7 +104,7 @@ impl<E: Default + Send> Policy<E> {
     /// The network's parameters, copied.
     #[must_use]
     pub fn parameters(&self) -> Vec<f32> {
-        self.net.read(<[f32]>::to_vec)
+        self.parameters.clone()
     }
 
     /// The shards of the last batch.
@@ -120,18 +129,18 @@ impl<E: Default + Send> Policy<E> {
     #[must_use]
     pub fn snapshot(&self) -> ActingPolicy {
         let distribution = self.distribution.clone();
-        ActingPolicy::new(self.net.shape().clone(), distribution, self.parameters(), "policy.parameters")
+        ActingPolicy::new(self.shape.clone(), distribution, self.parameters(), "policy.parameters")
     }
 
     /// Brings a copy up to date without allocating.
     pub fn refresh(&self, policy: &mut ActingPolicy) {
-        self.net.read(|parameters| policy.set_parameters(parameters));
+        policy.set_parameters(&self.parameters);
     }
 
     /// Sends every shard forward and shows its samples, without any gradient.
     ///
     /// # Errors
-    /// If the distribution has no score.
+    /// If the distribution has no score, or an encoder fails.
     pub fn visit(
         &mut self,
         batch: &Rollout,
@@ -139,27 +148,36 @@ impl<E: Default + Send> Policy<E> {
         see: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
     ) -> Result<(), AgentError> {
         self.fit_shards(batch.rows())?;
-        let (rows, shape, outputs) = (batch.rows(), self.net.shape(), self.distribution.outputs());
-        self.net.read(|parameters| {
-            compute.each(&mut self.shards, |i, shard| {
-                let rows = shard_rows(i, rows);
-                ACTIVATIONS.with_borrow_mut(|workspace| {
-                    shard.output.resize(rows.len() * outputs, 0.0);
-                    shape.forward(parameters, observations(batch, &rows), workspace, &mut shard.output);
-                });
-                mask_logits(&mut shard.output, batch.mask_rows(rows.clone()));
-                let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
-                shard.samples.prepare(head, &batch.actions, rows.clone());
-                see(i, rows, shard);
+        let Self { shape, parameters, shards, shard_rows, .. } = self;
+        let (rows, outputs) = (batch.rows(), shape.output());
+        compute.each(shards, |i, shard| {
+            let rows = shard_rows_of(*shard_rows, i, rows);
+            shard.failed = ACTIVATIONS.with_borrow_mut(|workspace| {
+                shard.output.resize(rows.len() * outputs, 0.0);
+                let output = &mut shard.output;
+                shape.forward(parameters, observations(batch, &rows), workspace, output).err()
             });
+            mask_logits(&mut shard.output, batch.mask_rows(rows.clone()));
+            let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
+            shard.samples.prepare(head, &batch.actions, rows.clone());
+            see(i, rows, shard);
         });
-        Ok(())
+        self.check()
+    }
+
+    /// What an encoder said when it failed in some shard.
+    fn check(&mut self) -> Result<(), AgentError> {
+        match self.shards.iter_mut().find_map(|shard| shard.failed.take()) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
     }
 
     /// As many shards as a batch of `rows` rows has.
     fn fit_shards(&mut self, rows: usize) -> Result<(), AgentError> {
-        self.shards.truncate(shard_count(rows));
-        while self.shards.len() < shard_count(rows) {
+        let count = rows.div_ceil(self.shard_rows);
+        self.shards.truncate(count);
+        while self.shards.len() < count {
             self.shards.push(PolicyShard::new(&*self.distribution)?);
         }
         Ok(())
@@ -171,7 +189,7 @@ impl<E: Default + Send> Policy<E> {
     /// The entropy bonus enters here, after ĝ has been made: it is part of the objective and not of the estimator.
     ///
     /// # Errors
-    /// If the distribution has no score.
+    /// If the distribution has no score, or an encoder fails.
     pub fn gradient(
         &mut self,
         batch: &Rollout,
@@ -180,28 +198,30 @@ impl<E: Default + Send> Policy<E> {
         estimate: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
     ) -> Result<Sums, AgentError> {
         self.fit_shards(batch.rows())?;
-        let (rows, shape) = (batch.rows(), self.net.shape());
-        let (outputs, parameters_of_rows) = (self.distribution.outputs(), self.distribution.parameters());
-        self.net.read(|parameters| {
-            compute.each(&mut self.shards, |i, shard| {
-                let rows_here = shard_rows(i, rows);
-                let observations = observations(batch, &rows_here);
-                ACTIVATIONS.with_borrow_mut(|workspace| {
-                    shard.output.resize(rows_here.len() * outputs, 0.0);
-                    shape.forward(parameters, observations, workspace, &mut shard.output);
-                    mask_logits(&mut shard.output, batch.mask_rows(rows_here.clone()));
-                    let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
-                    shard.samples.prepare(head, &batch.actions, rows_here.clone());
-                    shard.estimate.resize(rows_here.len() * parameters_of_rows, 0.0);
-                    shard.sums = Sums {
-                        entropy: shard.samples.moments.entropy.iter().map(|&h| f64::from(h)).sum(),
-                        ..Sums::default()
-                    };
-                    estimate(i, rows_here, shard);
-                    shard.reverse((shape, parameters), observations, workspace, entropy, rows);
+        let Self { shape, parameters, shards, shard_rows, .. } = self;
+        let (rows, outputs, parameters_of_rows) =
+            (batch.rows(), shape.output(), self.distribution.parameters());
+        compute.each(shards, |i, shard| {
+            let rows_here = shard_rows_of(*shard_rows, i, rows);
+            let observations = observations(batch, &rows_here);
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shard.output.resize(rows_here.len() * outputs, 0.0);
+                let failed = shape.forward(parameters, observations, workspace, &mut shard.output).err();
+                mask_logits(&mut shard.output, batch.mask_rows(rows_here.clone()));
+                let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
+                shard.samples.prepare(head, &batch.actions, rows_here.clone());
+                shard.estimate.resize(rows_here.len() * parameters_of_rows, 0.0);
+                shard.sums = Sums {
+                    entropy: shard.samples.moments.entropy.iter().map(|&h| f64::from(h)).sum(),
+                    ..Sums::default()
+                };
+                estimate(i, rows_here, shard);
+                shard.failed = failed.or_else(|| {
+                    shard.reverse((shape, parameters), observations, workspace, entropy, rows).err()
                 });
             });
         });
+        self.check()?;
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
         Ok(self.shards.iter().fold(Sums::default(), |a, shard| {
             let b = shard.sums;
@@ -225,30 +245,34 @@ impl<E: Default + Send> Policy<E> {
         if !norm.is_finite() {
             return Err(AgentError::NotFinite { what: "policy gradient" });
         }
-        let (optimizer, gradient) = (&mut self.optimizer, &self.gradient);
-        self.net.write(|x| optimizer.step(x, gradient, learning_rate, clip_scale(norm, max_norm)));
+        let scale = clip_scale(norm, max_norm);
+        self.optimizer.step(&mut self.parameters, &self.gradient, learning_rate, scale);
         Ok(norm)
     }
 
     /// For the last batch, at parameters `theta`, which must be the ones the batch went forward with: leaves in every
     /// shard's `estimate` the vector q_t = (2/B) J_t G, where G = (1/B) Σ_t J_tᵀ ĝ_t is the weight gradient that the ĝ
     /// now in `estimate` make. q is the derivative of ‖G‖² by ĝ. Returns ‖G‖².
+    ///
+    /// # Panics
+    /// If the policy has an encoder: there is no tangent through one.
     pub fn weight_objective(&mut self, batch: &Rollout, compute: &Compute, theta: &[f32]) -> f64 {
-        let (rows, shape) = (batch.rows(), self.net.shape());
+        assert!(self.shape.encoder().is_none(), "no tangent through an encoder");
+        let (rows, net, shape, size) = (batch.rows(), &self.shape, self.shape.head(), self.shard_rows);
         compute.each(&mut self.shards, |i, shard| {
-            let x = observations(batch, &shard_rows(i, rows));
+            let x = observations(batch, &shard_rows_of(size, i, rows));
             ACTIVATIONS.with_borrow_mut(|workspace| {
-                shape.forward(theta, x, workspace, &mut shard.output);
-                shard.reverse((shape, theta), x, workspace, 0.0, rows);
+                shape.forward(theta, x, workspace.head_mut(), &mut shard.output);
+                shard.failed = shard.reverse((net, theta), x, workspace, 0.0, rows).err();
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
         let (gradient, k, p) = (&self.gradient, self.distribution.outputs(), self.distribution.parameters());
         compute.each(&mut self.shards, |i, shard| {
-            let x = observations(batch, &shard_rows(i, rows));
+            let x = observations(batch, &shard_rows_of(size, i, rows));
             ACTIVATIONS.with_borrow_mut(|workspace| {
-                shape.forward(theta, x, workspace, &mut shard.output);
-                shape.parameter_tangent(theta, gradient, x, workspace, &mut shard.d_output);
+                shape.forward(theta, x, workspace.head_mut(), &mut shard.output);
+                shape.parameter_tangent(theta, gradient, x, workspace.head(), &mut shard.d_output);
             });
             // The reverse pass descends: its G carries a minus sign, which the tangent's scale takes off again.
             let scale = -2.0 / rows as f32;
@@ -263,7 +287,7 @@ impl<E: Default + Send> Policy<E> {
     /// Weights and optimiser.
     #[must_use]
     pub fn state(&self) -> StateDict {
-        networks::state(&self.net, &self.optimizer)
+        networks::state_of(&self.parameters, &self.optimizer)
     }
 
     /// Takes over what [`state`](Self::state) gave.
@@ -271,7 +295,7 @@ impl<E: Default + Send> Policy<E> {
     /// # Errors
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        networks::restore(&mut self.net, &mut self.optimizer, state)
+        networks::restore_into(&mut self.parameters, &mut self.optimizer, state)
     }
 }
 
@@ -290,18 +314,19 @@ impl<E: Default> PolicyShard<E> {
             output: Vec::new(),
             d_output: Vec::new(),
             gradient: Vec::new(),
+            failed: None,
         })
     }
 
     /// Sends −(ĝ + entropy·∇H)/rows back through the network.
     fn reverse(
         &mut self,
-        (shape, parameters): (&MlpShape, &[f32]),
+        (shape, parameters): (&EncodedShape, &[f32]),
         observations: &[f32],
-        workspace: &Workspace<f32>,
+        workspace: &mut EncodedWorkspace,
         entropy: f32,
         rows: usize,
-    ) {
+    ) -> Result<(), NnError> {
         let (k, scale) = (shape.output(), -1.0 / rows as f32);
         let p = k + shape.tail().len();
         self.gradient.clear();
@@ -316,6 +341,6 @@ impl<E: Default> PolicyShard<E> {
                 .for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
         }
         let Self { d_output, gradient, .. } = self;
-        shape.reverse(parameters, observations, workspace, d_output, gradient, None);
+        shape.reverse(parameters, observations, workspace, d_output, gradient)
     }
 }

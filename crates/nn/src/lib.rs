@@ -6,6 +6,8 @@
 
 pub mod activation;
 mod composite;
+mod encoded;
+pub mod encoder;
 mod init;
 mod input;
 pub mod kernels;
@@ -22,6 +24,10 @@ mod team;
 mod thin;
 
 pub use activation::Activation;
+pub use encoded::{EncodedShape, EncodedWorkspace};
+pub use encoder::{
+    Cnn, CnnWorkspace, Encoder, EncoderWorkspace, ModuleEncoder, ObservationShape, Picture, encode,
+};
 pub use input::{Input, Rows};
 pub use kernels::Workspace;
 pub use mlp::Mlp;
@@ -31,6 +37,8 @@ pub use shape::{MlpShape, NamedSlice};
 pub use solve::solve_positive;
 pub use state::{StateDict, StateError, StateTensor};
 pub use team::with_threads;
+/// The versions of candle that this crate's types belong to.
+pub use {candle_core, candle_nn};
 
 /// Why a network operation could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +70,14 @@ pub enum NnError {
     NotScalar {
         /// The network's outputs.
         outputs: usize,
+    },
+    /// An encoder that cannot be made for its observations, or has failed.
+    #[error("the encoder `{encoder}`: {why}")]
+    Encoder {
+        /// Its name.
+        encoder: String,
+        /// What is wrong.
+        why: String,
     },
     /// An error of candle.
     #[error(transparent)]

@@ -60,7 +60,7 @@ impl<F: Real> Drop for Saved<F> {
     }
 }
 
-fn values<'a, F: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [F]> {
+pub(crate) fn values<'a, F: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [F]> {
     match (F::slice(storage), layout.contiguous_offsets()) {
         (Some(values), Some((start, end))) => Ok(&values[start..end]),
         (None, _) => bail!("expected a {:?} array", F::DTYPE),
@@ -69,7 +69,7 @@ fn values<'a, F: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [
 }
 
 /// The values of a tensor on the CPU.
-fn with_values<F: Real, R>(tensor: &Tensor, f: impl FnOnce(&[F]) -> Result<R>) -> Result<R> {
+pub(crate) fn with_values<F: Real, R>(tensor: &Tensor, f: impl FnOnce(&[F]) -> Result<R>) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {

@@ -1,5 +1,6 @@
 //! The two scalar types the kernels are written for: `f32` in training, `f64` where exactness is tested.
 
+use crate::encoder::CnnScratch;
 use crate::kernels::Scratch;
 use candle_core::{CpuStorage, WithDType};
 use faer::traits::{ComplexField, Conjugate};
@@ -52,6 +53,9 @@ pub trait Real:
     /// Lends this thread's scratch arrays. Calls do not nest.
     #[doc(hidden)]
     fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R;
+    /// Lends this thread's scratch arrays of a convolutional network. Calls do not nest.
+    #[doc(hidden)]
+    fn with_cnn_scratch<R>(f: impl FnOnce(&mut CnnScratch<Self>) -> R) -> R;
     /// The values of a candle storage, if it is of this type.
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
     /// The values of a candle storage, if it is of this type, to write to.
@@ -104,6 +108,12 @@ macro_rules! real {
             fn with_scratch<R>(f: impl FnOnce(&mut Scratch<Self>) -> R) -> R {
                 thread_local! {
                     static SCRATCH: RefCell<Scratch<$type>> = RefCell::default();
+                }
+                SCRATCH.with_borrow_mut(f)
+            }
+            fn with_cnn_scratch<R>(f: impl FnOnce(&mut CnnScratch<Self>) -> R) -> R {
+                thread_local! {
+                    static SCRATCH: RefCell<CnnScratch<$type>> = RefCell::default();
                 }
                 SCRATCH.with_borrow_mut(f)
             }

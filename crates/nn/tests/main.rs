@@ -4,4 +4,5 @@
 
 mod common;
 mod composite;
+mod encoders;
 mod kernels;

@@ -49,6 +49,13 @@ fn kinds(table: &toml::Table, overrides: &[String]) -> (Option<String>, Option<S
     (in_file.clone(), set.filter(|kind| !kind.is_empty()).or(in_file))
 }
 
+/// Whether the agent that a text names has the dotted key.
+pub(super) fn kind_has(text: &str, key: &str) -> bool {
+    let table = text.parse::<toml::Table>().ok();
+    let kind = table.and_then(|table| kinds(&table, &[]).0);
+    kind.and_then(|kind| agent_spec(&kind)).is_some_and(|spec| spec.has(key))
+}
+
 /// The keys of `[agent]` and `[learner]` in a text, dotted, without those of nested tables.
 fn own_keys(table: &toml::Table) -> Vec<String> {
     let of = |section: &'static str| {

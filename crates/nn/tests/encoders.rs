@@ -1,0 +1,369 @@
+//! Encoders: gradients against finite differences and against candle's own convolutions, layouts, independence of rows.
+
+use crate::common::{assert_close, differences, dot, normals};
+use candle_core::{DType, Device, Module, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+use rand_pcg::Pcg64;
+use relax_nn::{
+    Activation, Cnn, CnnWorkspace, EncodedShape, EncodedWorkspace, Encoder, EncoderWorkspace, Mlp, MlpShape,
+    ModuleEncoder, ObservationShape, Workspace, encode,
+};
+use std::sync::Arc;
+
+fn seen(shape: &[usize], scale: f32) -> ObservationShape {
+    ObservationShape { shape: shape.to_vec(), scale }
+}
+
+fn weights(encoder: &dyn Encoder, seed: u64) -> Vec<f32> {
+    let mut weights = vec![0.0; encoder.parameter_count()];
+    encoder.initialise(&mut weights, &mut Pcg64::new(u128::from(seed), 3));
+    // Biases start at 0, where a mistake would hide.
+    weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * (i as f32).sin());
+    weights
+}
+
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    normals(&mut Pcg64::new(u128::from(seed), 5), count).iter().map(|&x| x as f32).collect()
+}
+
+fn narrow(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
+#[test]
+fn a_convolutional_gradient_agrees_with_finite_differences() {
+    for (shape, layers) in [
+        (vec![11, 9, 3], &[(5, 3, 2), (4, 2, 1)][..]),
+        (vec![2, 10, 7], &[(3, 3, 1)][..]),
+        (vec![2, 8, 6, 3], &[(4, 2, 2), (3, 2, 1)][..]),
+    ] {
+        let cnn = Cnn::new("test", &seen(&shape, 0.5), layers, 6).unwrap();
+        let mut rng = Pcg64::new(1, 2);
+        let mut parameters = vec![0.0; cnn.parameter_count()];
+        cnn.he(&mut parameters, &mut rng);
+        parameters.iter_mut().zip(normals(&mut rng, 10_000)).for_each(|(p, x)| *p += 0.05 * x);
+        let rows = 4;
+        let observations = normals(&mut rng, rows * cnn.observation().numbers());
+        let upstream = normals(&mut rng, rows * cnn.features());
+        let value = |parameters: &[f64]| {
+            let mut features = vec![0.0; upstream.len()];
+            cnn.forward(parameters, &observations, &mut CnnWorkspace::default(), &mut features);
+            dot(&features, &upstream)
+        };
+        let (mut workspace, mut features) = (CnnWorkspace::default(), vec![0.0; upstream.len()]);
+        cnn.forward(&parameters, &observations, &mut workspace, &mut features);
+        assert!(
+            features.iter().any(|&f| f > 0.0) && features.contains(&0.0),
+            "some are cut off, some are not"
+        );
+        let mut gradient = vec![1.0; parameters.len()];
+        cnn.reverse(&parameters, &observations, &workspace, &upstream, &mut gradient);
+        gradient.iter_mut().for_each(|g| *g -= 1.0);
+        assert_close("gradient", &gradient, &differences(&parameters, value), 1e-6);
+    }
+}
+
+#[test]
+fn one_picture_has_the_same_features_however_its_numbers_lie() {
+    let (h, w, c) = (12, 10, 3);
+    let last = numbers(h * w * c, 1);
+    let mut first = vec![0.0; last.len()];
+    for (i, &x) in last.iter().enumerate() {
+        first[i % c * h * w + i / c] = x;
+    }
+    let of = |shape: &[usize], observation: &[f32]| {
+        let cnn = Cnn::small(&seen(shape, 1.0)).unwrap();
+        let mut features = vec![0.0; cnn.features()];
+        cnn.forward(&weights(&cnn, 1), observation, &mut CnnWorkspace::default(), &mut features);
+        features
+    };
+    let expected = of(&[h, w, c], &last);
+    assert_eq!(of(&[c, h, w], &first), expected, "channels first");
+    assert_eq!(of(&[c, h, w, 1], &first), expected, "a stack of grey frames");
+    assert_eq!(of(&[1, h, w, c], &last), expected, "a stack of one");
+    assert_ne!(of(&[h, w, c], &first), expected, "the check can fail");
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    let module = ModuleEncoder::new("module", &seen(&[12, 10, 4], 1.0), candle_small).unwrap();
+    let encoders: [(Box<dyn Encoder>, &[usize]); 4] = [
+        (Box::new(Cnn::nature(&seen(&[84, 84, 4], 1.0)).unwrap()), &[1, 2, 3, 5, 8, 13, 33]),
+        (Box::new(Cnn::small(&seen(&[10, 10, 4], 1.0)).unwrap()), &[1, 2, 3, 5, 8, 13, 33]),
+        (Box::new(Cnn::small(&seen(&[10, 5], 1.0)).unwrap()), &[1, 2, 3, 5, 8, 13, 33]),
+        (Box::new(module), &[1, 2, 3, 5, 8, 13, 33]),
+    ];
+    for (encoder, sizes) in encoders {
+        let (parameters, n, f) = (weights(&*encoder, 4), encoder.observation().numbers(), encoder.features());
+        let observations = numbers(33 * n, 9);
+        let of = |rows: usize| {
+            let mut features = vec![0.0; rows * f];
+            let workspace = &mut EncoderWorkspace::default();
+            encoder.forward(&parameters, &observations[..rows * n], workspace, &mut features).unwrap();
+            features
+        };
+        let all = of(33);
+        for &rows in sizes {
+            assert!(of(rows) == all[..rows * f], "{} in a batch of {rows}", encoder.name());
+        }
+    }
+}
+
+#[test]
+fn a_row_of_a_wide_layer_has_the_same_bits_alone_and_in_company() {
+    for width in [500, 600, 1500, 7056] {
+        let shape = MlpShape::new(width, &[64, 64], 4, Activation::Tanh);
+        let parameters = shape.orthogonal::<f32>(&mut Pcg64::new(1, 2), 1.4, 1.0);
+        let input = numbers(40 * width, 3);
+        let of = |rows: usize| {
+            let mut output = vec![0.0; rows * 4];
+            shape.forward(&parameters, &input[..rows * width], &mut Workspace::new(), &mut output);
+            output
+        };
+        let all = of(40);
+        for rows in [1, 2, 3, 8, 17] {
+            assert!(of(rows) == all[..rows * 4], "{rows} rows of {width} numbers");
+        }
+    }
+}
+
+/// `[K, K, C, O]` of ours to `[O, C, K, K]` of candle's.
+fn filters(weight: &[f32], shape: &[usize]) -> Tensor {
+    let tensor = Tensor::from_slice(weight, shape, &Device::Cpu).unwrap();
+    tensor.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap()
+}
+
+#[test]
+fn the_nature_encoder_is_candles_convolutions() {
+    let cnn = Cnn::nature(&seen(&[84, 84, 2], 0.5)).unwrap();
+    let (parameters, layout, rows) = (weights(&cnn, 2), cnn.layout(), 3);
+    let observations = numbers(rows * cnn.observation().numbers(), 3);
+    let upstream = numbers(rows * 512, 4);
+    let variable = |i: usize| {
+        let (data, shape) = (&parameters[layout[i].range.clone()], &layout[i].shape);
+        let tensor = match shape.len() {
+            4 => filters(data, shape),
+            _ => Tensor::from_slice(data, shape.as_slice(), &Device::Cpu).unwrap(),
+        };
+        Var::from_tensor(&tensor).unwrap()
+    };
+    let variables: Vec<Var> = (0..8).map(variable).collect();
+    let x = Tensor::from_slice(&observations, (rows, 84, 84, 2), &Device::Cpu).unwrap();
+    let mut x = (x * 0.5).unwrap().permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+    for (i, stride) in [4, 2, 1].into_iter().enumerate() {
+        let bias = variables[2 * i].reshape((1, (), 1, 1)).unwrap();
+        x = x
+            .conv2d(&variables[2 * i + 1], 0, stride, 1, 1)
+            .unwrap()
+            .broadcast_add(&bias)
+            .unwrap()
+            .relu()
+            .unwrap();
+    }
+    let x = x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap().flatten_from(1).unwrap();
+    let x = x.matmul(&variables[7]).unwrap().broadcast_add(&variables[6]).unwrap().relu().unwrap();
+    let expected: Vec<f32> = x.flatten_all().unwrap().to_vec1().unwrap();
+    let seed = Tensor::from_slice(&upstream, (rows, 512), &Device::Cpu).unwrap();
+    let theirs = (x * seed).unwrap().sum_all().unwrap().backward().unwrap();
+
+    let (mut workspace, mut features) = (CnnWorkspace::default(), vec![0.0; rows * 512]);
+    cnn.forward(&parameters, &observations, &mut workspace, &mut features);
+    assert_close("features", &narrow(&features), &narrow(&expected), 1e-4);
+    let mut gradient = vec![0.0; parameters.len()];
+    cnn.reverse(&parameters, &observations, &workspace, &upstream, &mut gradient);
+    for (slice, variable) in layout.iter().zip(&variables) {
+        let mut expected = theirs.get(variable).unwrap().clone();
+        if slice.shape.len() == 4 {
+            expected = expected.permute((2, 3, 1, 0)).unwrap().contiguous().unwrap();
+        }
+        let expected = narrow(&expected.flatten_all().unwrap().to_vec1().unwrap());
+        let ours = narrow(&gradient[slice.range.clone()]);
+        let scale = expected.iter().fold(0f64, |most, x| most.max(x.abs()));
+        let error = ours.iter().zip(&expected).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error < 1e-4 * scale, "{}: {error} of {scale}", slice.name);
+    }
+}
+
+/// small-cnn of candle's layers; the picture has its channels last.
+fn candle_small(shape: &[usize], variables: VarBuilder<'static>) -> candle_core::Result<Box<dyn Module>> {
+    let (h, w, c) = (shape[0], shape[1], shape[2]);
+    let convolution = candle_nn::conv2d(c, 16, 3, Default::default(), variables.pp("convolution0"))?;
+    let linear = candle_nn::linear((h - 2) * (w - 2) * 16, 128, variables.pp("linear"))?;
+    Ok(Box::new(candle_nn::func(move |x| {
+        let x = convolution.forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?.relu()?;
+        linear.forward(&x.permute((0, 2, 3, 1))?.contiguous()?.flatten_from(1)?)?.relu()
+    })))
+}
+
+#[test]
+fn a_module_of_candle_nn_gives_the_same_features_and_gradient_as_the_built_in_encoder() {
+    let observation = seen(&[12, 10, 4], 0.25);
+    let (ours, theirs) =
+        (Cnn::small(&observation).unwrap(), ModuleEncoder::new("mine", &observation, candle_small).unwrap());
+    assert_eq!(theirs.parameter_count(), ours.parameter_count());
+    let names = |encoder: &dyn Encoder| encoder.layout().into_iter().map(|s| s.name).collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&theirs));
+    // From our arrays to candle's: the filters to [O, C, K, K], the full layer to [out, in].
+    let convert = |ours_flat: &[f32]| {
+        let mut flat = vec![0.0; ours_flat.len()];
+        for (from, to) in ours.layout().iter().zip(theirs.layout()) {
+            let data = &ours_flat[from.range.clone()];
+            let tensor = match from.shape.len() {
+                4 => filters(data, &from.shape),
+                2 => Tensor::from_slice(data, from.shape.as_slice(), &Device::Cpu).unwrap().t().unwrap(),
+                _ => Tensor::from_slice(data, from.shape.as_slice(), &Device::Cpu).unwrap(),
+            };
+            assert_eq!(tensor.dims(), to.shape);
+            let data: Vec<f32> = tensor.contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            flat[to.range].copy_from_slice(&data);
+        }
+        flat
+    };
+    let (parameters, rows) = (weights(&ours, 6), 64);
+    let observations = numbers(rows * observation.numbers(), 7);
+    let upstream = numbers(rows * 128, 8);
+    let pass = |encoder: &dyn Encoder, parameters: &[f32]| {
+        let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 128]);
+        let mut gradient = vec![0.0; parameters.len()];
+        // Twice, so that the second finds the first's workspace.
+        for _ in 0..2 {
+            gradient.fill(0.0);
+            encoder.forward(parameters, &observations, &mut workspace, &mut features).unwrap();
+            encoder.reverse(parameters, &observations, &mut workspace, &upstream, &mut gradient).unwrap();
+        }
+        (features, gradient)
+    };
+    let (features, gradient) = pass(&ours, &parameters);
+    let (their_features, their_gradient) = pass(&theirs, &convert(&parameters));
+    assert_close("features", &narrow(&their_features), &narrow(&features), 1e-4);
+    assert_close("gradient", &narrow(&their_gradient), &narrow(&convert(&gradient)), 1e-3);
+}
+
+#[test]
+fn fresh_variables_follow_the_hints_and_the_stream() {
+    let build = |_: &[usize], variables: VarBuilder<'static>| -> candle_core::Result<Box<dyn Module>> {
+        let n = 4000;
+        let constant = variables.get_with_hints(n, "a_constant", Init::Const(2.5))?;
+        variables.get_with_hints(n, "b_normal", Init::Randn { mean: 1.0, stdev: 3.0 })?;
+        variables.get_with_hints(n, "c_uniform", Init::Uniform { lo: -1.0, up: 3.0 })?;
+        variables.get_with_hints((n / 4, 4), "d_kaiming", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+        variables.get_with_hints((n / 4, 4), "e_kaiming", candle_nn::init::DEFAULT_KAIMING_UNIFORM)?;
+        Ok(Box::new(candle_nn::func(move |x| x.broadcast_mul(&constant.mean_all()?))))
+    };
+    let encoder = ModuleEncoder::new("hints", &seen(&[3], 1.0), build).unwrap();
+    let fresh = |seed: u128| {
+        let mut weights = vec![0.0; encoder.parameter_count()];
+        encoder.initialise(&mut weights, &mut Pcg64::new(seed, 1));
+        weights
+    };
+    assert_eq!(fresh(1), fresh(1));
+    assert_ne!(fresh(1), fresh(2));
+    let weights = narrow(&fresh(1));
+    // Mean and deviation; the bounds are five standard errors of 4000 draws.
+    for (slice, (mean, deviation)) in encoder.layout().iter().zip([
+        (2.5, 0.0),
+        (1.0, 3.0),
+        (1.0, (16.0f64 / 12.0).sqrt()),
+        (0.0, 0.5f64.sqrt()),
+        (0.0, 0.5f64.sqrt()),
+    ]) {
+        let x = &weights[slice.range.clone()];
+        let n = x.len() as f64;
+        let found = x.iter().sum::<f64>() / n;
+        let spread = (x.iter().map(|x| (x - found).powi(2)).sum::<f64>() / n).sqrt();
+        assert!((found - mean).abs() <= 5.0 * deviation / n.sqrt(), "{}: mean {found}", slice.name);
+        assert!((spread - deviation).abs() <= 5.0 * deviation / (2.0 * n).sqrt(), "{}: {spread}", slice.name);
+    }
+}
+
+#[test]
+fn a_network_behind_an_encoder_is_the_composed_graph() {
+    let cnn: Arc<dyn Encoder> = Arc::new(Cnn::small(&seen(&[8, 8, 2], 1.0)).unwrap());
+    let head = MlpShape::new(128, &[16], 3, Activation::Tanh);
+    let net = EncodedShape::new(Some(cnn.clone()), head.clone());
+    let (rows, mut rng) = (6, Pcg64::new(5, 6));
+    let parameters = net.initial(&mut rng, 1.4, 1.0);
+    let (observations, upstream) = (numbers(rows * net.input(), 1), numbers(rows * 3, 2));
+    let (mut workspace, mut output) = (EncodedWorkspace::default(), vec![0.0; rows * 3]);
+    net.forward(&parameters, &observations, &mut workspace, &mut output).unwrap();
+    let mut gradient = vec![0.0; parameters.len()];
+    net.reverse(&parameters, &observations, &mut workspace, &upstream, &mut gradient).unwrap();
+
+    let encoded = net.head_range().start;
+    let of_encoder = Var::from_slice(&parameters[..encoded], encoded, &Device::Cpu).unwrap();
+    let mlp = Mlp::<f32>::new(head, parameters[encoded..].to_vec()).unwrap();
+    let x = Tensor::from_slice(&observations, (rows, net.input()), &Device::Cpu).unwrap();
+    let y = mlp.forward(&encode(cnn, &of_encoder, &x).unwrap()).unwrap();
+    assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), output);
+    let seed = Tensor::from_slice(&upstream, (rows, 3), &Device::Cpu).unwrap();
+    let gradients = (y * seed).unwrap().sum_all().unwrap().backward().unwrap();
+    let of = |var: &Var| gradients.get(var).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(gradient[..encoded], of(&of_encoder));
+    assert_eq!(gradient[encoded..], of(mlp.var()));
+    assert!(gradient[..encoded].iter().any(|&g| g != 0.0));
+}
+
+#[test]
+fn what_cannot_be_an_encoder_is_refused_in_words() {
+    let refused = |made: Result<(), relax_nn::NnError>| made.unwrap_err().to_string();
+    let cnn = |shape: &[usize]| refused(Cnn::nature(&seen(shape, 1.0)).map(|_| ()));
+    assert!(cnn(&[7]).contains("are none"), "{}", cnn(&[7]));
+    assert!(cnn(&[35, 84, 3]).contains("too small"), "{}", cnn(&[35, 84, 3]));
+    assert!(Cnn::nature(&seen(&[36, 36, 1], 1.0)).is_ok());
+    type Made = candle_core::Result<Box<dyn Module>>;
+    let module = |build: fn(&[usize], VarBuilder<'static>) -> Made| {
+        refused(ModuleEncoder::new("mine", &seen(&[4], 1.0), build).map(|_| ()))
+    };
+    let text = module(|_, v| Ok(Box::new(candle_nn::linear(5, 2, v)?)));
+    assert!(text.starts_with("the encoder `mine`: it cannot take observations [2, 4]"), "{text}");
+    let text = module(|_, _| Ok(Box::new(candle_nn::func(|x| x.sum_all()))));
+    assert!(text.contains("must make f32 features [2, F]"), "{text}");
+    let text = module(|_, v| {
+        v.get_with_hints(2, "w", Init::default())?;
+        v.get_with_hints(3, "w", Init::default())?;
+        Ok(Box::new(candle_nn::func(|x| Ok(x.clone()))))
+    });
+    assert!(text.contains("it cannot be built") && text.contains("`w`"), "{text}");
+    let text = module(|_, v| {
+        v.get_with_hints_dtype(2, "w", Init::default(), DType::F64)?;
+        Ok(Box::new(candle_nn::func(|x| Ok(x.clone()))))
+    });
+    assert!(text.contains("weights are f32"), "{text}");
+}
+
+#[test]
+fn a_modules_gradient_agrees_with_finite_differences() {
+    let same = candle_nn::Conv2dConfig { padding: 1, ..Default::default() };
+    let build = move |shape: &[usize], v: VarBuilder<'static>| -> candle_core::Result<Box<dyn Module>> {
+        let convolution = candle_nn::conv2d(1, 2, 3, same, v.pp("convolution"))?;
+        let linear = candle_nn::linear(2 * shape.iter().product::<usize>(), 3, v.pp("linear"))?;
+        Ok(Box::new(candle_nn::func(move |x| {
+            let x = convolution.forward(&x.unsqueeze(1)?)?.tanh()?;
+            linear.forward(&x.flatten_from(1)?)?.tanh()
+        })))
+    };
+    let encoder = ModuleEncoder::new("padded", &seen(&[6, 5], 1.0), build).unwrap();
+    let (parameters, rows) = (weights(&encoder, 1), 5);
+    let observations = numbers(rows * 30, 2);
+    let upstream = numbers(rows * 3, 3);
+    let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 3]);
+    let mut gradient = vec![0.0; parameters.len()];
+    encoder.forward(&parameters, &observations, &mut workspace, &mut features).unwrap();
+    encoder.reverse(&parameters, &observations, &mut workspace, &upstream, &mut gradient).unwrap();
+    let mut value = |parameters: &[f32]| {
+        encoder.forward(parameters, &observations, &mut workspace, &mut features).unwrap();
+        dot(&narrow(&features), &narrow(&upstream))
+    };
+    for (i, &found) in gradient.iter().enumerate() {
+        let mut at = |d: f32| {
+            let mut moved = parameters.clone();
+            moved[i] += d;
+            value(&moved)
+        };
+        let expected = (at(1e-3) - at(-1e-3)) / 2e-3;
+        assert!(
+            (f64::from(found) - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+            "{i}: {found}, {expected}"
+        );
+    }
+}

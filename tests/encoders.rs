@@ -1,0 +1,191 @@
+//! Encoders in whole runs: learnt through, saved, resumed, shared out among workers, exported; and what is refused.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::common::{assert_same_run, config, numbers, place, relax, resumed, train_in, trained};
+use relax_envs::{Action, EnvRng};
+use relax_nn::candle_core::{self, Device, Tensor};
+use relax_nn::candle_nn::{Linear, Module, VarBuilder};
+use relax_rl::agents::register_encoder;
+use relax_rl::config::Config;
+use relax_rl::evaluate::{EvalOptions, Trained, evaluate};
+
+#[path = "../examples/custom_encoder.rs"]
+#[allow(dead_code)]
+mod custom_encoder;
+
+static REGISTERED: LazyLock<()> =
+    LazyLock::new(|| register_encoder("tiny", custom_encoder::build).expect("the name is free"));
+
+const CATCH: &str = r#"
+[env]
+id = "Catch-v0"
+[agent]
+kind = "a2c"
+encoder = "tiny"
+[rollout]
+workers = 0
+[run]
+env_steps = 30_000
+seed = 1
+evaluation_episodes = 0
+"#;
+
+/// The board of 10 × 5 cells through a user's module of candle-nn, from pushing at random to catching every ball.
+#[test]
+fn catch_is_learnt_through_candle_nn() {
+    LazyLock::force(&REGISTERED);
+    let place = place();
+    train_in(&place, &config(CATCH, &[]));
+    let returns = numbers(&place.run.join("episodes.csv"), "return");
+    let first = returns[..200].iter().sum::<f64>() / 200.0;
+    let options = EvalOptions { episodes: 100, deterministic: true, render: None, seed: 99 };
+    let last = evaluate(&place.run, &options).expect("evaluated").returns;
+    let mean = last.iter().sum::<f64>() / 100.0;
+    println!("{first} at first, {mean} at last");
+    assert!(first < 0.0, "{first} from the start is no learning");
+    assert!(mean >= 0.95, "{mean}");
+
+    // The exported weights make the same actions in candle alone.
+    let file = place.root.path().join("tiny.safetensors");
+    custom_encoder::export(&place.run, &file).expect("exported");
+    let tensors: HashMap<String, Tensor> =
+        candle_core::safetensors::load(&file, &Device::Cpu).expect("loaded");
+    let layer = |i: usize| {
+        // Ours are [in, out].
+        let weight = tensors[&format!("{i}.weight")].t().expect("a matrix");
+        Linear::new(weight, Some(tensors[&format!("{i}.bias")].clone()))
+    };
+    let head = [layer(0), layer(1), layer(2)];
+    let variables = VarBuilder::from_tensors(tensors.clone(), candle_core::DType::F32, &Device::Cpu);
+    let encoder = custom_encoder::build(&[10, 5], variables.pp("encoder")).expect("built");
+    let trained = Trained::load(&place.run).expect("loaded");
+    let mut rng = EnvRng::from_seed_sequence(5, &[0]);
+    for _ in 0..50 {
+        let mut board = vec![0.0; 50];
+        board[rng.integers(0, 45) as usize] = 1.0;
+        board[45 + rng.integers(0, 5) as usize] = 1.0;
+        let logits = || {
+            let mut x = encoder.forward(&Tensor::from_slice(&board, (1, 10, 5), &Device::Cpu)?)?;
+            for (i, layer) in head.iter().enumerate() {
+                x = layer.forward(&x)?;
+                x = if i < 2 { x.tanh()? } else { x };
+            }
+            x.flatten_all()?.to_vec1::<f32>()
+        };
+        let logits: Vec<f32> = logits().expect("a pass");
+        let best = (0..3).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).expect("three");
+        assert_eq!(trained.predict(&board).expect("an action"), Action::Discrete(best));
+    }
+}
+
+/// 3 episodes a slot and one more; several shards of the learner's; ragged at the end.
+const SHORT: &str = r#"
+[env]
+id = "Catch-v0"
+[agent]
+kind = "a2c"
+[rollout]
+envs = 5
+steps = 28
+workers = 0
+[learner]
+value_epochs = 3
+[run]
+env_steps = 451
+seed = 11
+evaluation_episodes = 2
+evaluation_every_env_steps = 200
+[checkpoint]
+every_env_steps = 150
+"#;
+
+/// Encoders on the environments that suit them, by the agents that take one.
+const CASES: [&[&str]; 7] = [
+    &["agent.encoder=small-cnn"],
+    &["agent.encoder=tiny"],
+    &["agent.encoder=tiny", "agent.kind=relax-a2c"],
+    &[
+        "agent.encoder=small-cnn",
+        "agent.kind=relax-a2c",
+        "agent.control_variate=pure",
+        "agent.noise=independent",
+    ],
+    &["agent.encoder=small-cnn", "agent.kind=ppo", "learner.policy_epochs=2", "learner.minibatches=3"],
+    &["env.id=CatchImage-v0", "agent.kind=relax-a2c"],
+    &["env.id=CatchImage-v0", "agent.encoder=mlp"],
+];
+
+#[test]
+fn runs_with_an_encoder_are_equal_bit_for_bit_over_workers_and_after_an_interruption() {
+    LazyLock::force(&REGISTERED);
+    for sets in CASES {
+        let one = trained(&config(SHORT, sets));
+        for workers in [1, 3, 5] {
+            let workers = format!("rollout.workers={workers}");
+            let other = trained(&config(SHORT, &[sets, &[&workers]].concat()));
+            assert_same_run(&one.run, &other.run, &format!("{sets:?}, {workers}"));
+        }
+        // With the learning rates as they are, wherever the run ends.
+        let constant = [sets, &["learner.anneal=false"]].concat();
+        let whole = trained(&config(SHORT, &constant));
+        let half = trained(&config(SHORT, &[&constant[..], &["run.env_steps=280"]].concat()));
+        resumed(&half.run, &["run.env_steps=451"]);
+        assert_same_run(&whole.run, &half.run, &format!("{sets:?}, resumed"));
+    }
+}
+
+#[test]
+fn what_an_encoder_cannot_do_is_refused_before_anything_runs() {
+    for (sets, parts) in [
+        (&["agent.encoder=smal-cnn"][..], &["there is no encoder `smal-cnn`", "`small-cnn`"][..]),
+        (&["agent.encoder=nature-cnn"], &["nature-cnn", "[10, 5] are too small"]),
+        (&["agent.encoder=small-cnn", "env.id=CartPole-v1"], &["small-cnn", "[4] are none"]),
+        (&["agent.encoder=small-cnn", "agent.baseline_window=4"], &["agent.baseline_window", "\"mlp\""]),
+        (
+            &["agent.encoder=small-cnn", "agent.kind=relax-a2c", "agent.control_variate=model"],
+            &["agent.control_variate = \"model\"", "\"mlp\""],
+        ),
+        (
+            &["agent.encoder=small-cnn", "agent.kind=relax-a2c", "agent.variance_objective=weights"],
+            &["agent.variance_objective = \"weights\""],
+        ),
+        (&["env.id=CatchImage-v0", "agent.kind=reinforce"], &["\"reinforce\" has no encoder for pictures"]),
+    ] {
+        let place = place();
+        let file = place.root.path().join("x.toml");
+        std::fs::write(&file, SHORT).expect("written");
+        let mut command = relax();
+        command.arg("train").arg(&file).arg("--out").arg(&place.run);
+        for set in sets {
+            command.args(["--set", set]);
+        }
+        let output = command.output().expect("run");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{sets:?}: {text}");
+        assert!(parts.iter().all(|part| text.contains(part)), "{sets:?}: {text}");
+        assert!(!place.run.exists(), "{sets:?}");
+    }
+}
+
+#[test]
+fn a_policy_whose_encoder_is_not_there_says_so() {
+    LazyLock::force(&REGISTERED);
+    let place = trained(&config(SHORT, &["agent.encoder=tiny"]));
+    let output = relax().arg("eval").arg(&place.run).output().expect("run");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("there is no encoder `tiny`"), "{text}");
+}
+
+#[test]
+fn a_run_from_before_the_encoders_goes_on_with_flat_pictures() {
+    let written = config(SHORT, &["env.id=CatchImage-v0"]).to_toml();
+    assert!(written.contains("encoder = \"auto\""), "{written}");
+    let old = written.replace("encoder = \"auto\"\n", "");
+    let read = Config::recorded(&old, "old", &[]).expect("read");
+    assert_eq!(read.agent.keys.get("encoder").and_then(toml::Value::as_str), Some("mlp"));
+    let read = Config::recorded(&written, "new", &[]).expect("read");
+    assert_eq!(read.agent.keys.get("encoder").and_then(toml::Value::as_str), Some("auto"));
+}

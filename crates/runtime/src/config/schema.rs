@@ -123,7 +123,8 @@ impl Keys {
         self.entries
             .iter()
             .map(|(key, _)| (score(key), key.as_str()))
-            .max_by(|a, b| a.0.total_cmp(&b.0))
+            // Of several that are as near, the one that lies less deep.
+            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.len().cmp(&a.1.len())))
             .filter(|(score, _)| *score >= 0.8)
             .map(|(_, key)| key)
     }

@@ -281,6 +281,7 @@ mod keys {
         let keys = Keys::of::<Config>();
         assert_eq!(keys.nearest("learner.learning_rat"), Some("learner.learning_rate"));
         assert_eq!(keys.nearest("agent.gamma"), Some("learner.gamma"));
+        assert_eq!(keys.nearest("rollout.learning_rate"), Some("learner.learning_rate"));
         assert_eq!(keys.nearest("lerner"), Some("learner"));
         assert_eq!(keys.nearest("rollout.worker"), Some("rollout.workers"));
         assert_eq!(keys.nearest("seed"), Some("run.seed"));

@@ -4,9 +4,10 @@ use crate::common::{
     Aim, Net, Task, agent, array, choices, finite_differences, gradient, improve, log_probs, numbers,
     relative_error, rewound, settings, with,
 };
-use relax_agents::certify::Combined;
+use relax_agents::certify::{AgentBug, AgentTarget, Combined, Problem};
 use relax_agents::{ActingPolicy, ActionBuffer, Agent, Compute, Metrics, Rollout, RolloutShape, agent_spec};
 use relax_envs::{EnvRng, Space};
+use relax_estimators::certify::{Settings, check};
 
 const SEED: u64 = 5;
 const ENTROPY: f64 = 0.03;
@@ -229,4 +230,17 @@ fn what_could_not_learn_is_refused() {
     let dissected = |learner| ppo.refuse_dissection(&settings("kind = 'ppo'", learner)).is_ok();
     assert!(dissected("normalize_advantages = false\nminibatches = 1"));
     assert!(!dissected("minibatches = 1") && !dissected("normalize_advantages = false"));
+}
+
+/// And closely: with PPO's many steps a batch the policy that the certificate looks at would be next to certain of every action, and
+/// no gradient left to find a bias in.
+#[test]
+fn the_first_step_is_certified_closely() {
+    for problem in [Problem::Enumerable, Problem::Masked, Problem::MaskedMultiDiscrete] {
+        let mut target = AgentTarget::new("kind = 'ppo'", problem, 7, AgentBug::None).unwrap();
+        let settings = Settings { pilot: 300, limit: 12_000, detectable: 0.2, ..Settings::default() };
+        let verdict = check(&mut target, &settings).unwrap();
+        println!("{}: {} of the gradient, p {:.1e}", verdict.name, verdict.detectable, verdict.p_value);
+        assert!(verdict.p_value > 1e-4 && verdict.detectable < 0.25, "{}", verdict.name);
+    }
 }

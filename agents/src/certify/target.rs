@@ -25,11 +25,12 @@ const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_r
 /// A correction of V that is made of one batch only.
 const MEMORISING_CORRECTION: &str = "model = { steps = 10, learning_rate = 1e-2, window = 1 }";
 /// Without discount, so that the expected return is what the agent climbs.
-/// Nothing that would bias: λ = 1, and rewards and observations as they are.
+/// Nothing that would bias: λ = 1, and rewards and observations as they are. PPO takes two steps a batch, not forty.
 const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nnormalize_observations = false\nnormalize_rewards = false\n\
                        max_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
                        learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
-                       value_epochs = 4\ncontrol_variate_epochs = 4\nnormalize_advantages = false";
+                       value_epochs = 4\ncontrol_variate_epochs = 4\nnormalize_advantages = false\n\
+                       policy_epochs = 1\nminibatches = 2";
 
 /// Where the exact gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

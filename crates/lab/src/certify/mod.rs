@@ -136,6 +136,7 @@ const MASKED: &[(&str, Problem)] = &[
     (MODEL, Problem::MaskedMultiDiscrete),
     (ADAPTIVE_MODEL, Problem::MaskedMultiDiscrete),
     ("kind = 'reinforce'\nbaseline = 'value'", Problem::MaskedMultiDiscrete),
+    ("kind = 'ppo'", Problem::MaskedMultiDiscrete),
 ];
 
 /// Known mistakes of whole agents: name, what it is, configuration, problem and mistake.

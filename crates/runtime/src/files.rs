@@ -5,11 +5,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::error::Error;
-
 /// Replaces `path` by a file that holds `bytes`.
 ///
 /// Whatever happens (a full disk, a kill, a power cut), `path` afterwards holds either what it held before or all of `bytes`.
@@ -60,38 +55,6 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     };
     // Only Unix lets a folder be opened and flushed; elsewhere the renaming is as lasting as the system makes it.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-/// Writes `value` as JSON with line breaks; the file is at all times either absent, the old one or complete.
-///
-/// # Errors
-/// If the file system refuses.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::runtime(format!("{} cannot be written: {error}", path.display())))?;
-    text.push('\n');
-    write_atomically(path, text.as_bytes()).map_err(|source| Error::io("write", path, source))
-}
-
-/// Reads what [`write_json`] wrote; `what` says what it must be.
-///
-/// # Errors
-/// If it is missing or something else.
-pub fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::input(format!("{} is not {what}: {error}", path.display())))
-}
-
-/// Reads the summary `path` of a run folder; `what` says what it must be.
-///
-/// # Errors
-/// If it is missing or something else.
-pub fn read_summary<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    read_json(path, what).map_err(|error| {
-        error.with_hint(format!("`relax resume {}` writes it again from the checkpoint", folder.display()))
-    })
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod logging;
 pub mod owner;
 pub mod run;
 pub mod signals;
+pub mod summary_file;
 pub mod task;
 
 pub use error::Error;

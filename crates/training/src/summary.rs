@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use relax_runtime::Error;
-use relax_runtime::files;
+use relax_runtime::summary_file;
 
 /// What a run came to. The order of the fields is that of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ impl Summary {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        files::write_json(path, self)
+        summary_file::write(path, self)
     }
 
     /// Reads the file `path`.
@@ -107,7 +107,7 @@ impl Summary {
     /// # Errors
     /// If it is missing or not a summary.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        files::read_summary(path, "a run's summary")
+        summary_file::read(path, "a run's summary")
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluate::Bound;
 use relax_runtime::Error;
-use relax_runtime::files;
+use relax_runtime::summary_file;
 
 /// What a run came to. The order of the fields is that of the file. Bounds are null in an interrupted run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl VaeSummary {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        files::write_json(path, self)
+        summary_file::write(path, self)
     }
 
     /// Reads the file `path`.
@@ -66,6 +66,6 @@ impl VaeSummary {
     /// # Errors
     /// If it is missing or not a summary.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        files::read_summary(path, "the summary of a relax vae run")
+        summary_file::read(path, "the summary of a relax vae run")
     }
 }

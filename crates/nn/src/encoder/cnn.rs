@@ -273,7 +273,7 @@ impl Encoder for Cnn {
         workspace: &mut EncoderWorkspace,
         features: &mut [f32],
     ) -> Result<(), NnError> {
-        Self::forward(self, parameters, observations, workspace.as_mut(), features);
+        Self::forward(self, parameters, observations, workspace.made(), features);
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl Encoder for Cnn {
         d_features: &[f32],
         d_parameters: &mut [f32],
     ) -> Result<(), NnError> {
-        Self::reverse(self, parameters, observations, workspace.as_mut(), d_features, d_parameters);
+        Self::reverse(self, parameters, observations, workspace.made(), d_features, d_parameters);
         Ok(())
     }
 }

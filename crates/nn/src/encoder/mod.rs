@@ -92,11 +92,11 @@ impl EncoderWorkspace {
     ///
     /// ```
     /// let mut workspace = relax_nn::EncoderWorkspace::default();
-    /// workspace.as_mut::<Vec<f32>>().push(1.0);
-    /// assert_eq!(workspace.as_mut::<Vec<f32>>().len(), 1);
-    /// assert_eq!(*workspace.as_mut::<u32>(), 0);
+    /// workspace.made::<Vec<f32>>().push(1.0);
+    /// assert_eq!(workspace.made::<Vec<f32>>().len(), 1);
+    /// assert_eq!(*workspace.made::<u32>(), 0);
     /// ```
-    pub fn as_mut<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
+    pub fn made<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
         if !self.0.as_ref().is_some_and(|held| held.is::<T>()) {
             self.0 = None;
         }

@@ -189,7 +189,7 @@ impl Encoder for ModuleEncoder {
         if observations.is_empty() {
             return Ok(());
         }
-        let pass = workspace.as_mut::<Pass>();
+        let pass = workspace.made::<Pass>();
         let mut compute = || {
             let tensor = self.evaluate(parameters, observations, pass)?;
             features.copy_from_slice(&tensor.flatten_all()?.to_vec1::<f32>()?);
@@ -207,7 +207,7 @@ impl Encoder for ModuleEncoder {
         d_features: &[f32],
         d_parameters: &mut [f32],
     ) -> Result<(), NnError> {
-        let pass = workspace.as_mut::<Pass>();
+        let pass = workspace.made::<Pass>();
         let mut compute = || {
             let Some(features) = &pass.features else { bail!("a reverse pass without a forward pass") };
             let upstream = Tensor::from_slice(d_features, features.dims(), &Device::Cpu)?;

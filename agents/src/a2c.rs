@@ -7,7 +7,9 @@
 //! critic can be fitted with a learning rate and a number of steps of its own; the policy steps before the critic is
 //! fitted to the batch, so that the baseline does not depend on the batch's actions; Adam by default.
 
-use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
+use crate::config::{
+    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
+};
 use crate::encoders::refuse_unknown;
 use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
@@ -33,8 +35,10 @@ keys! {
         /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-        initial_log_std: f64 = 0.0,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
+        /// action's range, or 0 where the action has no bounds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_log_std: Option<f64> = None,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
         /// Past batches that a correction of the baseline V is fitted to, in closed form; 0: V alone.
@@ -59,6 +63,9 @@ keys! {
         lambda: f64 = 0.95,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
+        /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
+        /// are the same action; 0: none.
+        bounds_loss: f64 = BOUNDS_LOSS,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
@@ -78,6 +85,7 @@ keys! {
     }
 }
 scaling!(A2cLearner);
+extras!(A2cLearner);
 
 /// A2C's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -200,7 +208,7 @@ impl Agent for A2c {
             baseline.correct(batch, &self.critic);
             advantages = baseline.advantages();
         }
-        let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
+        let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let (plain, advantages) = (&plain[rows.clone()], &advantages[rows]);
             reinforce(&shard.samples.moments.score, advantages, Baseline::None, &mut shard.estimate);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(advantages);

@@ -91,7 +91,8 @@ mod tests {
         let space = Space::bounded(&[-2.0, 0.0], &[2.0, 10.0]);
         let mut range = ActionRange::new(&space);
         let drawn = ActionBuffer::Box { values: vec![9.0, 9.0, -3.0, -1.0, 0.5, 0.5], dim: 2 };
-        let gaussian = Gaussian { dim: 2, state_dependent: false, initial_log_std: 0.0 };
+        let gaussian =
+            Gaussian { dim: 2, state_dependent: false, initial_log_std: Vec::new(), bounds: Vec::new() };
         let executed = gaussian.execute(&drawn, 1..3, &mut range);
         assert_eq!(executed, Actions::Box { values: &[-2.0, 0.0, 0.5, 0.5], dim: 2 });
         let unit = ActionBuffer::Box { values: vec![-1.0, 1.0, 0.5, 0.0], dim: 2 };

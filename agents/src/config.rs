@@ -262,6 +262,9 @@ pub struct Normalization {
     pub gamma: f64,
 }
 
+/// `learner.bounds_loss` of a configuration that does not say.
+pub(crate) const BOUNDS_LOSS: f64 = 0.1;
+
 /// A section's keys with their documentation and defaults: a struct that serde reads with every default filled in and
 /// unknown keys refused.
 macro_rules! keys {
@@ -317,6 +320,22 @@ macro_rules! distribution_options {
     };
 }
 
+/// What a policy's objective has beside the return, of keys called `entropy` and `bounds_loss`.
+macro_rules! extras {
+    ($name:ident) => {
+        impl $name {
+            /// What the policy's objective has beside the return.
+            #[must_use]
+            pub fn extras(&self) -> $crate::parts::policy::Extras {
+                $crate::parts::policy::Extras {
+                    entropy: self.entropy as f32,
+                    bounds_loss: self.bounds_loss as f32,
+                }
+            }
+        }
+    };
+}
+
 /// The scaling of observations and rewards, of keys called `normalize_observations`, `normalize_rewards`, `reward_scale` and
 /// `gamma`; and annealed learning rates, of one called `anneal`.
 macro_rules! scaling {
@@ -342,4 +361,4 @@ macro_rules! scaling {
     };
 }
 
-pub(crate) use {distribution_options, keys, networks, scaling};
+pub(crate) use {distribution_options, extras, keys, networks, scaling};

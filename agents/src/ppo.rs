@@ -17,7 +17,9 @@
 //! each on the whole batch, so that V knows nothing of the batch's actions; advantages are normalised over the batch, not over
 //! each minibatch.
 
-use crate::config::{ActivationKind, OptimizerKind, distribution_options, keys, networks, scaling};
+use crate::config::{
+    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
+};
 use crate::encoders::refuse_unknown;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
@@ -41,8 +43,10 @@ keys! {
         /// Widths of the hidden layers of the critic, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-        initial_log_std: f64 = 0.0,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
+        /// action's range, or 0 where the action has no bounds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_log_std: Option<f64> = None,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
     }
@@ -71,6 +75,9 @@ keys! {
         minibatches: usize = 4,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
+        /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
+        /// are the same action; 0: none.
+        bounds_loss: f64 = BOUNDS_LOSS,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's gradient; 0 switches clipping off.
@@ -90,6 +97,7 @@ keys! {
     }
 }
 scaling!(PpoLearner);
+extras!(PpoLearner);
 
 /// PPO's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -226,19 +234,18 @@ impl Agent for Ppo {
                 minibatches.gather(i, batch);
                 let (minibatch, rows) = (&minibatches.gathered, minibatches.rows(i));
                 let (advantages, clip) = (critic.advantages(), learner.clip as f32);
-                let sums =
-                    policy.gradient(minibatch, compute, learner.entropy as f32, |_, range, shard| {
-                        let (weights, moments) = (&mut shard.extra, &shard.samples.moments);
-                        weights.clear();
-                        weights.extend(rows[range].iter().zip(&moments.log_prob).map(|(&row, log_prob)| {
-                            let row = row as usize;
-                            clipped((log_prob - old_log_probs[row]).exp(), advantages[row], clip)
-                        }));
-                        reinforce(&moments.score, weights, Baseline::None, &mut shard.estimate);
-                        shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(weights);
-                        shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
-                        shard.sums.squared_norm_a2c = shard.sums.squared_norm;
-                    })?;
+                let sums = policy.gradient(minibatch, compute, learner.extras(), |_, range, shard| {
+                    let (weights, moments) = (&mut shard.extra, &shard.samples.moments);
+                    weights.clear();
+                    weights.extend(rows[range].iter().zip(&moments.log_prob).map(|(&row, log_prob)| {
+                        let row = row as usize;
+                        clipped((log_prob - old_log_probs[row]).exp(), advantages[row], clip)
+                    }));
+                    reinforce(&moments.score, weights, Baseline::None, &mut shard.estimate);
+                    shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(weights);
+                    shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+                    shard.sums.squared_norm_a2c = shard.sums.squared_norm;
+                })?;
                 if (epoch, i) == (0, 0) {
                     metrics.take(&sums, minibatch.rows());
                     first.1.clear();

@@ -285,7 +285,7 @@ impl AgentSpec {
         &self.defaults
     }
 
-    /// What a rollout is made of when a configuration does not say.
+    /// What a rollout is made of when a configuration does not say; of whole episodes fewer if they are long.
     #[must_use]
     pub fn default_rollout(&self) -> RolloutShape {
         self.rollout

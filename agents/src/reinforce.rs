@@ -8,7 +8,8 @@
 //! (`rollout.mode = "episodes"`) have no such rows but at the very end of a run.
 
 use crate::config::{
-    ActivationKind, BaselineKind, OptimizerKind, distribution_options, keys, networks, scaling,
+    ActivationKind, BOUNDS_LOSS, BaselineKind, OptimizerKind, distribution_options, extras, keys, networks,
+    scaling,
 };
 use crate::distribution;
 use crate::parts::critic::Critic;
@@ -36,8 +37,10 @@ keys! {
         /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-        initial_log_std: f64 = 0.0,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
+        /// action's range, or 0 where the action has no bounds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_log_std: Option<f64> = None,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
     }
@@ -58,6 +61,9 @@ keys! {
         gamma: f64 = 0.99,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
+        /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
+        /// are the same action; 0: none.
+        bounds_loss: f64 = BOUNDS_LOSS,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
@@ -75,6 +81,7 @@ keys! {
     }
 }
 scaling!(ReinforceLearner);
+extras!(ReinforceLearner);
 
 /// REINFORCE's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -247,7 +254,7 @@ impl Agent for Reinforce {
         }
 
         let (learner, advantages) = (&self.learner, &self.advantages);
-        let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
+        let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let advantages = &advantages[rows];
             reinforce(&shard.samples.moments.score, advantages, Baseline::None, &mut shard.estimate);
             shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(advantages);

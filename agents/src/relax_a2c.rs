@@ -18,8 +18,8 @@
 
 use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
-    ActivationKind, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind, VarianceObjective,
-    distribution_options, keys, networks, scaling,
+    ActivationKind, BOUNDS_LOSS, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind,
+    VarianceObjective, distribution_options, extras, keys, networks, scaling,
 };
 use crate::encoders::refuse_unknown;
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
@@ -59,8 +59,10 @@ keys! {
         variance_objective: VarianceObjective = VarianceObjective::Parameters,
         /// "adaptive", or a fixed multiple of the control variate's residual.
         gain: Gain = Gain::Named(GainName::Adaptive),
-        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-        initial_log_std: f64 = 0.0,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
+        /// action's range, or 0 where the action has no bounds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_log_std: Option<f64> = None,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
     }
@@ -85,6 +87,9 @@ keys! {
         lambda: f64 = 0.95,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
+        /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
+        /// are the same action; 0: none.
+        bounds_loss: f64 = BOUNDS_LOSS,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
@@ -108,6 +113,7 @@ keys! {
     }
 }
 scaling!(RelaxA2cLearner);
+extras!(RelaxA2cLearner);
 
 /// RELAX-A2C's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -246,7 +252,7 @@ impl Agent for RelaxA2c {
         let (advantages, returns) = (self.critic.advantages(), self.critic.returns());
         let (policy, critic, seed, updates) = (&mut self.policy, &self.critic, self.seed, self.updates);
         let sums = self.control_variate.read(|shape, parameters| {
-            policy.gradient(batch, compute, learner.entropy as f32, |i, rows, shard| {
+            policy.gradient(batch, compute, learner.extras(), |i, rows, shard| {
                 let noise = &batch.noise[rows.start * k..rows.end * k];
                 let mut rng = EnvRng::from_seed_sequence(
                     seed,

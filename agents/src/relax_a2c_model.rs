@@ -233,7 +233,7 @@ impl Agent for RelaxA2cModel {
         self.horizon.missed(&self.critic, &mut self.missed);
 
         let (futures, missed) = (&self.future, &self.missed);
-        let sums = self.policy.gradient(own, compute, learner.entropy as f32, |_, rows, shard| {
+        let sums = self.policy.gradient(own, compute, learner.extras(), |_, rows, shard| {
             let Shard { lookahead, a, b: [first, second, third, fourth] } = &mut shard.extra;
             let score = &shard.samples.moments.score;
             a.resize(score.len(), 0.0);

@@ -18,8 +18,8 @@
 
 use crate::a2c::{refuse_single_rows, refuse_tied_rows};
 use crate::config::{
-    ActivationKind, CriticConfig, Gain, GainName, OptimizerKind, ReplayConfig, distribution_options, keys,
-    networks, scaling,
+    ActivationKind, BOUNDS_LOSS, CriticConfig, Gain, GainName, OptimizerKind, ReplayConfig,
+    distribution_options, extras, keys, networks, scaling,
 };
 use crate::distribution;
 use crate::parts::control_variate::ControlVariateShard;
@@ -54,8 +54,10 @@ keys! {
         gain: Gain = Gain::Named(GainName::Adaptive),
         /// false leaves out the term that makes it unbiased, which gives SVG(0), DDPG's stochastic relative.
         correction: bool = true,
-        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with.
-        initial_log_std: f64 = 0.0,
+        /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
+        /// action's range, or 0 where the action has no bounds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_log_std: Option<f64> = None,
         /// Continuous actions: the standard deviation is an output of the policy network instead of one number per action.
         state_dependent_std: bool = false,
     }
@@ -80,6 +82,9 @@ keys! {
         lambda: f64 = 0.95,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
+        /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
+        /// are the same action; 0: none.
+        bounds_loss: f64 = BOUNDS_LOSS,
         /// Largest global norm of the policy gradient; 0 switches clipping off.
         max_grad_norm: f64 = 0.5,
         /// Largest global norm of the critic's and the control variate's gradients; 0 switches clipping off.
@@ -109,6 +114,7 @@ keys! {
 }
 
 scaling!(RelaxDdpgLearner);
+extras!(RelaxDdpgLearner);
 
 /// RELAX-DDPG's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -301,7 +307,7 @@ impl Agent for RelaxDdpg {
         let (net, correction) = (&self.q.net, self.agent.correction);
         let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
         let (advantages, values) = (self.critic.advantages(), self.critic.values());
-        let sums = self.policy.gradient(batch, compute, learner.entropy as f32, |_, rows, shard| {
+        let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let observations = &batch.observations[rows.start * dim..rows.end * dim];
             let actions = &batch.actions.values()[rows.start * k..rows.end * k];
             shard.extra.place(observations, dim, actions, k);

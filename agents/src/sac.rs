@@ -148,7 +148,8 @@ impl Sac {
         ActionRange::check_bounded("sac", task.actions)?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let (dim, k) = (task.observations.flat_dim(), task.actions.flat_dim());
-        let gaussian = Gaussian { dim: k, state_dependent: true, initial_log_std: 0.0 };
+        let gaussian =
+            Gaussian { dim: k, state_dependent: true, initial_log_std: Vec::new(), bounds: Vec::new() };
         let distribution = Arc::new(SquashedGaussian(gaussian));
         let shape = networks::policy_shape(dim, &agent.policy_network(), &*distribution)?;
         let (size, theta) = (learner.replay.batch_size, agent.exploration.theta);

@@ -7,7 +7,7 @@
 //! | `agent.hidden`, `agent.critic_hidden` | widths from 1 to 65536, at most 64 layers |
 //! | `learner.learning_rate`, `….value_learning_rate`, `….control_variate_learning_rate`, `….reward_scale` | above 0 |
 //! | `learner.gamma`, `learner.lambda` | from 0 to 1 |
-//! | `learner.entropy`, `….max_grad_norm`, `….critic_max_grad_norm` | 0 or more |
+//! | `learner.entropy`, `….bounds_loss`, `….max_grad_norm`, `….critic_max_grad_norm` | 0 or more |
 
 use crate::registry::{agent_spec, agent_specs, unknown_agent};
 use crate::{AgentError, AgentSpec};
@@ -153,6 +153,7 @@ const RANGES: &[(&str, Range)] = &[
     ("learner.gamma", Range::Fraction),
     ("learner.lambda", Range::Fraction),
     ("learner.entropy", Range::NonNegative),
+    ("learner.bounds_loss", Range::NonNegative),
     ("learner.max_grad_norm", Range::NonNegative),
     ("learner.critic_max_grad_norm", Range::NonNegative),
     // Far more than anybody has found of use, and few enough to end.

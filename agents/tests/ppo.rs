@@ -26,7 +26,8 @@ fn problems() -> [(Space, Roll); 3] {
         (Space::MultiDiscrete { nvec: sizes }, |policy, slots, rng| {
             Combined::MULTI_DISCRETE.roll(policy, slots, rng)
         }),
-        (Space::uniform_box(-9.0, 9.0, &[1]), Aim::roll),
+        // Half the range is 1, and with it the standard deviation that a policy starts with.
+        (Space::uniform_box(-1.0, 1.0, &[1]), Aim::roll),
     ]
 }
 
@@ -126,7 +127,9 @@ fn a_later_step_climbs_the_clipped_surrogate() {
         };
         // Two runs from one state: one step, and one more.
         let [mut one, mut two] = ["1", "2"].map(|epochs| {
-            let keys = format!("minibatches = 1\npolicy_epochs = {epochs}\nlearning_rate = 0.03\n");
+            let keys = format!(
+                "minibatches = 1\npolicy_epochs = {epochs}\nlearning_rate = 0.03\nbounds_loss = 0.0\n"
+            );
             let mut agent = made("ppo", &actions, &keys);
             stir(&mut *agent);
             let state = rewound(&agent.state(), 3);

@@ -13,15 +13,31 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// K independent Gaussians; the parameters are K means, then K log-standard-deviations.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gaussian {
     /// K.
     pub dim: usize,
     /// log σ is an output of the network like μ, rather than K numbers of its own (the parameter vector's tail).
     pub state_dependent: bool,
-    /// log σ at the start; a trained one is among the weights.
+    /// log σ at the start, of each action, and 0 of those beyond its end; a trained one is among the weights.
     #[serde(skip)]
-    pub initial_log_std: f64,
+    pub initial_log_std: Vec<f64>,
+    /// The bounds that actions are clipped to, `[K, 2]`, or none; known while it learns.
+    #[serde(skip)]
+    pub bounds: Vec<[f32; 2]>,
+}
+
+/// Bounds further from each other than this many units say that there are none.
+const WIDEST: f64 = 1e6;
+
+/// As many standard deviations beyond a bound one sample in forty is anything but the bound.
+const BEYOND: f32 = 2.0;
+
+/// Half of what lies between two bounds, so that a Gaussian explores all of it; 1 where they are no bounds, or no distance
+/// apart.
+fn half_range(low: f32, high: f32) -> f64 {
+    let range = f64::from(high) - f64::from(low);
+    if range > 0.0 && range <= WIDEST { range / 2.0 } else { 1.0 }
 }
 
 impl Gaussian {
@@ -29,10 +45,17 @@ impl Gaussian {
     pub const KIND: Kind = Kind {
         name: "gaussian",
         for_space: |space, options: &Options| match space {
-            Space::Box { .. } => Some(Arc::new(Self {
+            Space::Box { low, high, .. } => Some(Arc::new(Self {
                 dim: space.flat_dim(),
                 state_dependent: options.state_dependent_std,
-                initial_log_std: options.initial_log_std,
+                initial_log_std: low
+                    .iter()
+                    .zip(high)
+                    .map(|(&low, &high)| {
+                        options.initial_log_std.unwrap_or_else(|| half_range(low, high).ln())
+                    })
+                    .collect(),
+                bounds: low.iter().zip(high).map(|(&low, &high)| [low, high]).collect(),
             })),
             _ => None,
         },
@@ -64,7 +87,24 @@ impl Distribution for Gaussian {
     fn initialise(&self, weights: &mut [f32]) {
         // The last `dim` numbers of the vector: the tail, or the output layer's biases of the log σ.
         let start = weights.len() - self.dim;
-        weights[start..].fill(self.initial_log_std as f32);
+        weights[start..].fill(0.0);
+        for (weight, &log_std) in weights[start..].iter_mut().zip(&self.initial_log_std) {
+            *weight = log_std as f32;
+        }
+    }
+
+    fn pull(&self, head: Head<'_>, weight: f32, gradient: &mut [f32]) {
+        let rows = head.output.chunks_exact(self.outputs()).zip(gradient.chunks_exact_mut(self.outputs()));
+        for (output, gradient) in rows {
+            let (mean, own) = output.split_at(self.dim);
+            let log_std = if own.is_empty() { head.tail } else { own };
+            for (((d, &mean), log_std), &[low, high]) in
+                gradient.iter_mut().zip(mean).zip(log_std).zip(&self.bounds)
+            {
+                let (half, slack) = (half_range(low, high) as f32, BEYOND * log_std.exp());
+                *d -= weight * (mean - mean.max(low - slack).min(high + slack)) / (half * half);
+            }
+        }
     }
 
     fn action_buffer(&self) -> ActionBuffer {

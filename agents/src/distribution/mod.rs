@@ -78,6 +78,13 @@ pub trait Distribution: Debug + Send + Sync {
         let _ = weights;
     }
 
+    /// Adds to `gradient` `[r, O]` the derivative by the network's outputs of −`weight`/2 times the squared distance, in halves of
+    /// the range, by which a mean lies too far beyond the bounds of its action: so far that hardly a sample is anything but
+    /// the bound, and no estimate of the return's gradient would bring the mean back. Nothing without bounds.
+    fn pull(&self, head: Head<'_>, weight: f32, gradient: &mut [f32]) {
+        let _ = (head, weight, gradient);
+    }
+
     /// An empty buffer for its actions.
     fn action_buffer(&self) -> ActionBuffer;
 
@@ -260,8 +267,8 @@ impl Samples {
 pub struct Options {
     /// A Gaussian's log σ is an output of the network rather than K numbers of its own.
     pub state_dependent_std: bool,
-    /// log σ that a Gaussian starts with.
-    pub initial_log_std: f64,
+    /// log σ that a Gaussian starts with; if not given, that of half the action's range, or 0 where there are no bounds.
+    pub initial_log_std: Option<f64>,
 }
 
 /// A kind of distribution: which spaces it acts in, and how a saved one comes back.

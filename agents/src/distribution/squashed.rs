@@ -30,7 +30,7 @@ const LOG_STD: Range<f32> = -20.0..2.0;
 const ALMOST_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// K independent Gaussians before a tanh; the parameters are those of the [`Gaussian`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SquashedGaussian(pub Gaussian);
 

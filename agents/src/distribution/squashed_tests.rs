@@ -9,7 +9,7 @@ const NOISE: [f32; 4] = [0.7, -1.3, 2.0, -3.0];
 const CUT: [f64; 4] = [1.0, 1.0, 1.0, 0.0];
 
 fn node(dim: usize) -> SquashedGaussian {
-    SquashedGaussian(Gaussian { dim, state_dependent: true, initial_log_std: 0.0 })
+    SquashedGaussian(Gaussian { dim, state_dependent: true, initial_log_std: Vec::new(), bounds: Vec::new() })
 }
 
 /// Two rows of means, then log σ.

@@ -8,7 +8,7 @@ const ACTIONS: [f32; 4] = [0.9, -1.5, 0.2, 0.7];
 
 /// Two rows of a two-dimensional Gaussian, with log σ in the tail or among the outputs.
 fn samples(state_dependent: bool) -> (Gaussian, Samples) {
-    let node = Gaussian { dim: 2, state_dependent, initial_log_std: 0.0 };
+    let node = Gaussian { dim: 2, state_dependent, initial_log_std: Vec::new(), bounds: Vec::new() };
     let with_log_std = |row: &[f32]| [row, &LOG_STD].concat();
     let output =
         if state_dependent { MEAN.chunks_exact(2).flat_map(with_log_std).collect() } else { MEAN.to_vec() };
@@ -80,7 +80,8 @@ fn actions_come_from_mean_spread_and_noise() {
     let rows = 0..1;
     let mut actions = ActionBuffer::Box { values: vec![0.0; 2], dim: 2 };
     let head = |output| Head { output, tail: &[] };
-    let gaussian = Gaussian { dim: 2, state_dependent: true, initial_log_std: 0.0 };
+    let gaussian =
+        Gaussian { dim: 2, state_dependent: true, initial_log_std: Vec::new(), bounds: Vec::new() };
     let output = [1.0, 2.0, 0.0, 3f32.ln()];
     gaussian.act(head(&output), &[0.5, -1.0], &mut Vec::new(), &mut actions, rows.clone());
     assert!(actions.values().iter().zip([1.5, -1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
@@ -91,12 +92,53 @@ fn actions_come_from_mean_spread_and_noise() {
 }
 
 #[test]
+fn a_gaussian_starts_as_wide_as_half_the_actions_range() {
+    let far = f32::MAX;
+    let space = Space::bounded(
+        &[-2.0, 0.0, -0.4, f32::NEG_INFINITY, -far, 0.0],
+        &[2.0, 6.0, 0.4, f32::INFINITY, far, 0.0],
+    );
+    let start = |initial_log_std| {
+        let options = Options { initial_log_std, ..Options::default() };
+        let mut weights = vec![9.0; 7];
+        for_space(&space, &options).expect("a Gaussian").initialise(&mut weights);
+        weights.iter().map(|x| x.exp()).collect::<Vec<_>>()
+    };
+    let found = start(None);
+    for (found, expected) in found[1..].iter().zip([2.0, 3.0, 0.4, 1.0, 1.0, 1.0]) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+    assert_eq!(found[0], 9f32.exp(), "not one of the log σ");
+    assert!(start(Some(0.0))[1..].iter().all(|&x| x == 1.0));
+}
+
+#[test]
+fn a_mean_far_beyond_the_bounds_is_pulled_back_and_no_other() {
+    let space = Space::bounded(&[-2.0, -1.0, f32::NEG_INFINITY], &[2.0, 1.0, f32::INFINITY]);
+    let node = for_space(&space, &Options::default()).expect("a Gaussian");
+    // Half ranges and standard deviations of 2, 1 and 1: means are free up to ±6, ±3 and anywhere.
+    let tail: Vec<f32> = [2.0f32, 1.0, 1.0].map(f32::ln).to_vec();
+    let output = [9.0, 0.5, 99.0, -6.0, -3.5, -99.0];
+    let mut gradient = [1.0; 6];
+    node.pull(Head { output: &output, tail: &tail }, 0.5, &mut gradient);
+    for (found, expected) in gradient.iter().zip([1.0 - 0.5 * 3.0 / 4.0, 1.0, 1.0, 1.0, 1.0 + 0.5 * 0.5, 1.0])
+    {
+        assert!((found - expected).abs() < 1e-5, "{gradient:?}");
+    }
+}
+
+#[test]
 fn a_saved_distribution_comes_back() {
     let all: [&dyn Distribution; 5] = [
         &Categorical { choices: 5 },
         &Factored { sizes: vec![2, 3], binary: false },
-        &Gaussian { dim: 2, state_dependent: true, initial_log_std: 0.0 },
-        &SquashedGaussian(Gaussian { dim: 2, state_dependent: true, initial_log_std: 0.0 }),
+        &Gaussian { dim: 2, state_dependent: true, initial_log_std: Vec::new(), bounds: Vec::new() },
+        &SquashedGaussian(Gaussian {
+            dim: 2,
+            state_dependent: true,
+            initial_log_std: Vec::new(),
+            bounds: Vec::new(),
+        }),
         &Deterministic { dim: 3 },
     ];
     for one in all {

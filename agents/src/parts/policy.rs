@@ -29,6 +29,23 @@ pub struct Sums {
     pub squared_norm_a: f64,
 }
 
+/// What is added to the mean return as the policy's objective, after ĝ has been made: it is no part of the estimator.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Extras {
+    /// Weight of the entropy.
+    pub entropy: f32,
+    /// Weight of −½·Σ (how much too far a mean lies beyond the action's bounds, in halves of their range)²
+    /// ([`Distribution::pull`]).
+    pub bounds_loss: f32,
+}
+
+impl From<f32> for Extras {
+    /// An entropy bonus alone.
+    fn from(entropy: f32) -> Self {
+        Self { entropy, bounds_loss: 0.0 }
+    }
+}
+
 /// One shard of a batch on its way through the policy. `E` is what an agent adds to it.
 #[derive(Debug)]
 pub struct PolicyShard<E> {
@@ -183,10 +200,11 @@ impl<E: Default + Send> Policy<E> {
         Ok(())
     }
 
-    /// The gradient of −(mean return estimate + `entropy`·entropy) over the batch: sends every shard forward, lets
-    /// `estimate` fill its ĝ, and sends ĝ back as a constant. Returns the sums over all rows.
+    /// The gradient of −(mean return estimate + `extras`) over the batch: sends every shard forward, lets `estimate` fill its
+    /// ĝ, and sends ĝ back as a constant. Returns the sums over all rows.
     ///
-    /// The entropy bonus enters here, after ĝ has been made: it is part of the objective and not of the estimator.
+    /// The extras, of which a number alone is an entropy bonus, enter here, after ĝ has been made: they are part of the
+    /// objective and not of the estimator.
     ///
     /// # Errors
     /// If the distribution has no score, or an encoder fails.
@@ -194,13 +212,13 @@ impl<E: Default + Send> Policy<E> {
         &mut self,
         batch: &Rollout,
         compute: &Compute,
-        entropy: f32,
+        extras: impl Into<Extras>,
         estimate: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
     ) -> Result<Sums, AgentError> {
         self.fit_shards(batch.rows())?;
-        let Self { shape, parameters, shards, shard_rows, .. } = self;
-        let (rows, outputs, parameters_of_rows) =
-            (batch.rows(), shape.output(), self.distribution.parameters());
+        let extras = extras.into();
+        let Self { shape, parameters, shards, shard_rows, distribution, .. } = self;
+        let (rows, outputs, parameters_of_rows) = (batch.rows(), shape.output(), distribution.parameters());
         compute.each(shards, |i, shard| {
             let rows_here = shard_rows_of(*shard_rows, i, rows);
             let observations = observations(batch, &rows_here);
@@ -217,7 +235,15 @@ impl<E: Default + Send> Policy<E> {
                 };
                 estimate(i, rows_here, shard);
                 shard.failed = failed.or_else(|| {
-                    shard.reverse((shape, parameters), observations, workspace, entropy, rows).err()
+                    shard
+                        .reverse(
+                            (shape, parameters),
+                            observations,
+                            workspace,
+                            (&**distribution, extras),
+                            rows,
+                        )
+                        .err()
                 });
             });
         });
@@ -258,12 +284,14 @@ impl<E: Default + Send> Policy<E> {
     /// If the policy has an encoder: there is no tangent through one.
     pub fn weight_objective(&mut self, batch: &Rollout, compute: &Compute, theta: &[f32]) -> f64 {
         assert!(self.shape.encoder().is_none(), "no tangent through an encoder");
+        let distribution = &*self.distribution;
         let (rows, net, shape, size) = (batch.rows(), &self.shape, self.shape.head(), self.shard_rows);
         compute.each(&mut self.shards, |i, shard| {
             let x = observations(batch, &shard_rows_of(size, i, rows));
             ACTIVATIONS.with_borrow_mut(|workspace| {
                 shape.forward(theta, x, workspace.head_mut(), &mut shard.output);
-                shard.failed = shard.reverse((net, theta), x, workspace, 0.0, rows).err();
+                shard.failed =
+                    shard.reverse((net, theta), x, workspace, (distribution, Extras::default()), rows).err();
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
@@ -318,15 +346,16 @@ impl<E: Default> PolicyShard<E> {
         })
     }
 
-    /// Sends −(ĝ + entropy·∇H)/rows back through the network.
+    /// Sends −(ĝ + ∇extras)/rows back through the network.
     fn reverse(
         &mut self,
         (shape, parameters): (&EncodedShape, &[f32]),
         observations: &[f32],
         workspace: &mut EncodedWorkspace,
-        entropy: f32,
+        (distribution, extras): (&dyn Distribution, Extras),
         rows: usize,
     ) -> Result<(), NnError> {
+        let entropy = extras.entropy;
         let (k, scale) = (shape.output(), -1.0 / rows as f32);
         let p = k + shape.tail().len();
         self.gradient.clear();
@@ -339,6 +368,10 @@ impl<E: Default> PolicyShard<E> {
             tail.iter_mut()
                 .zip(g[k..].iter().zip(&h[k..]))
                 .for_each(|(d, (g, h))| *d += scale * (g + entropy * h));
+        }
+        if extras.bounds_loss > 0.0 {
+            let head = Head { output: &self.output, tail: &parameters[shape.tail()] };
+            distribution.pull(head, scale * extras.bounds_loss, &mut self.d_output);
         }
         let Self { d_output, gradient, .. } = self;
         shape.reverse(parameters, observations, workspace, d_output, gradient)

@@ -100,7 +100,15 @@ pub(super) fn shape(
         })
         .collect();
     let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND).with_elsewhere(elsewhere);
-    let mut shape = Shape { defaults: defaults(&spec, table, overrides), dropped, ..Shape::new(keys) };
+    let mut defaults = defaults(&spec, table, overrides);
+    if reading == Reading::Recorded && spec.has("learner.bounds_loss") {
+        // What runs did that were recorded before there was this key.
+        defaults.insert(
+            "learner".into(),
+            toml::Table::from_iter([("bounds_loss".to_owned(), 0.0.into())]).into(),
+        );
+    }
+    let mut shape = Shape { defaults, dropped, ..Shape::new(keys) };
     if reading == Reading::Written && !shape.dropped.is_empty() {
         let names: Vec<&str> = shape.dropped.iter().map(String::as_str).collect();
         shape.notes.push(format!("{kind} has no {}: left out", list(&names)));

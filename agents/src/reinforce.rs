@@ -57,8 +57,8 @@ keys! {
         value_learning_rate: f64 = 3e-3,
         /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
         optimizer: OptimizerKind = OptimizerKind::Adam,
-        /// Discount factor γ in [0, 1].
-        gamma: f64 = 0.99,
+        /// Discount factor γ in [0, 1]. With no λ, it alone cuts off what is noise to an action.
+        gamma: f64 = 0.97,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
         /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples

@@ -61,7 +61,8 @@ pub use masks::check_action_mask;
 pub use native_vec_env::NativeVecEnv;
 pub use provider::{Provider, is_python, provider, providers, register_provider};
 pub use registry::{
-    Constructor, EnvSpec, MakeOptions, ids, make, make_vec, make_with, missing_ids, register, spec,
+    Constructor, EnvSpec, MakeOptions, ids, known_limit, make, make_vec, make_with, missing_ids, register,
+    spec,
 };
 pub use relax_rng::EnvRng;
 pub use space::Space;

@@ -231,6 +231,21 @@ pub(crate) fn registered_budget(id: &str) -> Option<Budget> {
     REGISTRY.read().unwrap_or_else(PoisonError::into_inner).get(id)?.budget
 }
 
+/// The time limit of the environment `id`, as far as it can be told without building anything or asking Python: its own, or that
+/// of the native environment of the same name and version. None if there is none or it is not known.
+///
+/// ```
+/// use relax_envs::known_limit;
+/// assert_eq!(known_limit("gym:CartPole-v1"), Some(500));
+/// assert_eq!(known_limit("Unheard-of-v0"), None);
+/// ```
+#[must_use]
+pub fn known_limit(id: &str) -> Option<u32> {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let name = id.rsplit([':', '/']).next().unwrap_or(id);
+    registry.get(id).or_else(|| registry.get(name))?.max_episode_steps
+}
+
 /// All registered ids in alphabetical order.
 pub fn ids() -> Vec<String> {
     REGISTRY.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()

@@ -10,6 +10,10 @@ use serde_json::{Map, Value, json};
 use super::document::RENAMED;
 use super::{Config, ENV_STEPS, RolloutMode};
 
+/// Steps of a batch of whole episodes, where a configuration does not say how many play: as many as leave some hundred updates in
+/// the shortest of the customary budgets.
+const EPISODE_ROWS: f64 = 400.0;
+
 /// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.
 pub(super) fn schema(mut base: Value, spec: Option<&AgentSpec>) -> Value {
     let all = agent_specs();
@@ -124,33 +128,41 @@ pub(super) fn base() -> Value {
     schema.to_value()
 }
 
-/// What depends on the agent and the environment: the kind of rollout, who gathers it, how often a row is logged, and the
+/// What depends on the agent and the environment: the kind of rollout and its episodes, who gathers it, how often a row is logged, and the
 /// budget that is customary.
 fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml::Table {
     let rollout = spec.default_rollout();
     let mode = if rollout.episodes { "episodes" } else { "steps" };
     let mut own = toml::Table::new();
-    own.insert("mode".into(), mode.into());
-    own.insert("envs".into(), (rollout.envs as i64).into());
-    own.insert("steps".into(), (rollout.steps as i64).into());
     let set = |name: &str| {
         let given = overrides.iter().rev().filter_map(|text| text.split_once('='));
         let found = given.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim()).next();
         found.map(|value| value.trim_matches(['"', '\'']).to_owned())
     };
     let in_file = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key));
+    let id = set("env.id").or_else(|| in_file("env", "id")?.as_str().map(str::to_owned));
+    let envs = if rollout.episodes {
+        let set = set("env.max_episode_steps").and_then(|value| value.parse().ok());
+        let limit = set.or_else(|| in_file("env", "max_episode_steps")?.as_integer());
+        let limit = limit.or_else(|| relax_envs::known_limit(id.as_deref()?).map(i64::from));
+        limit.map_or(rollout.envs, |limit| whole_episodes(limit, rollout.envs))
+    } else {
+        rollout.envs
+    };
+    own.insert("mode".into(), mode.into());
+    own.insert("envs".into(), (envs as i64).into());
+    own.insert("steps".into(), (rollout.steps as i64).into());
     // Who learns from every single step waits for it, and is not logged at each.
     let learns_singly = !rollout.episodes && rollout.envs * rollout.steps == 1;
     let count = |key: &str, default: usize| {
         let set = set(&format!("rollout.{key}")).and_then(|value| value.parse().ok());
         set.or_else(|| in_file("rollout", key)?.as_integer()).unwrap_or(default as i64)
     };
-    let single = learns_singly && count("envs", rollout.envs) == 1 && count("steps", rollout.steps) == 1;
+    let single = learns_singly && count("envs", envs) == 1 && count("steps", rollout.steps) == 1;
     own.insert("workers".into(), i64::from(!single).into());
     let mut all = toml::Table::new();
     all.insert("rollout".into(), own.into());
 
-    let id = set("env.id").or_else(|| in_file("env", "id")?.as_str().map(str::to_owned));
     let steps = if set("run.seconds").is_some() || in_file("run", "seconds").is_some() {
         // Time alone ends the run.
         i64::MAX as u64
@@ -163,6 +175,13 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
     run.insert("log_every_updates".into(), if single { 100 } else { 1 }.into());
     all.insert("run".into(), run.into());
     all
+}
+
+/// How many whole episodes of at most `limit` steps make a batch of some [`EPISODE_ROWS`], of at most `most`: long ones in many
+/// environments would leave few updates.
+fn whole_episodes(limit: i64, most: usize) -> usize {
+    let episodes = (EPISODE_ROWS / limit.max(1) as f64).round() as usize;
+    episodes.clamp(1, most)
 }
 
 /// The schema with the defaults of `[rollout]` and `[run]` that this agent has, whatever the environment.

@@ -140,6 +140,21 @@ mod reading {
     }
 
     #[test]
+    fn long_episodes_are_played_in_few_environments() {
+        let envs = |id: &str, overrides: &[&str]| {
+            let text = format!("[env]\nid = '{id}'\n[agent]\nkind = 'reinforce'\n");
+            let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+            Config::from_toml(&text, "x.toml", &overrides).expect("valid").rollout.envs
+        };
+        let found = ["MountainCarContinuous-v0", "CartPole-v1", "Pendulum-v1", "TicTacToe-v0"]
+            .map(|id| envs(id, &[]));
+        assert_eq!(found, [1, 1, 2, 8]);
+        assert_eq!(envs("CartPole-v1", &["env.max_episode_steps=100"]), 4);
+        assert_eq!(envs("CartPole-v1", &["rollout.envs=3"]), 3);
+        assert_eq!(Config::new("CartPole-v1", "a2c").expect("an agent").rollout.envs, 8);
+    }
+
+    #[test]
     fn wrong_types_name_line_key_and_what_is_right() {
         let (message, hint) = refuse(&format!("{SMALL}[learner]\ngamma = \"x\"\n"), &[]);
         assert_eq!(message, "x.toml:7: `learner.gamma`: invalid type: string \"x\", expected a number");

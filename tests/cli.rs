@@ -249,6 +249,11 @@ fn environments_are_listed_shown_and_checked() {
     for id in ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"] {
         assert!(list.contains(id), "{list}");
     }
+    // What it does not have is told beside the list, so that a list that is piped on is one of ids.
+    let notes = text(&relax(folder.path(), &["envs", "list"]).stderr);
+    assert!(notes.contains("gym:ID: ") && !list.contains("gym:"), "{notes}");
+    let mujoco = notes.contains("with --features mujoco: ") && notes.contains("HalfCheetah-v5");
+    assert!(mujoco != list.contains("HalfCheetah-v5"), "{notes}");
     let show = accepted(folder.path(), &["envs", "show", "CartPole-v1"]);
     for part in ["Discrete(2)", "500", "475", "sutton_barto_reward"] {
         assert!(show.contains(part), "{show}");

@@ -1,5 +1,6 @@
 //! `relax envs list|show|check`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, value_parser};
@@ -49,7 +50,27 @@ fn list() -> Result<ExitCode, Error> {
     let text: String =
         specs.iter().map(|spec| format!("{:width$}  {}\n", spec.id, spec.description)).collect();
     output::print(&text)?;
+    for line in elsewhere() {
+        output::note(&line);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where environments come from that this list does not have, for people.
+fn elsewhere() -> Vec<String> {
+    let missing = relax_envs::missing_ids();
+    let features: BTreeSet<&str> = missing.iter().map(|(_, feature)| *feature).collect();
+    let of = |feature: &str| {
+        let ids = missing.iter().filter(|(_, of)| *of == feature).map(|(id, _)| *id);
+        format!("with --features {feature}: {}", ids.collect::<Vec<_>>().join(", "))
+    };
+    let providers = relax_envs::providers();
+    let provided = providers.iter().map(|provider| {
+        let feature =
+            if provider.is_python() && !cfg!(feature = "gym") { "with --features gym: " } else { "" };
+        format!("{feature}{}:ID: {}", provider.prefix(), provider.summary())
+    });
+    features.into_iter().map(of).chain(provided).collect()
 }
 
 fn show(id: &str) -> Result<ExitCode, Error> {

@@ -66,13 +66,13 @@ keys! {
         /// Discount factor γ in [0, 1].
         gamma: f64 = 0.99,
         /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
-        lambda: f64 = 0.95,
+        lambda: f64 = 0.9,
         /// ε: from where on a ratio of new to old probability is no longer pushed away from 1.
         clip: f64 = 0.2,
         /// Times that the policy's steps go through a batch.
         policy_epochs: usize = 10,
         /// Parts of a batch, drawn anew in every epoch; the policy takes a step on each.
-        minibatches: usize = 4,
+        minibatches: usize = 32,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
         /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples
@@ -106,7 +106,7 @@ pub(crate) fn spec() -> AgentSpec {
         let observed = Observed::new(&agent.encoder, task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
-    .rollout(RolloutShape { episodes: false, envs: 8, steps: 64 })
+    .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
     .check(|agent: &PpoKeys, learner: &PpoLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
         a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;

@@ -19,7 +19,7 @@ pub fn write(path: &Path, summary: &impl Serialize) -> Result<(), Error> {
     files::write_atomically(path, text.as_bytes()).map_err(|source| Error::io("write", path, source))
 }
 
-/// Reads what [`write`] wrote; `what` says what it must be.
+/// Reads what [`write()`] wrote; `what` says what it must be.
 ///
 /// # Errors
 /// If it is missing or something else.

@@ -14,6 +14,11 @@ use super::{Config, ENV_STEPS, RolloutMode};
 /// the shortest of the customary budgets.
 const EPISODE_ROWS: f64 = 400.0;
 
+/// Section, key and what runs did that were recorded before there was the key: a run records every key that there is.
+fn newer() -> [(&'static str, &'static str, toml::Value); 2] {
+    [("learner", "bounds_loss", 0.0.into()), ("agent", "encoder", "mlp".into())]
+}
+
 /// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.
 pub(super) fn schema(mut base: Value, spec: Option<&AgentSpec>) -> Value {
     let all = agent_specs();
@@ -51,13 +56,6 @@ fn kinds(table: &toml::Table, overrides: &[String]) -> (Option<String>, Option<S
     });
     let in_file = in_file.map(str::to_owned);
     (in_file.clone(), set.filter(|kind| !kind.is_empty()).or(in_file))
-}
-
-/// Whether the agent that a text names has the dotted key.
-pub(super) fn kind_has(text: &str, key: &str) -> bool {
-    let table = text.parse::<toml::Table>().ok();
-    let kind = table.and_then(|table| kinds(&table, &[]).0);
-    kind.and_then(|kind| agent_spec(&kind)).is_some_and(|spec| spec.has(key))
 }
 
 /// The keys of `[agent]` and `[learner]` in a text, dotted, without those of nested tables.
@@ -105,12 +103,13 @@ pub(super) fn shape(
         .collect();
     let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND).with_elsewhere(elsewhere);
     let mut defaults = defaults(&spec, table, overrides);
-    if reading == Reading::Recorded && spec.has("learner.bounds_loss") {
-        // What runs did that were recorded before there was this key.
-        defaults.insert(
-            "learner".into(),
-            toml::Table::from_iter([("bounds_loss".to_owned(), 0.0.into())]).into(),
-        );
+    if reading == Reading::Recorded {
+        for (section, key, then) in newer() {
+            if spec.has(&format!("{section}.{key}")) {
+                let own = defaults.entry(section).or_insert_with(|| toml::Table::new().into());
+                own.as_table_mut().and_then(|own| own.insert(key.to_owned(), then));
+            }
+        }
     }
     let mut shape = Shape { defaults, dropped, ..Shape::new(keys) };
     if reading == Reading::Written && !shape.dropped.is_empty() {

@@ -70,10 +70,6 @@ impl Config {
             let [old, new] = [old, new].map(|key| key.rsplit('.').next().unwrap_or(key));
             text = text.replace(&format!("\n{old} = "), &format!("\n{new} = "));
         }
-        // A run records every key. One without this is older than the encoders, and its networks saw the numbers as they were.
-        if !text.contains("\nencoder = ") && agent::kind_has(&text, "agent.encoder") {
-            text = text.replacen("\n[agent]\n", "\n[agent]\nencoder = \"mlp\"\n", 1);
-        }
         config::read(&text, name, overrides, Reading::Recorded).map(|(config, _)| config)
     }
 

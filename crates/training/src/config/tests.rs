@@ -126,8 +126,8 @@ mod reading {
         );
         assert!(Config::from_toml(&text, "x.toml", &[]).is_err());
         let config = Config::recorded(&text, "x.toml", &[]).expect("it reads");
-        // There was no such key.
-        let then = ["learner.bounds_loss=0.0".to_owned()];
+        // There were no such keys.
+        let then = ["learner.bounds_loss=0.0", "agent.encoder=mlp"].map(str::to_owned);
         assert_eq!(config, Config::from_toml(SMALL, "x.toml", &then).expect("valid"));
     }
 

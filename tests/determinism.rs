@@ -1,6 +1,6 @@
 //! Same configuration and seed, same numbers: bit for bit, whatever the number of workers.
 
-use crate::common::{assert_same_run, columns, config, place, relax, trained, weights};
+use crate::common::{assert_same_run, columns, config, place, relax, summary, trained, weights};
 
 /// Batches of 8 × 80 = 640 steps, more than one shard of the learner's; ragged at the end.
 const STEPS: &str = r#"
@@ -41,6 +41,7 @@ fn check(what: &str, sets: &[&str]) {
     }
     let other = with("run.seed=12");
     assert_ne!(columns(&one.run.join("metrics.csv")), columns(&other.run.join("metrics.csv")), "{what}");
+    assert_ne!(summary(&one.run).state_hash, summary(&other.run).state_hash, "{what}: another seed");
     let parameters = "agent.policy.parameters";
     assert_ne!(weights(&one.run, parameters), weights(&other.run, parameters), "{what}: another seed");
 }

@@ -23,6 +23,7 @@ mod report;
 mod resume;
 mod run_folder;
 mod runtime;
+mod state_hash;
 mod statistics;
 mod toy;
 mod updates;

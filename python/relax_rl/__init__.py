@@ -10,8 +10,8 @@
 from ._register import register
 from ._relax_rl import Policy
 from .minimize import FailedCall, Found, minimize
-from .training import Run, load, resume, train
+from .training import Run, load, resume, state_hash, train
 
-__all__ = ["FailedCall", "Found", "Policy", "Run", "load", "minimize", "register", "resume", "train"]
+__all__ = ["FailedCall", "Found", "Policy", "Run", "load", "minimize", "register", "resume", "state_hash", "train"]
 
 register()

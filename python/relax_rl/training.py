@@ -22,6 +22,11 @@ class Run:
     summary: dict[str, Any]
     """What it came to: steps, episodes, returns, the evaluation (as `summary.json` of the folder)."""
 
+    @property
+    def state_hash(self) -> str:
+        """Hash of what was learned: equal for equal runs, whatever the workers and interruptions, and whoever ran them."""
+        return self.summary["state_hash"]
+
 
 def _overrides(overrides: Mapping[str, Any]) -> list[str]:
     return [_toml.override(name, value) for name, value in overrides.items()]
@@ -68,6 +73,11 @@ def resume(dir: str | os.PathLike[str], *, quiet: bool = True, **overrides: Any)
     quiet = _arguments.flag("quiet", quiet)
     dir, summary, _ = _relax_rl.resume(Path(dir), _overrides(overrides), quiet)
     return Run(Path(dir), json.loads(summary))
+
+
+def state_hash(dir: str | os.PathLike[str]) -> str:
+    """Hash of what the run of a folder had learned at its newest checkpoint, finished or not; of a finished run its `Run.state_hash`."""
+    return _relax_rl.state_hash(Path(dir))
 
 
 def load(dir: str | os.PathLike[str]) -> Policy:

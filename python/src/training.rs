@@ -93,6 +93,12 @@ pub fn resume(py: Python<'_>, dir: PathBuf, overrides: Vec<String>, quiet: bool)
     run(py, stop, move || relax_rl::train::resume(&dir, &overrides, quiet, &heard))
 }
 
+/// Hash of what the run of a folder had learned at its newest checkpoint.
+#[pyfunction]
+pub fn state_hash(py: Python<'_>, dir: PathBuf) -> PyResult<String> {
+    guarded(|| py.detach(|| relax_rl::train::state_hash(&dir)).map_err(|error| raise(&error)))
+}
+
 /// The best policy of a run.
 #[pyclass(module = "relax_rl._relax_rl")]
 pub struct Policy {

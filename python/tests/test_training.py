@@ -20,7 +20,9 @@ SMALL = {
     "rollout": {"envs": 2, "steps": 16},
     "run": {"env_steps": 2000, "evaluation_episodes": 2},
 }
-CONFIGS = Path(__file__).parents[2] / "configs"
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+RELAX = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "relax"
 
 
 def test_a_run_from_dictionaries(tmp_path):
@@ -29,8 +31,21 @@ def test_a_run_from_dictionaries(tmp_path):
     assert "gamma = 0.98" in (run.dir / "config.toml").read_text()
     longer = relax_rl.resume(run.dir, run__env_steps=3000)
     assert longer.summary["env_steps"] == 3000
+    assert longer.state_hash == relax_rl.state_hash(run.dir) != run.state_hash
     same = relax_rl.train(SMALL, out=tmp_path / "same", run__seed=5, learner__gamma=0.98)
     assert same.summary["mean_return_100"] == run.summary["mean_return_100"]
+    assert same.state_hash == run.state_hash
+
+
+@pytest.mark.skipif(not RELAX.exists(), reason="the program is not built")
+def test_the_program_and_python_learn_the_same(tmp_path):
+    ours = [relax_rl.train(SMALL, out=tmp_path / f"{workers}", rollout__workers=workers) for workers in range(3)]
+    command = [RELAX, "train", ours[0].dir / "config.toml", "--out", tmp_path / "program", "--workers", "2"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert {run.state_hash for run in ours} == {relax_rl.state_hash(tmp_path / "program")}
+    assert f"state       {ours[0].state_hash}\n" in out
+    other = relax_rl.train(SMALL, out=tmp_path / "other", run__seed=9)
+    assert other.state_hash != ours[0].state_hash
 
 
 def test_a_trained_policy_solves_cartpole(tmp_path):
@@ -72,6 +87,7 @@ def test_a_gymnasium_environment_trains_from_python(tmp_path):
     config = SMALL | {"env": {"id": "gym:CartPole-v1", "vectorization": "sync"}}
     bridged = relax_rl.train(config, out=tmp_path / "run")
     native = relax_rl.train(SMALL, out=tmp_path / "native")
+    assert bridged.state_hash == native.state_hash
     assert bridged.summary["mean_return_100"] == native.summary["mean_return_100"]
 
 

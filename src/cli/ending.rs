@@ -57,6 +57,7 @@ fn lines(summary: &Summary) -> String {
             100.0 * found.idle_share
         ));
     }
+    text.push_str(&format!("state       {}\n", summary.state_hash));
     text
 }
 
@@ -81,11 +82,12 @@ mod tests {
             evaluation: None,
             control_variate: None,
             health: Vec::new(),
+            state_hash: "ab12".into(),
             version: "0".into(),
         };
         assert_eq!(
             lines(&summary),
-            "trained     1000 steps, 40 episodes in 0.50 s (2000 steps/s)\nreturn      25.00 (mean of the last 100 episodes)\n"
+            "trained     1000 steps, 40 episodes in 0.50 s (2000 steps/s)\nreturn      25.00 (mean of the last 100 episodes)\nstate       ab12\n"
         );
         summary.solved =
             Some(Milestone { threshold: 475.0, episodes: 30, env_steps: 900, wall_seconds: 0.4 });

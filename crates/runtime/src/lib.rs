@@ -10,6 +10,7 @@
 //! | train something with a run folder, whatever it is | [`task`] |
 //! | do several jobs at a time | [`jobs`] |
 //! | own a run folder | [`owner`] |
+//! | tell whether two runs have learned the same | [`state_hash`] |
 //! | be stopped by a signal | [`signals`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ pub mod logging;
 pub mod owner;
 pub mod run;
 pub mod signals;
+pub mod state_hash;
 pub mod summary_file;
 pub mod task;
 

@@ -38,6 +38,10 @@ pub struct Summary {
     /// What was plainly off, and what to change; empty in a healthy run.
     #[serde(default)]
     pub health: Vec<String>,
+    /// Hash of what was learned, equal for equal runs ([`Trainer::state_hash`](crate::train::Trainer::state_hash)); empty in what earlier
+    /// versions wrote.
+    #[serde(default)]
+    pub state_hash: String,
     /// Version of relax-rl.
     pub version: String,
 }
@@ -136,6 +140,7 @@ mod tests {
                 idle_share: 0.1,
             }),
             health: vec!["Something is off.".into()],
+            state_hash: "00".repeat(32),
             version: "0.1.0".into(),
         }
     }
@@ -178,6 +183,7 @@ mod tests {
             "mean_gain",
             "idle_share",
             "health",
+            "state_hash",
             "version",
         ] {
             let quoted = format!("\"{key}\":");

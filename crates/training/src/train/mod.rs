@@ -113,6 +113,15 @@ pub fn resume(
     go(run, stop)
 }
 
+/// Hash of what the run of the folder `dir` had learned at its newest checkpoint, finished or not: [`Trainer::state_hash`].
+///
+/// # Errors
+/// If there is no usable checkpoint.
+pub fn state_hash(dir: &Path) -> Result<String, Error> {
+    let (_, state) = checkpoint::load(&latest_checkpoint(dir))?;
+    Ok(trainer::learned_hash(&state))
+}
+
 fn go(run: Run<Training>, stop: &AtomicBool) -> Result<Outcome, Error> {
     let Ended { task, journal, interrupted } = run.go(stop)?;
     let summary = task.summary(&journal);

@@ -93,6 +93,7 @@ impl Training {
             evaluation: self.evaluation.filter(|_| self.judged),
             control_variate: self.trainer.worth.summary(),
             health: self.trainer.complaints().into_iter().map(|complaint| complaint.text).collect(),
+            state_hash: self.trainer.state_hash(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

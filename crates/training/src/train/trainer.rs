@@ -21,6 +21,8 @@ use crate::predict::predict_masked;
 
 mod state;
 
+pub(super) use state::learned_hash;
+
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
 

@@ -1,7 +1,8 @@
-//! What of a trainer survives a checkpoint.
+//! What of a trainer survives a checkpoint, and the hash of what it has learned.
 
 use relax_nn::{StateDict, StateTensor};
 use relax_runtime::Error;
+use relax_runtime::state_hash::state_hash;
 
 use super::Trainer;
 use crate::actor::ActorState;
@@ -9,7 +10,36 @@ use crate::train::health::Health;
 use crate::train::under_way::UnderWay;
 use crate::train::worth::Worth;
 
+/// Updates and environment steps.
+const COUNTERS: &str = "counters";
+
+/// The hash of what a checkpoint's `state` holds of what was learned ([`Trainer::state_hash`]).
+pub(in crate::train) fn learned_hash(state: &StateDict) -> String {
+    let mut learned = StateDict::new();
+    learned.insert_all("agent", state.subset("agent"));
+    if let Ok(counters) = state.get(COUNTERS) {
+        learned.insert(COUNTERS, counters.clone());
+    }
+    state_hash(&learned)
+}
+
 impl Trainer {
+    /// Hash of what has been learned: the agent's whole state (weights, optimisers, statistics, stored experience, random streams) and
+    /// the counts of updates and steps; SHA-256, 64 hexadecimal digits ([`relax_runtime::state_hash`]). The same configuration, seed
+    /// and kind of machine give the same one, whatever the workers and interruptions, and whoever ran it: clocks, the lengths of logs
+    /// and the state of the environments are left out.
+    #[must_use]
+    pub fn state_hash(&self) -> String {
+        let mut learned = StateDict::new();
+        learned.insert_all("agent", self.agent.state());
+        learned.insert(COUNTERS, self.counters());
+        state_hash(&learned)
+    }
+
+    fn counters(&self) -> StateTensor {
+        StateTensor::U64(vec![self.updates, self.env_steps])
+    }
+
     /// Everything needed to continue bit for bit.
     ///
     /// # Errors
@@ -21,7 +51,7 @@ impl Trainer {
         state.insert_all("tracker", self.tracker.state());
         state.insert("health", self.health.state());
         self.worth.save(&mut state);
-        state.insert("counters", StateTensor::U64(vec![self.updates, self.env_steps]));
+        state.insert(COUNTERS, self.counters());
         if let Some(at) = &self.under_way {
             at.save(&mut state);
         }

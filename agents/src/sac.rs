@@ -9,8 +9,9 @@
 //! the bounds of the action space are stretched. Deviations from the paper: the temperature's loss is linear in log α, as in the
 //! authors' code; log σ is cut off at −20 and 2, as there; orthogonal initial weights; normalised observations and rewards; the
 //! noise ε of neighbouring steps is correlated (`agent.exploration.theta = 1` draws it afresh, the paper's), which leaves every
-//! action's distribution as it is, and gets a slow task somewhere (Eberhard et al. 2023); the first steps are uniformly random;
-//! a truncated episode is bootstrapped. The gradient steps of a rollout come after it.
+//! action's distribution as it is, and gets a slow task somewhere (Eberhard et al. 2023); the steps of the warm-up are the first
+//! policy's, with that noise, and uniformly random only if the noise is fresh, because fresh noise gets nowhere; a
+//! truncated episode is bootstrapped. The gradient steps of a rollout come after it.
 
 use crate::config::{ActivationKind, OptimizerKind, ReplayConfig, keys, networks, scaling};
 use crate::distribution::{Gaussian, SquashedDraw, SquashedGaussian};
@@ -179,6 +180,10 @@ impl Sac {
         })
     }
 
+    fn has_fresh_noise(&self) -> bool {
+        matches!(self.exploration, Exploration::OrnsteinUhlenbeck { theta: 1.0, .. })
+    }
+
     /// Draws an action for every row of `observations`.
     fn act(&mut self, next: bool) {
         let Self { actor, experience, workspace, output, noise, draw, .. } = self;
@@ -243,9 +248,9 @@ impl Agent for Sac {
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         policy.set_parameters(&self.actor.parameters);
-        let warming_up = self.experience.is_warming_up();
         self.experience.normalizer.scale(policy);
-        policy.set_exploration(if warming_up { Exploration::Uniform } else { self.exploration });
+        let is_uniform = self.has_fresh_noise() && self.experience.is_warming_up();
+        policy.set_exploration(if is_uniform { Exploration::Uniform } else { self.exploration });
     }
 
     /// Stores the batch and takes all gradient steps that are due: actor and critics learn together.

@@ -153,18 +153,24 @@ fn the_gradients() {
 }
 
 #[test]
-fn it_warms_up_at_random_and_then_explores() {
+fn its_noise_hangs_together_from_the_first_step_on_and_fresh_noise_warms_up_uniformly() {
     let keys = "replay = { warm_up_steps = 41, batch_size = 100 }";
     let space = Space::uniform_box(-2.0, 2.0, &[K]);
-    let mut agent = agent(&settings("kind = 'sac'\nexploration = { theta = 0.5 }", keys), DIM, &space, SEED);
+    let exploring = |theta: f32| Exploration::OrnsteinUhlenbeck { theta, std: (theta * (2.0 - theta)).sqrt() };
     let mut rng = EnvRng::from_seed(1);
-    let explores = |agent: &dyn Agent| agent.acting_policy().card().exploration.unwrap();
-    assert_eq!(explores(&*agent), Exploration::Uniform);
-    let metrics = improve(&mut *agent, &experience(40, DIM, K, &mut rng));
-    assert!(explores(&*agent) == Exploration::Uniform && metrics.value_loss.is_nan());
-    // Fewer transitions than a minibatch has: some are drawn more than once.
-    let metrics = improve(&mut *agent, &experience(4, DIM, K, &mut rng));
-    assert!(metrics.value_loss.is_finite());
+    for (theta, before) in [(0.5, exploring(0.5)), (1.0, Exploration::Uniform)] {
+        let text = format!("kind = 'sac'\nexploration = {{ theta = {theta:?} }}");
+        let mut agent = agent(&settings(&text, keys), DIM, &space, SEED);
+        let explores = |agent: &dyn Agent| agent.acting_policy().card().exploration.unwrap();
+        assert_eq!(explores(&*agent), before);
+        let metrics = improve(&mut *agent, &experience(40, DIM, K, &mut rng));
+        assert!(explores(&*agent) == before && metrics.value_loss.is_nan());
+        // Fewer transitions than a minibatch has: some are drawn more than once.
+        let metrics = improve(&mut *agent, &experience(4, DIM, K, &mut rng));
+        assert!(metrics.value_loss.is_finite());
+        assert_eq!(explores(&*agent), exploring(theta));
+    }
+    let agent = agent(&settings("kind = 'sac'\nexploration = { theta = 0.5 }", keys), DIM, &space, SEED);
     // The correlated noise is standard normal all the same.
     let policy = agent.acting_policy();
     let (mut process, mut noise) = ([0.0; K], [0.0; K]);

@@ -72,7 +72,7 @@ keys! {
         /// Times that the policy's steps go through a batch.
         policy_epochs: usize = 10,
         /// Parts of a batch, drawn anew in every epoch; the policy takes a step on each.
-        minibatches: usize = 32,
+        minibatches: usize = 16,
         /// Weight of the entropy bonus in the policy gradient.
         entropy: f64 = 0.0,
         /// Weight of the pull that brings the mean of a continuous action back from far beyond its bounds, where all samples

@@ -156,7 +156,8 @@ fn the_gradients() {
 fn its_noise_hangs_together_from_the_first_step_on_and_fresh_noise_warms_up_uniformly() {
     let keys = "replay = { warm_up_steps = 41, batch_size = 100 }";
     let space = Space::uniform_box(-2.0, 2.0, &[K]);
-    let exploring = |theta: f32| Exploration::OrnsteinUhlenbeck { theta, std: (theta * (2.0 - theta)).sqrt() };
+    let exploring =
+        |theta: f32| Exploration::OrnsteinUhlenbeck { theta, std: (theta * (2.0 - theta)).sqrt() };
     let mut rng = EnvRng::from_seed(1);
     for (theta, before) in [(0.5, exploring(0.5)), (1.0, Exploration::Uniform)] {
         let text = format!("kind = 'sac'\nexploration = {{ theta = {theta:?} }}");

@@ -43,8 +43,10 @@ fn line(name: &str, ends: &[f64], rounded: &[f64], variances: &[f64]) {
 
 /// One run with a surrogate that is quadratic in the coins: E f at the end, f of the likeliest b, and the variance of steps 500–999.
 fn surrogate(seed: u64) -> Result<[f64; 3], Box<dyn std::error::Error>> {
-    let surrogate = Surrogate { function: Function::Quadratic, learning_rate: 0.01, ..Surrogate::default() };
-    let options = Options { seed, batch: B, learning_rate: 0.003, surrogate, ..Options::default() };
+    let surrogate =
+        Surrogate { function: Function::Quadratic, steps: 8, learning_rate: 0.01, ..Surrogate::default() };
+    // No probes: E f is what is compared here, not the best point.
+    let options = Options { seed, batch: B, probe: 0, learning_rate: 0.003, surrogate, ..Options::default() };
     let mut minimizer = Minimizer::new(&Space::bits(K), &options)?;
     let of = |b: &[usize]| f(&b.iter().map(|&b| b as f64).collect::<Vec<_>>());
     let mut early = Moments::new(K);

@@ -237,7 +237,8 @@ def minimize(
     `journal` names a file that every call is written to. A minimisation with the same arguments goes on from it, bit for bit, and
     with more calls it goes further.
 
-    Other options: `batch` (8 points a step), `learning_rate` (0.05), `estimator` ("surrogate", "leave-one-out" or "reinforce") and
+    Other options: `batch` (4 points a step are drawn) and `probe` (4 more are where the surrogate is lowest; 0 for none),
+    `learning_rate` (0.05), `estimator` ("surrogate", "leave-one-out" or "reinforce") and
     `surrogate`, a dictionary: `function` ("linear", "quadratic" or `{"network": [64, 64]}`), `free`, `window`, `steps`, `minibatch`,
     `learning_rate`, `early_stop`, `gain`, `relaxed`.
 
@@ -280,7 +281,7 @@ def minimize(
     variables = [(str(name), len(choices[name])) for name in names]
     minimizer = Minimizer(variables, json.dumps({**settings, "calls": calls}), allowed if constraint else None)
     plain = [[str(name), [_plain(choice) for choice in of]] for name, of in choices.items()]
-    header = {"format": "relax_rl.minimize 1", "space": plain, "constrained": constraint is not None, **settings}
+    header = {"format": "relax_rl.minimize 2", "space": plain, "constrained": constraint is not None, **settings}
     book = _Journal(journal, header) if journal is not None else None
     own = ThreadPoolExecutor(workers) if not isinstance(workers, Executor) and workers > 1 and not batched else None
     call = _Function(f, named, batched, workers if isinstance(workers, Executor) else own, book)

@@ -26,6 +26,16 @@ def test_the_best_is_found():
     assert most.best == found.best and most.value == -found.value
 
 
+def test_probes_save_calls():
+    def calls(**options):
+        runs = [relax_rl.minimize(left_behind, THINGS, calls=1500, target=28, seed=seed, **options) for seed in range(1000, 1005)]
+        return sum(len(run.history) for run in runs)
+
+    assert 2 * calls() < calls(batch=8, probe=0)
+    with pytest.raises(ValueError, match="probe is 1001, and must be 1000 or fewer"):
+        relax_rl.minimize(left_behind, THINGS, probe=1001)
+
+
 def test_choices_are_the_ones_given():
     space = {"depth": range(1, 9), "kind": ["a", None, (1, 2)], "fixed": [3], "on": [False, True]}
 
@@ -175,7 +185,7 @@ def test_mistakes_are_named():
         relax_rl.minimize(left_behind, {"a": 3})
     with pytest.raises(ValueError, match="seed is -1"):
         relax_rl.minimize(left_behind, THINGS, seed=-1)
-    with pytest.raises(relax_rl.FailedCall, match="f returned 1 numbers for 8 points, of which {'thing 0'"):
+    with pytest.raises(relax_rl.FailedCall, match="f returned 1 numbers for 4 points, of which {'thing 0'"):
         relax_rl.minimize(lambda xs: [1.0], THINGS, batched=True)
     with pytest.raises(ValueError, match="unknown field `lerning_rate`"):
         relax_rl.minimize(left_behind, THINGS, lerning_rate=1)
@@ -201,7 +211,7 @@ def test_it_plots():
 
 def test_noise_time_and_progress(capsys):
     found = relax_rl.minimize(left_behind, THINGS, noisy=True, seconds=0)
-    assert found.reason == "seconds" and len(found.history) == 8
+    assert found.reason == "seconds" and len(found.history) == 4
     relax_rl.minimize(left_behind, THINGS, calls=20, progress=True)
     assert "20 of 20 calls, best" in capsys.readouterr().err
     found = relax_rl.minimize(left_behind, THINGS, progress=lambda history: len(history) > 20)

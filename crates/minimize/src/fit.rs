@@ -18,6 +18,8 @@ pub(crate) mod role {
     pub const FIT: u64 = 66;
     /// First weights of c.
     pub const INIT: u64 = 67;
+    /// Starts and neighbours of the search for where c is lowest.
+    pub const PROBE: u64 = 68;
 }
 
 /// After so many steps without a better prediction of the newest calls the steps of a batch end.
@@ -42,6 +44,7 @@ pub(crate) struct Learner {
     parameters: Vec<f32>,
     adam: Optimizer<f32>,
     width: usize,
+    fitted: bool,
     /// The window: rows `[n, D]` and f, the oldest overwritten first.
     rows: Vec<f32>,
     values: Vec<f64>,
@@ -90,6 +93,7 @@ impl Learner {
             shape,
             parameters,
             width,
+            fitted: false,
             rows: Vec::new(),
             values: Vec::new(),
             next: 0,
@@ -156,6 +160,11 @@ impl Learner {
         matches!(self.shape, Shape::Polynomial { .. })
     }
 
+    /// Whether c has seen calls; it is their mean before.
+    pub fn is_fitted(&self) -> bool {
+        self.fitted
+    }
+
     fn forward(&mut self, rows: &[f32]) {
         match &self.shape {
             Shape::Network(shape) => {
@@ -184,6 +193,7 @@ impl Learner {
         let count = self.values.len();
         if count >= self.settings.minibatch.min(2 * f.len()) {
             self.normalise();
+            self.fitted = true;
             let mut rng = stream(seed, role::FIT, index);
             let (mut best, mut since) = (self.error(rows, f), 0);
             if self.settings.early_stop {

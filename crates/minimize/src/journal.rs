@@ -20,7 +20,7 @@ struct Header {
     options: Options,
 }
 
-const FORMAT: &str = "relax-minimize 1";
+const FORMAT: &str = "relax-minimize 2";
 
 /// A call: which batch and row asked for it, the choices, and f.
 #[derive(Debug, Serialize, Deserialize)]

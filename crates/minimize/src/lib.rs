@@ -34,6 +34,7 @@ mod journal;
 mod minimizer;
 mod options;
 mod policy;
+mod probe;
 mod run;
 mod space;
 

@@ -1,5 +1,7 @@
 //! One minimisation, a batch at a time: [`Minimizer::ask`] for points, call f, [`Minimizer::tell`] what it was.
 
+use std::collections::HashSet;
+
 use relax_estimators::{AdaptiveGain, Estimate, Estimator, Tuning};
 use relax_nn::{Optimizer, Rule};
 use relax_rng::stream::stream;
@@ -7,6 +9,7 @@ use relax_rng::stream::stream;
 use crate::fit::{Learner, role};
 use crate::options::Options;
 use crate::policy::Policy;
+use crate::probe::Probe;
 use crate::space::{Layout, Space};
 use crate::{Call, MinimizeError};
 
@@ -36,7 +39,11 @@ pub struct Minimizer {
     gain: AdaptiveGain,
     baseline: f64,
     estimate: Estimate<f64>,
+    /// The batch, then the probes.
     asked: Vec<Vec<usize>>,
+    probe: Probe,
+    /// What probes need not look at again.
+    known: HashSet<Vec<usize>>,
     batches: u64,
     best: Option<Call>,
     gradient: Vec<f64>,
@@ -66,6 +73,8 @@ impl Minimizer {
             baseline: 0.0,
             estimate: Estimate::new(),
             asked: Vec::new(),
+            probe: Probe::default(),
+            known: HashSet::new(),
             batches: 0,
             best: None,
             rows: Vec::new(),
@@ -73,7 +82,7 @@ impl Minimizer {
         })
     }
 
-    /// The points of the next batch, `batch` of them; the same until they are told. Points may repeat.
+    /// The points of the next batch, `batch` of them and up to `probe` more; the same until they are told. Points may repeat.
     ///
     /// # Errors
     /// If the constraint leaves no choice.
@@ -82,9 +91,22 @@ impl Minimizer {
             let mut rng = stream(self.options.seed, role::DRAW, self.batches);
             self.estimator.draw(&mut self.policy, self.options.batch, &mut rng, &mut self.estimate)?;
             let (layout, samples) = (&self.policy.layout, self.estimate.samples());
-            self.asked = (0..self.options.batch).map(|row| layout.decode(samples, row)).collect();
+            let mut asked: Vec<_> = (0..self.options.batch).map(|row| layout.decode(samples, row)).collect();
+            asked.extend(self.probes()?);
+            self.asked = asked;
         }
         Ok(&self.asked)
+    }
+
+    /// Where c is lowest, as soon as it has learned something.
+    fn probes(&mut self) -> Result<Vec<Vec<usize>>, MinimizeError> {
+        let fitted = self.policy.learner.as_ref().is_some_and(crate::fit::Learner::is_fitted);
+        let Some(best) = self.best.as_ref().filter(|_| fitted && self.options.probe > 0) else {
+            return Ok(Vec::new());
+        };
+        let mut rng = stream(self.options.seed, role::PROBE, self.batches);
+        let (policy, known) = (&mut self.policy, &self.known);
+        self.probe.search(policy, &best.choices, known, self.options.probe, &mut rng)
     }
 
     /// f of the points asked, in their order: ĝ with the c and the gain of before, a step of the logits, and only then the fit of c.
@@ -99,6 +121,7 @@ impl Minimizer {
             check(&self.policy.space, point, value)?;
         }
         let sign = if self.options.maximize { -1.0 } else { 1.0 };
+        // ĝ sees the batch alone.
         for (to, value) in self.estimate.f_mut().iter_mut().zip(values) {
             *to = sign * value;
         }
@@ -106,15 +129,22 @@ impl Minimizer {
             if self.best.as_ref().is_none_or(|best| sign * value < sign * best.value) {
                 self.best = Some(Call { choices: point.clone(), value });
             }
+            if self.options.probe > 0 && !self.options.noisy {
+                self.known.insert(point.clone());
+            }
         }
-        self.policy.layout.encode(self.estimate.samples(), values.len(), &mut self.rows);
-        self.step()?;
+        let (layout, batch) = (&self.policy.layout, self.options.batch);
+        layout.encode(self.estimate.samples(), batch, &mut self.rows);
+        self.asked[batch..].iter().for_each(|point| layout.push(point, &mut self.rows));
+        let signed: Vec<f64> = values.iter().map(|value| sign * value).collect();
+        self.step(&signed)?;
         self.batches += 1;
         self.asked.clear();
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), MinimizeError> {
+    /// `f`: of the batch and of the probes, which only the regression sees.
+    fn step(&mut self, f: &[f64]) -> Result<(), MinimizeError> {
         let Self { options, estimator, policy, estimate, gradient, .. } = self;
         let mut rng = stream(options.seed, role::FREE, self.batches);
         let gain = options.surrogate.gain.unwrap_or(self.gain.gain());
@@ -140,7 +170,7 @@ impl Minimizer {
         let decay = if self.batches == 0 { 0.0 } else { DECAY };
         self.baseline = decay * self.baseline + (1.0 - decay) * mean;
         if let Some(learner) = &mut policy.learner {
-            learner.fit(&self.rows, estimate.f(), options.seed, self.batches);
+            learner.fit(&self.rows, f, options.seed, self.batches);
         }
         Ok(())
     }

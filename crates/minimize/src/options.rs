@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::MinimizeError;
 use relax_estimators::{Coupling, Estimator};
 
+/// Each probe is a local search over c.
+const MOST_PROBES: usize = 1000;
+
 /// What c is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,13 +46,13 @@ pub struct Surrogate {
 }
 
 impl Default for Surrogate {
-    /// A network of 64 and 64 units, 256 free samples, all of the last 10 000 calls, 8 steps of 64 calls at 0.003.
+    /// A network of 64 and 64 units, 256 free samples, all of the last 10 000 calls, 32 steps of 64 calls at 0.003.
     fn default() -> Self {
         Self {
             function: Function::Network(vec![64, 64]),
             free: 256,
             window: 10_000,
-            steps: 8,
+            steps: 32,
             minibatch: 64,
             learning_rate: 3e-3,
             early_stop: false,
@@ -79,6 +82,9 @@ pub struct Options {
     pub noisy: bool,
     /// B: points of a batch, 2 or more.
     pub batch: usize,
+    /// Points called beside each batch where c is lowest, found by a local search over c. They are for the best so far and for the
+    /// regression; ĝ is of the batch alone, so that it stays unbiased. There are none where there is no c.
+    pub probe: usize,
     /// Adam's step size for the logits.
     pub learning_rate: f64,
     /// How the gradient is estimated: "surrogate", "leave-one-out" or "reinforce" (with a running mean as the baseline).
@@ -91,6 +97,7 @@ pub struct Options {
 }
 
 impl Default for Options {
+    /// A thousand calls, four drawn and four where c is lowest at a time.
     fn default() -> Self {
         Self {
             seed: 0,
@@ -99,7 +106,8 @@ impl Default for Options {
             target: None,
             maximize: false,
             noisy: false,
-            batch: 8,
+            batch: 4,
+            probe: 4,
             learning_rate: 0.05,
             estimator: Estimator::Surrogate { group: 2, passes: 32 },
             surrogate: Surrogate::default(),
@@ -148,6 +156,10 @@ impl Options {
             if number < least {
                 return wrong(format!("{name} is {number}, and must be {least} or more"));
             }
+        }
+        if self.probe > MOST_PROBES {
+            let probe = self.probe;
+            return wrong(format!("probe is {probe}, and must be {MOST_PROBES} or fewer"));
         }
         if surrogate.gain.is_some_and(|gain| !gain.is_finite()) {
             return wrong("surrogate.gain is not a finite number".into());

@@ -75,7 +75,7 @@ pub struct Progress<'a> {
     pub calls: usize,
     /// The best so far.
     pub best: &'a Call,
-    /// Mean f of the batch just told.
+    /// Mean f of the batch just told, without its probes.
     pub mean: f64,
     /// η.
     pub gain: f64,
@@ -179,7 +179,8 @@ pub fn minimize_with<A: Answer>(
         minimizer.tell(&told)?;
         quiet = if wanted.is_empty() { quiet + 1 } else { 0 };
         if let Some(best) = &best {
-            let mean = told.iter().sum::<f64>() / told.len() as f64;
+            let drawn = &told[..options.batch.min(told.len())];
+            let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
             let (gain, certainty) = (minimizer.gain(), minimizer.certainty());
             let progress = Progress { calls: history.len(), best, mean, gain, certainty };
             if after_batch(&progress) == Control::Stop {

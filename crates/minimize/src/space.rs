@@ -111,6 +111,16 @@ impl Space {
         self.constraint.as_deref()
     }
 
+    /// Whether the constraint allows the point.
+    pub(crate) fn allows(&self, point: &[usize]) -> bool {
+        let Some(constraint) = self.constraint() else { return true };
+        self.variables.iter().zip(point).enumerate().all(|(i, (variable, &choice))| {
+            let mut allowed = vec![true; variable.choices];
+            constraint(&point[..i], &mut allowed);
+            allowed[choice]
+        })
+    }
+
     /// Choices by name: `x0=1 x1=0`.
     #[must_use]
     pub fn describe(&self, choices: &[usize]) -> String {
@@ -203,6 +213,26 @@ impl Layout {
                     *out = centred(*layer, x) as f32;
                 }
             }
+        }
+    }
+}
+
+impl Layout {
+    /// Appends the row of a point, as [`Layout::encode`] has it.
+    pub fn push(&self, point: &[usize], rows: &mut Vec<f32>) {
+        let start = rows.len();
+        rows.resize(start + self.width, 0.0);
+        for (&place, &choice) in self.places.iter().zip(point) {
+            self.set(place, choice, &mut rows[start..]);
+        }
+    }
+
+    /// Writes the choice of one variable into a row.
+    pub fn set(&self, place: Place, choice: usize, row: &mut [f32]) {
+        let layer = self.layers[place.layer];
+        let hard = |is: bool| centred(layer, f64::from(u8::from(is))) as f32;
+        for (k, to) in row[place.at..place.at + place.width].iter_mut().enumerate() {
+            *to = hard(if place.width == 1 { choice == 1 } else { choice == k });
         }
     }
 }

@@ -4,11 +4,12 @@
 //! cargo run --release -p relax-minimize --example compare -- calls [PROBLEM …]      best so far by calls, CSV
 //! cargo run --release -p relax-minimize --example compare -- variance [PROBLEM …]   variance of a step's gradient, CSV
 //! cargo run --release -p relax-minimize --example compare -- values [PROBLEM …]     what the values to reach were set by
+//! cargo run --release -p relax-minimize --example compare -- probes [PROBLEM …]     what probes, batch and fit were chosen by
 //! cargo run --release -p relax-minimize --example compare -- serve PROBLEM          f of points on standard input
 //! ```
 //!
 //! Every method has one number that is tuned: the best of its grid of four by the mean of the best value found, on seeds 1000 and
-//! 1001, is used on seeds 0 to 9. No method calls a point twice; a call is a call of a new point. `serve` is for methods in other
+//! 1001, is used on seeds 0 to 9. Where the best is an end of the grid, the grid goes on that way, three numbers at most. No method calls a point twice; a call is a call of a new point. `serve` is for methods in other
 //! languages (`rivals.py`, and `tables.py`, which puts all lines together).
 
 mod methods;
@@ -29,9 +30,10 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("calls") => problems.iter().for_each(calls),
         Some("variance") => problems.iter().for_each(variance),
+        Some("probes") => problems.iter().for_each(probes),
         Some("values") => problems.into_iter().for_each(values),
         Some("serve") => problems.first().into_iter().for_each(serve),
-        _ => eprintln!("calls, variance, values or serve? See the top of this example's main.rs"),
+        _ => eprintln!("calls, variance, probes, values or serve? See the top of this example's main.rs"),
     }
 }
 
@@ -80,13 +82,7 @@ fn calls(problem: &Problem) {
         let mean = |tuned: f64| {
             (1000..1002).map(|seed| last(&run(problem, method, tuned, seed).best) / 2.0).sum::<f64>()
         };
-        let mut scores: Vec<(f64, f64)> = Vec::new();
-        if method.grid.len() > 1 {
-            scores.extend(method.grid.iter().map(|&tuned| (mean(tuned), tuned)));
-        }
-        eprintln!("{},{},{scores:?}", problem.name, method.name);
-        let tuned =
-            scores.iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(method.grid[0], |(_, tuned)| *tuned);
+        let tuned = tune(method, mean, problem);
         for seed in 0..10 {
             let start = seconds();
             let found = run(problem, method, tuned, seed);
@@ -119,10 +115,71 @@ fn calls(problem: &Problem) {
     }
 }
 
+/// The number of the grid with the lowest `mean`, the smaller of equal ones.
+fn tune(method: &Method, mean: impl Fn(f64) -> f64, problem: &Problem) -> f64 {
+    let mut grid = method.grid.to_vec();
+    if grid.len() == 1 {
+        return grid[0];
+    }
+    let mut scores: Vec<f64> = grid.iter().map(|&tuned| mean(tuned)).collect();
+    let best =
+        |scores: &[f64]| (0..scores.len()).min_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
+    for _ in 0..3 {
+        let (at, last) = (best(&scores), grid.len() - 1);
+        let further = match at {
+            0 => grid[0] * grid[0] / grid[1],
+            at if at == last => (grid[last] * grid[last] / grid[last - 1]).min(method.most),
+            _ => break,
+        };
+        if grid.contains(&further) {
+            break;
+        }
+        let place = if at == 0 { 0 } else { grid.len() };
+        grid.insert(place, further);
+        scores.insert(place, mean(further));
+    }
+    eprintln!("{},{},{:?}", problem.name, method.name, grid.iter().zip(&scores).collect::<Vec<_>>());
+    grid[best(&scores)]
+}
+
+/// The one choice of batch, probes, c and its fit: the mean best value of seeds 1000 and 1001 after a quarter, half and all of the
+/// calls, at two step sizes.
+fn probes(problem: &Problem) {
+    for (batch, probe) in [(8, 0), (8, 1), (8, 2), (4, 4)] {
+        for (function, fit) in [
+            (Function::Network(vec![64, 64]), (8, 3e-3)),
+            (Function::Network(vec![64, 64]), (32, 3e-3)),
+            (Function::Quadratic, (8, 0.01)),
+        ] {
+            for rate in [0.05, 0.1] {
+                let (steps, learning_rate) = fit;
+                let surrogate =
+                    Surrogate { function: function.clone(), steps, learning_rate, ..Surrogate::default() };
+                let options = Options { batch, probe, surrogate, ..Options::default() };
+                let start = seconds();
+                let means = (1000..1002).fold([0.0; 3], |mut means, seed| {
+                    let mut calls = Calls::new(problem);
+                    methods::logits(&mut calls, rate, seed, options.clone());
+                    for (mean, part) in means.iter_mut().zip([4, 2, 1]) {
+                        *mean += calls.best[(problem.calls / part).min(calls.best.len()) - 1] / 2.0;
+                    }
+                    means
+                });
+                let [quarter, half, all] = means;
+                println!(
+                    "{},{batch},{probe},{function:?},{steps},{rate},{quarter:.4},{half:.4},{all:.4},{:.2}",
+                    problem.name,
+                    seconds() - start
+                );
+            }
+        }
+    }
+}
+
 /// Variance of a step's gradient, summed over logits, while c goes on learning and the logits stand still, every choice as likely as
 /// the others: batches 1000 to 1499.
 fn variance(problem: &Problem) {
-    let base = Options { learning_rate: 1e-12, ..Options::default() };
+    let base = Options { learning_rate: 1e-12, batch: 8, probe: 0, ..Options::default() };
     let with = |surrogate: Surrogate| Options { surrogate, ..base.clone() };
     let mut settings = vec![
         (

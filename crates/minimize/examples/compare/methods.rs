@@ -15,6 +15,7 @@ pub struct Calls<'a> {
     problem: &'a Problem,
     known: HashMap<Vec<usize>, f64>,
     pub best: Vec<f64>,
+    /// Since the last new point.
     asked: usize,
 }
 
@@ -23,9 +24,9 @@ impl<'a> Calls<'a> {
         Self { problem, known: HashMap::new(), best: Vec::new(), asked: 0 }
     }
 
-    /// Whether the calls are used up, or nothing new comes any more.
+    /// Whether the calls are used up, or the last thousand points asked for were all known.
     pub fn over(&self) -> bool {
-        self.best.len() >= self.problem.calls || self.asked >= 20 * self.problem.calls
+        self.best.len() >= self.problem.calls || self.asked >= 1000
     }
 
     pub fn f(&mut self, x: &[usize]) -> f64 {
@@ -33,6 +34,7 @@ impl<'a> Calls<'a> {
         if let Some(&f) = self.known.get(x) {
             return f;
         }
+        self.asked = 0;
         let f = (self.problem.f)(x);
         self.known.insert(x.to_vec(), f);
         if self.best.len() < self.problem.calls {
@@ -47,6 +49,8 @@ impl<'a> Calls<'a> {
 pub struct Method {
     pub name: &'static str,
     pub grid: &'static [f64],
+    /// The grid goes on to this at most.
+    pub most: f64,
     pub run: fn(&mut Calls<'_>, f64, u64),
     /// Whether it runs on the problem.
     pub serves: fn(&Problem) -> bool,
@@ -59,64 +63,99 @@ fn any(_: &Problem) -> bool {
 const RATES: &[f64] = &[0.025, 0.05, 0.1, 0.2];
 
 pub const METHODS: &[Method] = &[
-    Method { name: "surrogate", grid: RATES, run: |c, r, s| logits(c, r, s, network(false)), serves: any },
     Method {
-        name: "surrogate-quadratic",
+        name: "surrogate",
         grid: RATES,
-        run: |c, r, s| logits(c, r, s, of(Function::Quadratic)),
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, Options::default()),
         serves: any,
     },
     Method {
-        name: "surrogate-relaxed",
+        name: "surrogate-no-probes",
         grid: RATES,
-        run: |c, r, s| logits(c, r, s, network(true)),
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, unprobed(Surrogate::default())),
+        serves: any,
+    },
+    Method {
+        name: "no-probes-quadratic",
+        grid: RATES,
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, unprobed(quadratic())),
+        serves: any,
+    },
+    Method {
+        name: "no-probes-relaxed",
+        grid: RATES,
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, unprobed(Surrogate { relaxed: true, ..Surrogate::default() })),
         serves: Problem::bits,
     },
     Method {
         name: "leave-one-out",
         grid: RATES,
+        most: f64::INFINITY,
         run: |c, r, s| logits(c, r, s, other(Estimator::LeaveOneOut { group: 2 })),
+        serves: any,
+    },
+    Method {
+        name: "leave-one-out-of-4",
+        grid: RATES,
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, Options { batch: 4, ..other(Estimator::LeaveOneOut { group: 2 }) }),
         serves: any,
     },
     Method {
         name: "reinforce",
         grid: RATES,
+        most: f64::INFINITY,
         run: |c, r, s| logits(c, r, s, other(Estimator::Reinforce)),
         serves: any,
     },
     Method {
         name: "disarm",
         grid: RATES,
+        most: f64::INFINITY,
         run: |c, r, s| engine(c, r, s, Estimator::DisArm),
         serves: Problem::bits,
     },
     Method {
         name: "relax",
         grid: RATES,
+        most: f64::INFINITY,
         run: |c, r, s| engine(c, r, s, Estimator::Relax(Coupling::Coupled)),
         serves: Problem::bits,
     },
-    Method { name: "random", grid: &[0.0], run: random, serves: any },
-    Method { name: "annealing", grid: &[0.03, 0.1, 0.3, 1.0], run: annealing, serves: any },
-    Method { name: "cross-entropy", grid: &[0.05, 0.1, 0.3, 0.6], run: cross_entropy, serves: any },
+    Method { name: "random", grid: &[0.0], most: 0.0, run: random, serves: any },
+    Method {
+        name: "annealing",
+        grid: &[0.03, 0.1, 0.3, 1.0],
+        most: f64::INFINITY,
+        run: annealing,
+        serves: any,
+    },
+    Method {
+        name: "cross-entropy",
+        grid: &[0.05, 0.1, 0.3, 0.6],
+        most: 1.0,
+        run: cross_entropy,
+        serves: any,
+    },
 ];
 
-pub fn network(relaxed: bool) -> Options {
-    Options { surrogate: Surrogate { relaxed, ..Surrogate::default() }, ..Options::default() }
+fn unprobed(surrogate: Surrogate) -> Options {
+    Options { batch: 8, probe: 0, surrogate, ..Options::default() }
 }
 
-pub fn of(function: Function) -> Options {
-    Options {
-        surrogate: Surrogate { function, learning_rate: 0.01, ..Surrogate::default() },
-        ..Options::default()
-    }
+fn quadratic() -> Surrogate {
+    Surrogate { function: Function::Quadratic, learning_rate: 0.01, ..Surrogate::default() }
 }
 
-pub fn other(estimator: Estimator) -> Options {
-    Options { estimator, ..Options::default() }
+fn other(estimator: Estimator) -> Options {
+    Options { batch: 8, estimator, ..Options::default() }
 }
 
-fn logits(calls: &mut Calls<'_>, rate: f64, seed: u64, options: Options) {
+pub fn logits(calls: &mut Calls<'_>, rate: f64, seed: u64, options: Options) {
     let options = Options { learning_rate: rate, seed, ..options };
     let Ok(mut minimizer) = Minimizer::new(&calls.problem.space(), &options) else { return };
     while !calls.over() {

@@ -2,11 +2,13 @@
 
     pip install optuna cmaes nevergrad
     cargo build --release -p relax-minimize --example compare
-    python crates/minimize/examples/compare/rivals.py target/release/examples/compare METHOD PROBLEM …
+    python crates/minimize/examples/compare/rivals.py target/release/examples/compare METHOD[:SEEDS] PROBLEM …
 
 METHOD: tpe (Optuna's; the tuned number is that of random trials at first), cma (CMA-ES with margin, for bits; its first step size) or
 nevergrad (which of four of its optimisers for discrete choices). The rule is that of the others: the best of four settings by the mean
-of the best value found on seeds 1000 and 1001. A point is called once; asked again, it is answered from memory.
+of the best value found on seeds 1000 and 1001; of numbers, the grid goes on where its end is the best, three
+more at most. With :SEEDS nothing is tuned, and so many seeds are run at the default. A point is called once; asked again, it is answered
+from memory.
 """
 
 import math
@@ -30,13 +32,14 @@ class Problem:
         self.known, self.best, self.asked, self.seed, self.inside = {}, [], 0, seed, 0.0
 
     def over(self):
-        return len(self.best) >= self.calls or self.asked >= 20 * self.calls
+        return len(self.best) >= self.calls or self.asked >= 1000  # known points in a row
 
     def f(self, x):
         """f, and its time is not the method's."""
         start = time.process_time()
         key, self.asked = tuple(x), self.asked + 1
         if key not in self.known:
+            self.asked = 0
             self.server.stdin.write(" ".join(map(str, key)) + "\n")
             self.server.stdin.flush()
             self.known[key] = float(self.server.stdout.readline())
@@ -50,7 +53,7 @@ def tpe(problem, random_trials):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=problem.seed, n_startup_trials=random_trials))
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=problem.seed, n_startup_trials=round(random_trials)))
     names = [f"x{i}" for i in range(len(problem.choices))]
     while not problem.over():
         trial = study.ask()
@@ -78,8 +81,11 @@ def nevergrad(problem, which):
     import nevergrad
     import numpy
 
-    # By index: choices as such.
-    space = nevergrad.p.Tuple(*(nevergrad.p.Choice(list(range(k))) for k in problem.choices))
+    k = problem.choices[0]
+    if set(problem.choices) == {k}:
+        space = nevergrad.p.Choice(list(range(k)), repetitions=len(problem.choices))
+    else:
+        space = nevergrad.p.Tuple(*(nevergrad.p.Choice(list(range(k))) for k in problem.choices))
     space.random_state = numpy.random.RandomState(problem.seed)
     optimizer = nevergrad.optimizers.registry[which](space, budget=problem.calls)
     while not problem.over():
@@ -88,15 +94,17 @@ def nevergrad(problem, which):
 
 
 METHODS = {
-    "tpe": (tpe, [5, 10, 20, 40]),
-    "cma": (cma, [0.1, 0.2, 0.5, 1.0]),
-    "nevergrad": (nevergrad, ["DiscreteOnePlusOne", "PortfolioDiscreteOnePlusOne", "DoubleFastGADiscreteOnePlusOne", "cGA"]),
+    # Default, grid.
+    "tpe": (tpe, 10.0, [5.0, 10.0, 20.0, 40.0]),
+    "cma": (cma, 0.5, [0.1, 0.2, 0.5, 1.0]),
+    "nevergrad": (nevergrad, "DiscreteOnePlusOne", ["DiscreteOnePlusOne", "PortfolioDiscreteOnePlusOne", "DoubleFastGADiscreteOnePlusOne", "cGA"]),
 }
 
 
 def main():
     program, method, *names = sys.argv[1:]
-    run, grid = METHODS[method]
+    method, _, seeds = method.partition(":")
+    run, default, grid = METHODS[method]
     for name in names:
         problem = Problem(program, name)
         if run is cma and set(problem.choices) != {2}:
@@ -108,10 +116,20 @@ def main():
             run(problem, setting)
             return problem.best[-1] if problem.best else math.nan
 
-        scores = [(sum(final(setting, seed) for seed in (1000, 1001)) / 2, i) for i, setting in enumerate(grid)]
-        print(name, method, [(score, grid[i]) for score, i in scores], sep=",", file=sys.stderr, flush=True)
-        setting = grid[min(scores)[1]]
-        for seed in range(10):
+        def mean(setting):
+            return sum(final(setting, seed) for seed in (1000, 1001)) / 2
+
+        tried = {default: 0.0} if seeds else {setting: mean(setting) for setting in grid}
+        for _ in range(3 if isinstance(default, float) and not seeds else 0):
+            settings = sorted(tried)
+            at = settings.index(min(settings, key=tried.get))
+            if 0 < at < len(settings) - 1:
+                break
+            near, end = (settings[1], settings[0]) if at == 0 else settings[-2:]
+            tried[end * end / near] = mean(end * end / near)
+        print(name, method, tried, sep=",", file=sys.stderr, flush=True)
+        setting = min(tried, key=tried.get)
+        for seed in range(int(seeds or 10)):
             start = time.process_time()
             final(setting, seed)
             seconds = time.process_time() - start - problem.inside

@@ -40,6 +40,7 @@ def main():
                 pays = "never"
             else:
                 pays = f"{max(0.0, 1e3 * (ours * own - theirs * other) / (theirs - ours)):.2g} ms"
+            tuned = tuned if tuned.isalpha() else f"{float(tuned):.2g}"
             name = method if tuned == "0" else f"{method} ({tuned})"
             print(f"| {name} | {' | '.join(cells)} | {statistics.mean(ends):.4g} ± {statistics.stdev(ends):.2g} | {1e3 * cost[method][1]:.3f} | {pays} |")
 

@@ -1,7 +1,7 @@
 //! The surrogate against everything else: calls to reach a value, and variance at frozen logits.
 //!
 //! ```text
-//! cargo run --release -p relax-minimize --example compare -- calls [PROBLEM …]      best so far by calls, CSV
+//! cargo run --release -p relax-minimize --example compare -- calls [PROBLEM …] [METHOD …]   best so far by calls, CSV
 //! cargo run --release -p relax-minimize --example compare -- variance [PROBLEM …]   variance of a step's gradient, CSV
 //! cargo run --release -p relax-minimize --example compare -- values [PROBLEM …]     what the values to reach were set by
 //! cargo run --release -p relax-minimize --example compare -- probes [PROBLEM …]     what probes, batch and fit were chosen by
@@ -78,7 +78,9 @@ fn run<'a>(problem: &'a Problem, method: &Method, tuned: f64, seed: u64) -> Call
 /// calls. On standard error what every number of the grid came to.
 fn calls(problem: &Problem) {
     let last = |best: &[f64]| best.last().copied().unwrap_or(f64::INFINITY);
-    for method in METHODS.iter().filter(|method| (method.serves)(problem)) {
+    let named: Vec<&Method> = METHODS.iter().filter(|m| std::env::args().any(|a| a == m.name)).collect();
+    let methods = if named.is_empty() { METHODS.iter().collect() } else { named };
+    for method in methods.into_iter().filter(|method| (method.serves)(problem)) {
         let mean = |tuned: f64| {
             (1000..1002).map(|seed| last(&run(problem, method, tuned, seed).best) / 2.0).sum::<f64>()
         };

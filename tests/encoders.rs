@@ -18,6 +18,11 @@ mod custom_encoder;
 static REGISTERED: LazyLock<()> =
     LazyLock::new(|| register_encoder("tiny", custom_encoder::build).expect("the name is free"));
 
+/// Registers the example's encoder as "tiny", once.
+pub fn register() {
+    LazyLock::force(&REGISTERED);
+}
+
 const CATCH: &str = r#"
 [env]
 id = "Catch-v0"

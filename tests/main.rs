@@ -12,6 +12,7 @@ mod defaults;
 mod determinism;
 mod docs;
 mod encoders;
+mod export;
 mod faults;
 mod fuzz;
 mod health;

@@ -103,6 +103,12 @@ impl ActingPolicy {
         self.scaling.get_or_insert_with(Scaling::default).clone_from(scaling);
     }
 
+    /// What is done to observations before the network sees them, if anything is.
+    #[must_use]
+    pub fn scaling(&self) -> Option<&Scaling> {
+        self.scaling.as_ref()
+    }
+
     /// The policy in words.
     #[must_use]
     pub fn card(&self) -> PolicyCard {

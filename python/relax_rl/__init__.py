@@ -4,14 +4,15 @@
     envs = gymnasium.make_vec("relax_rl/CartPole-v1", 1024)
     run = relax_rl.train("configs/cartpole-relax.toml", out="runs/mine")
     action, _ = relax_rl.load(run.dir).predict(observation)
+    relax_rl.export(run.dir, "policy.onnx")
     found = relax_rl.minimize(f, {"depth": range(1, 9), "bias": [False, True]}, calls=300)
 """
 
 from ._register import register
 from ._relax_rl import Policy
 from .minimize import FailedCall, Found, minimize
-from .training import Run, load, resume, state_hash, train
+from .training import Run, export, load, resume, state_hash, train
 
-__all__ = ["FailedCall", "Found", "Policy", "Run", "load", "minimize", "register", "resume", "state_hash", "train"]
+__all__ = ["FailedCall", "Found", "Policy", "Run", "export", "load", "minimize", "register", "resume", "state_hash", "train"]
 
 register()

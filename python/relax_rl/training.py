@@ -80,6 +80,23 @@ def state_hash(dir: str | os.PathLike[str]) -> str:
     return _relax_rl.state_hash(Path(dir))
 
 
+def export(
+    dir: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    checkpoint: str = "best",
+) -> Path:
+    """Writes the policy of a run folder to the file `path`, for others to run, and returns the path.
+
+    `format` is "onnx", "safetensors" or "json", by default what the name ends in; `checkpoint` is "best" (by evaluation; the newest if none
+    was kept) or "latest". Everything between an observation and an action is inside. Raises `ValueError` for a policy that no file could
+    describe.
+    """
+    _relax_rl.export(Path(dir), Path(path), format, checkpoint)
+    return Path(path)
+
+
 def load(dir: str | os.PathLike[str]) -> Policy:
     """The best policy of a run folder; the newest if none was kept. Its `predict` gives actions."""
     return Policy(Path(dir))

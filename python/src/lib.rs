@@ -43,7 +43,7 @@ mod module {
     #[pymodule_export]
     use super::minimize::Minimizer;
     #[pymodule_export]
-    use super::training::{Policy, resume, state_hash, train};
+    use super::training::{Policy, export, resume, state_hash, train};
     #[pymodule_export]
     use super::vector::NativeEnvs;
 }

@@ -15,6 +15,7 @@ use relax_envs::{EnvRng, MakeOptions, Vectorization};
 use relax_rl::Error;
 use relax_rl::config::Config;
 use relax_rl::evaluate::Trained;
+use relax_rl::export::{Checkpoint, Format};
 use relax_rl::train::{Outcome, TrainOptions};
 
 use crate::{guarded, raise};
@@ -97,6 +98,38 @@ pub fn resume(py: Python<'_>, dir: PathBuf, overrides: Vec<String>, quiet: bool)
 #[pyfunction]
 pub fn state_hash(py: Python<'_>, dir: PathBuf) -> PyResult<String> {
     guarded(|| py.detach(|| relax_rl::train::state_hash(&dir)).map_err(|error| raise(&error)))
+}
+
+/// Writes a policy of a run as a file that others can run.
+#[pyfunction]
+pub fn export(
+    py: Python<'_>,
+    dir: PathBuf,
+    path: PathBuf,
+    format: Option<&str>,
+    checkpoint: &str,
+) -> PyResult<()> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let Some(kind) = Format::of(format.unwrap_or(&extension)) else {
+        return Err(PyValueError::new_err(match format {
+            Some(name) => format!("format must be \"onnx\", \"safetensors\" or \"json\", not {name:?}"),
+            None => format!(
+                "{}: a policy is written as .onnx, .safetensors or .json; or say format=…",
+                path.display()
+            ),
+        }));
+    };
+    let checkpoint = match checkpoint {
+        "best" => Checkpoint::Best,
+        "latest" => Checkpoint::Latest,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "checkpoint must be \"best\" or \"latest\", not {other:?}"
+            )));
+        }
+    };
+    let written = guarded(|| Ok(py.detach(|| relax_rl::export::export(&dir, checkpoint, kind, &path))))?;
+    written.map(|_| ()).map_err(|error| raise(&error))
 }
 
 /// The best policy of a run.

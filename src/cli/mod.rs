@@ -16,6 +16,7 @@ mod config;
 mod ending;
 mod envs;
 mod eval;
+mod export;
 mod greeting;
 mod kinds;
 mod out_folder;
@@ -70,6 +71,8 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Let a trained agent play, and report its returns
     Eval(eval::EvalArgs),
+    /// Write a trained policy as ONNX, safetensors or JSON, for others to run
+    Export(export::ExportArgs),
     /// Train a binary latent-variable model as a configuration file says
     Vae(vae::VaeArgs),
     /// Compare estimators on a latent-variable model, over learning rates and seeds
@@ -143,6 +146,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::VaeSweep(args) => vae_sweep::run(args),
         Command::VaeVariance(args) => vae_variance::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Export(args) => export::run(args),
         Command::Envs { command } => envs::run(command),
         Command::Agents => agents::run(),
         Command::Config { command } => config::run(command),

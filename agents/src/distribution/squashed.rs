@@ -35,6 +35,8 @@ const ALMOST_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 pub struct SquashedGaussian(pub Gaussian);
 
 impl SquashedGaussian {
+    /// Bounds of log σ, at which it is cut off.
+    pub const LOG_STD: [f32; 2] = [LOG_STD.start, LOG_STD.end];
     /// Its line of the table. It is no agent's default: an agent that acts with it says so itself.
     pub const KIND: Kind = Kind {
         name: "squashed-gaussian",

@@ -131,6 +131,21 @@ impl Scaling {
     /// What an agent's state calls the statistics.
     pub const STATE: &'static str = "normalizer.observations";
 
+    /// Where observations are cut off.
+    pub const LIMIT: f32 = CLIP;
+
+    /// What is taken off, `[D]`.
+    #[must_use]
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// What the rest is multiplied by, `[D]`: 1/d.
+    #[must_use]
+    pub fn factor(&self) -> &[f32] {
+        &self.inverse
+    }
+
     /// The scaling by the statistics `name` of an agent's state, for observations of `dim` numbers.
     ///
     /// # Errors

@@ -76,8 +76,15 @@ impl Trained {
     /// If there is no usable checkpoint, or its environment cannot be made.
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let best = best_checkpoint(dir);
-        let path = if best.exists() { best } else { latest_checkpoint(dir) };
-        let (header, state) = checkpoint::load(&path)?;
+        Self::load_checkpoint(&if best.exists() { best } else { latest_checkpoint(dir) })
+    }
+
+    /// The policy of the checkpoint `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_checkpoint(path: &Path) -> Result<Self, Error> {
+        let (header, state) = checkpoint::load(path)?;
         let config = Config::recorded(&header.config, &path.display().to_string(), &[])?;
         let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
         let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;

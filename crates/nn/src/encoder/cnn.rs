@@ -115,6 +115,12 @@ impl Cnn {
         convolutions.sum::<usize>() + 2 * self.linear.0 * self.linear.1
     }
 
+    /// Pixels between two places of each convolution's filters.
+    #[must_use]
+    pub fn strides(&self) -> Vec<usize> {
+        self.convolutions.iter().map(|c| c.stride).collect()
+    }
+
     fn rows(&self, observations: usize) -> usize {
         let numbers = self.picture.numbers();
         assert_eq!(observations % numbers, 0, "the observations' length must be a multiple of {numbers}");

@@ -62,6 +62,19 @@ impl Picture {
         self.height * self.width * self.channels
     }
 
+    /// Frames that are stacked, 1 where an observation is one.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.axes[0].0
+    }
+
+    /// Whether a frame's channels are its first dimension, `[C, H, W]`, not its last.
+    #[must_use]
+    pub fn is_channels_first(&self) -> bool {
+        let [_, _, (_, of_column), (_, of_channel)] = self.axes;
+        of_channel > of_column
+    }
+
     /// pixels `[H, W, C]` ← one observation, scaled; the channels of the oldest frame first.
     pub(super) fn unpack<F: Real>(&self, observation: &[F], pixels: &mut [F]) {
         let scale = F::of(f64::from(self.scale));

@@ -118,7 +118,15 @@ pub fn resume(
 /// # Errors
 /// If there is no usable checkpoint.
 pub fn state_hash(dir: &Path) -> Result<String, Error> {
-    let (_, state) = checkpoint::load(&latest_checkpoint(dir))?;
+    checkpoint_hash(&latest_checkpoint(dir))
+}
+
+/// As [`state_hash`], at the checkpoint `path`.
+///
+/// # Errors
+/// If it is not usable.
+pub fn checkpoint_hash(path: &Path) -> Result<String, Error> {
+    let (_, state) = checkpoint::load(path)?;
     Ok(trainer::learned_hash(&state))
 }
 

@@ -27,7 +27,7 @@ pub use relax_agents as agents;
 pub use relax_envs as envs;
 pub use relax_estimators as estimators;
 pub use relax_export as export;
-pub use relax_lab::{certify, control_variate, plot, report, toy, vae, variance};
+pub use relax_lab::{certify, control_variate, plot, report, sweep, toy, vae, variance};
 pub use relax_latent as latent;
 pub use relax_minimize as minimize;
 pub use relax_nn as nn;

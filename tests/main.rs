@@ -26,6 +26,7 @@ mod run_folder;
 mod runtime;
 mod state_hash;
 mod statistics;
+mod sweep;
 mod toy;
 mod updates;
 mod vae;

@@ -24,6 +24,7 @@ mod output;
 mod plot;
 mod python;
 mod resume;
+mod sweep;
 mod toy;
 mod train;
 mod vae;
@@ -97,6 +98,8 @@ enum Command {
     Toy(toy::ToyArgs),
     /// Run configurations with several seeds and write a report with intervals, curves and tests
     Compare(compare::CompareArgs),
+    /// Search the settings of a configuration that do best
+    Sweep(sweep::SweepArgs),
     /// Test that every estimator and agent is unbiased, or that a known mistake is found out
     Certify(certify::CertifyArgs),
     /// Split a policy gradient's variance by states, actions and the rest of the trajectory
@@ -155,6 +158,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Error> {
         Command::Certify(args) => certify::run(args),
         Command::Variance(args) => variance::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Completions { shell } => completions::run(*shell, Cli::command()),
     }
 }

@@ -3,6 +3,7 @@
 //! | To … | look at |
 //! | --- | --- |
 //! | compare agents over seeds | [`study::compare`], [`compare`], [`report`] |
+//! | search settings | [`sweep`](mod@sweep) |
 //! | draw learning curves | [`plot`](mod@plot) |
 //! | draw any chart | [`chart`] |
 //! | check that estimators and agents are unbiased | [`certify`](mod@certify) |
@@ -18,6 +19,7 @@ pub mod control_variate;
 pub mod plot;
 pub mod report;
 pub mod study;
+pub mod sweep;
 pub mod toy;
 pub mod vae;
 pub mod variance;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::axis::Axis;
 use super::palette::{DARK, LIGHT};
 use super::text::{escape, shorten, width, wrap};
-use super::{Bar, Chart, Content, Ink, Series, Sheet};
+use super::{Bar, Chart, Content, Coordinate, Ink, Series, Sheet, Trace};
 
 const WIDTH: f64 = 400.0;
 /// How large a drawing alone is shown, where nothing else says so.
@@ -229,6 +229,7 @@ impl Canvas {
             Content::Curves(series) => self.curves(chart, series),
             Content::Intervals(bars) => self.intervals(chart, bars),
             Content::Shares { x, layers } => self.shares(chart, x, layers),
+            Content::Parallel { coordinates, traces, .. } => self.parallel(coordinates, traces),
         }
     }
 
@@ -372,6 +373,53 @@ impl Canvas {
             let _ = write!(self.text, "<path d=\"{}Z\" {fill} fill-opacity=\"0.55\"/>", path(&outline));
             below = above;
         }
+    }
+}
+
+impl Canvas {
+    /// Axes below one another, as a phone has room for them, each with its name above and its ticks below.
+    fn parallel(&mut self, coordinates: &[Coordinate], traces: &[Trace]) {
+        const STEP: f64 = 58.0;
+        let (left, right, top) = (PAD + 6.0, RIGHT - 6.0, self.y + 24.0);
+        let at = |row: usize| top + STEP * row as f64;
+        for trace in traces {
+            let line: Vec<(f64, f64)> = trace
+                .places
+                .iter()
+                .enumerate()
+                .map(|(row, place)| (left + place.clamp(0.0, 1.0) * (right - left), at(row)))
+                .collect();
+            let stroke = self.stroke(Paint::Series(trace.colour));
+            let (width, opacity) = if trace.strong { (3.0, 1.0) } else { (1.2, 0.55) };
+            let _ = write!(
+                self.text,
+                "<path d=\"{}\" {stroke} stroke-width=\"{width}\" stroke-opacity=\"{opacity}\" stroke-linejoin=\"round\"/>",
+                path(&line)
+            );
+        }
+        for (row, coordinate) in coordinates.iter().enumerate() {
+            let y = at(row);
+            let stroke = self.stroke(Paint::Soft);
+            let _ = write!(self.text, "<path d=\"M{left:.1} {y:.1}H{right:.1}\" {stroke}/>");
+            let name = shorten(&coordinate.name, LETTER, right - left);
+            self.write(left, y - 7.0, "start", LETTER, Paint::Text, &name);
+            let most = coordinate.ticks.len().saturating_sub(1).max(1);
+            let room = (right - left) / most as f64 - 4.0;
+            for (i, tick) in coordinate.ticks.iter().enumerate() {
+                let x = left + (right - left) * i as f64 / most as f64;
+                let stroke = self.stroke(Paint::Soft);
+                let _ = write!(self.text, "<path d=\"M{x:.1} {:.1}V{:.1}\" {stroke}/>", y - 3.0, y + 3.0);
+                let anchor = if i == 0 {
+                    "start"
+                } else if i == most {
+                    "end"
+                } else {
+                    "middle"
+                };
+                self.write(x, y + 17.0, anchor, SMALL, Paint::Soft, &shorten(tick, SMALL, room));
+            }
+        }
+        self.y = at(coordinates.len().saturating_sub(1)) + 26.0;
     }
 }
 

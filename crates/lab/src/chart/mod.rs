@@ -49,6 +49,26 @@ pub struct Bar {
     pub interval: (f64, f64, f64),
 }
 
+/// An axis of parallel coordinates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coordinate {
+    /// What lies along it.
+    pub name: String,
+    /// What is written at equal distances from its beginning to its end, two or more.
+    pub ticks: Vec<String>,
+}
+
+/// A line across parallel coordinates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Where it crosses each of them, from 0 to 1.
+    pub places: Vec<f64>,
+    /// Number of its colour.
+    pub colour: usize,
+    /// Whether it is drawn boldly.
+    pub strong: bool,
+}
+
 /// What a chart shows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
@@ -62,6 +82,15 @@ pub enum Content {
         x: Vec<f64>,
         /// From below to above.
         layers: Vec<(String, Vec<f64>)>,
+    },
+    /// Lines across axes that lie below one another.
+    Parallel {
+        /// The axes.
+        coordinates: Vec<Coordinate>,
+        /// The lines, those on top last.
+        traces: Vec<Trace>,
+        /// Entries of the legend: name and colour.
+        names: Vec<(String, usize)>,
     },
 }
 
@@ -99,6 +128,9 @@ impl Chart {
                 }
             }
             Content::Intervals(_) => {}
+            Content::Parallel { names: own, .. } => {
+                names.extend(own.iter().map(|(name, colour)| (name.as_str(), *colour)));
+            }
             Content::Shares { layers, .. } => {
                 names.extend(layers.iter().enumerate().map(|(colour, (name, _))| (name.as_str(), colour)));
             }

@@ -100,7 +100,7 @@ fn find(job: &Job, dir: &Path) -> Result<Found, Error> {
         found == job.config
     });
     if !same {
-        let message = format!("{} holds a run with other settings than this comparison's", dir.display());
+        let message = format!("{} holds a run with other settings than were asked for", dir.display());
         return Err(Error::input(message)
             .with_hint("name another folder with --out, or remove that run to have it made anew"));
     }

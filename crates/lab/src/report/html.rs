@@ -19,20 +19,29 @@ pub(super) fn page(
 ) -> String {
     let title = if suite.title.is_empty() { "Comparison of agents" } else { &suite.title };
     let parts = [
-        ("light", variables(&LIGHT)),
-        ("dark", variables(&DARK)),
-        ("meanings", meanings()),
+        ("meanings", meanings(HEADINGS[2..].iter().copied())),
         ("title", escape(title)),
         ("introduction", introduction(suite, failed)),
-        ("headings", headings()),
+        ("explained", EXPLAINED.to_owned()),
+        ("headings", headings(HEADINGS.iter().copied())),
         ("rows", rows(table)),
         ("remarks", remarks(analysis)),
         ("published", published(analysis, suite)),
         ("figures", drawings(analysis, figures)),
-        ("provenance", made(provenance)),
+        ("provenance", made(provenance, "results.csv")),
         ("settings", settings(&analysis.entries)),
     ];
-    fill(include_str!("page.html"), &parts)
+    page_of(&parts)
+}
+
+/// What is above the table.
+const EXPLAINED: &str = "Select a heading to sort. Brackets hold 95 % stratified-bootstrap intervals. Runs that never reach the threshold \
+                         count as censored at their end; they are not left out.";
+
+/// A page of these parts, by the names of their places; what is not among them stays empty.
+pub(crate) fn page_of(parts: &[(&str, String)]) -> String {
+    let colours = [("light", variables(&LIGHT)), ("dark", variables(&DARK))];
+    fill(include_str!("page.html"), &[&colours[..], parts].concat())
 }
 
 /// Puts each part in its place in one pass, so that what a part holds is never taken for a place.
@@ -83,15 +92,15 @@ fn variables(colours: &[&str]) -> String {
 }
 
 /// What the columns mean, for readers who cannot point at a heading.
-fn meanings() -> String {
-    let item =
-        |(name, meaning): &(&str, &str)| format!("<dt>{}</dt><dd>{}.</dd>", escape(name), escape(meaning));
-    HEADINGS[2..].iter().map(item).collect()
+pub(crate) fn meanings<'a>(headings: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    headings
+        .map(|(name, meaning)| format!("<dt>{}</dt><dd>{}.</dd>", escape(name), escape(meaning)))
+        .collect()
 }
 
-fn headings() -> String {
-    HEADINGS
-        .iter()
+/// The heads of the table's columns: names and meanings.
+pub(crate) fn headings<'a>(headings: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    headings
         .map(|(name, meaning)| {
             format!(
                 "<th scope=\"col\" title=\"{}\"><button type=\"button\">{}</button></th>",
@@ -182,37 +191,40 @@ fn published(analysis: &Analysis, suite: &Suite) -> String {
 
 fn drawings(analysis: &Analysis, figures: &[Figure]) -> String {
     let mut text = String::new();
-    let section = |heading: &str, before: &str, of: &[&Figure]| {
-        if of.is_empty() {
-            return String::new();
-        }
-        let mut text = format!("<h2>{}</h2>{before}<div class=\"figures\">", escape(heading));
-        for figure in of {
-            let _ = write!(
-                text,
-                "<figure id=\"{}\">{}<figcaption>{}</figcaption></figure>",
-                figure.id,
-                figure.chart.svg(Ink::Page),
-                escape(&figure.caption)
-            );
-        }
-        text.push_str("</div>");
-        text
-    };
     let of = |env: Option<&str>| -> Vec<&Figure> {
         figures.iter().filter(|figure| figure.env.as_deref() == env).collect()
     };
-    text.push_str(&section("Over several environments", &references(analysis), &of(None)));
+    text.push_str(&self::figures("Over several environments", &references(analysis), &of(None)));
     for env in analysis.envs() {
-        text.push_str(&section(env, "", &of(Some(env))));
+        text.push_str(&self::figures(env, "", &of(Some(env))));
     }
     text
 }
 
-fn made(provenance: &Provenance) -> String {
+/// Figures under a heading; nothing without any.
+pub(crate) fn figures(heading: &str, before: &str, of: &[&Figure]) -> String {
+    if of.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("<h2>{}</h2>{before}<div class=\"figures\">", escape(heading));
+    for figure in of {
+        let _ = write!(
+            text,
+            "<figure id=\"{}\">{}<figcaption>{}</figcaption></figure>",
+            figure.id,
+            figure.chart.svg(Ink::Page),
+            escape(&figure.caption)
+        );
+    }
+    text.push_str("</div>");
+    text
+}
+
+/// How it was made; `table` is the file of the table.
+pub(crate) fn made(provenance: &Provenance, table: &str) -> String {
     format!(
         "<pre>{}</pre><p>relax-rl {}, commit {}, {} at a time on {}. Every figure as SVG, PNG and CSV lies in the folder \
-         <code>figures</code>, the table in <code>results.csv</code>, the runs themselves in <code>runs</code>.</p>",
+         <code>figures</code>, the table in <code>{table}</code>, the runs themselves in <code>runs</code>.</p>",
         escape(&provenance.command),
         provenance.version,
         provenance.commit,

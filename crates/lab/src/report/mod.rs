@@ -2,7 +2,7 @@
 //! CSV, and if wanted the same as Markdown.
 
 mod figures;
-mod html;
+pub(crate) mod html;
 mod markdown;
 pub mod table;
 

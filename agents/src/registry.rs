@@ -83,7 +83,7 @@ pub struct AgentSpec {
     name: &'static str,
     summary: &'static str,
     schemas: Arc<[Value; 2]>,
-    defaults: AgentSettings,
+    defaults: Arc<AgentSettings>,
     rollout: RolloutShape,
     certified: &'static [(&'static str, Problem)],
     reports: &'static [&'static str],
@@ -161,8 +161,8 @@ impl AgentSpec {
         make: fn(&A, &L, Task<'_>) -> Made,
     ) -> Self {
         let (agent, learner) = (write(&A::default()), write(&L::default()));
-        let defaults = AgentSettings { kind: name.to_owned(), agent, learner };
-        let own = defaults.clone();
+        let defaults = Arc::new(AgentSettings { kind: name.to_owned(), agent, learner });
+        let own = Arc::clone(&defaults);
         Self {
             name,
             summary,
@@ -373,29 +373,34 @@ static AGENTS: RwLock<Vec<AgentSpec>> = RwLock::new(Vec::new());
 /// All agents, this crate's first.
 #[must_use]
 pub fn agent_specs() -> Vec<AgentSpec> {
+    with_specs(<[_]>::to_vec)
+}
+
+/// What `look` sees among all agents.
+fn with_specs<T>(look: impl Fn(&[AgentSpec]) -> T) -> T {
     {
         let all = AGENTS.read().unwrap_or_else(PoisonError::into_inner);
         if !all.is_empty() {
-            return all.clone();
+            return look(&all);
         }
     }
     let mut all = AGENTS.write().unwrap_or_else(PoisonError::into_inner);
     if all.is_empty() {
         all.extend(own());
     }
-    all.clone()
+    look(&all)
 }
 
 /// The agent called `name`.
 #[must_use]
 pub fn agent_spec(name: &str) -> Option<AgentSpec> {
-    agent_specs().into_iter().find(|spec| spec.name == name)
+    with_specs(|all| all.iter().find(|spec| spec.name == name).cloned())
 }
 
 /// The names of all agents.
 #[must_use]
 pub fn agent_names() -> Vec<&'static str> {
-    agent_specs().iter().map(|spec| spec.name).collect()
+    with_specs(|all| all.iter().map(|spec| spec.name).collect())
 }
 
 /// Adds an agent: configurations can name it from now on.

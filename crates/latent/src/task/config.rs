@@ -3,6 +3,7 @@
 mod validate;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
 use crate::data::Binarization;
 use crate::vae::{Architecture, METHODS, Settings};
@@ -10,7 +11,7 @@ use relax_estimators::{Coupling, Estimator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use relax_runtime::config::{self, ConfigError, Document};
+use relax_runtime::config::{self, ConfigError, Document, Keys};
 
 /// Everything that decides a run. Same program, same configuration (seed included), same numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -323,6 +324,11 @@ impl Document for VaeConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.validate()
+    }
+
+    fn keys() -> Arc<Keys> {
+        static KEYS: LazyLock<Arc<Keys>> = LazyLock::new(|| Arc::new(Keys::of::<VaeConfig>()));
+        Arc::clone(&KEYS)
     }
 
     fn example(key: &str) -> Option<&'static str> {

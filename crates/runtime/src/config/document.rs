@@ -1,5 +1,7 @@
 //! [`Document`]: what the machinery of configurations asks of one kind of them.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -33,6 +35,13 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
         schema.to_value()
     }
 
+    /// Every key that some text may hold. Each reading asks for them, and making them takes a hundred times as long as reading a
+    /// text: a kind of configuration that is read often keeps them.
+    #[must_use]
+    fn keys() -> Arc<Keys> {
+        Arc::new(Keys::of::<Self>())
+    }
+
     /// What this text in particular may hold, where one of its keys decides on others. `overrides` are the arguments
     /// `KEY=VALUE`.
     ///
@@ -40,7 +49,7 @@ pub trait Document: Serialize + DeserializeOwned + JsonSchema {
     /// If the key that decides has a value that there is not; the error names the key.
     fn shape(table: &toml::Table, overrides: &[String], reading: Reading) -> Result<Shape, ConfigError> {
         let _ = (table, overrides, reading);
-        Ok(Shape::new(Keys::of::<Self>()))
+        Ok(Shape::new(Self::keys()))
     }
 
     /// Fills in what only the whole text decides, and checks every value's range.
@@ -66,7 +75,7 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Shape {
     /// Its keys.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     /// Keys that are left out if the text has them.
     pub dropped: Vec<String>,
     /// Values of keys that the text leaves out, where they are not the struct's own defaults.
@@ -78,7 +87,7 @@ pub struct Shape {
 impl Shape {
     /// These keys and nothing else.
     #[must_use]
-    pub fn new(keys: Keys) -> Self {
+    pub fn new(keys: Arc<Keys>) -> Self {
         Self { keys, dropped: Vec::new(), defaults: toml::Table::new(), notes: Vec::new() }
     }
 }

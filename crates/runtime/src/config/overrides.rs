@@ -96,7 +96,7 @@ pub fn check_resume<D: Document>(
     allowed: impl Fn(&str) -> bool,
     hint: &str,
 ) -> Result<(), ConfigError> {
-    let keys = Keys::of::<D>();
+    let keys = D::keys();
     for text in overrides {
         let one = Override::parse(text, &keys)?;
         if !allowed(&one.key) {

@@ -18,6 +18,8 @@ pub fn schema_of<D: Document>() -> Value {
 #[derive(Debug)]
 pub struct Keys {
     entries: Vec<(String, Value)>,
+    /// Where in `entries` each is.
+    places: BTreeMap<String, usize>,
     /// Keys that have a meaning elsewhere, and what to say of them here.
     elsewhere: BTreeMap<String, String>,
     /// The command that lists them.
@@ -36,7 +38,8 @@ impl Keys {
     pub fn new(schema: &Value, command: &'static str) -> Self {
         let mut entries = Vec::new();
         collect(schema, schema, "", &mut entries);
-        Self { entries, elsewhere: BTreeMap::new(), command }
+        let places = entries.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
+        Self { entries, places, elsewhere: BTreeMap::new(), command }
     }
 
     /// With keys that have a meaning elsewhere: each with what to say of it when it turns up here.
@@ -44,6 +47,12 @@ impl Keys {
     pub fn with_elsewhere(mut self, keys: BTreeMap<String, String>) -> Self {
         self.elsewhere = keys;
         self
+    }
+
+    /// Whether the key has a meaning elsewhere.
+    #[must_use]
+    pub fn is_elsewhere(&self, key: &str) -> bool {
+        self.elsewhere.contains_key(key)
     }
 
     /// Message and hint for a key that is not one of these.
@@ -71,7 +80,7 @@ impl Keys {
     /// The schema of the key `path`, if there is such a key.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Value> {
-        self.entries.iter().find(|(key, _)| key == path).map(|(_, schema)| schema)
+        self.places.get(path).map(|&at| &self.entries[at].1)
     }
 
     /// Whether `path` is a key, or lies inside one whose content is free, such as `env.kwargs`.
@@ -84,7 +93,7 @@ impl Keys {
     #[must_use]
     pub fn is_section(&self, path: &str) -> bool {
         let start = format!("{path}.");
-        self.entries.iter().any(|(key, _)| key.starts_with(&start))
+        self.places.range(start.clone()..).next().is_some_and(|(key, _)| key.starts_with(&start))
     }
 
     /// The first line of the key's documentation.

@@ -2,8 +2,9 @@
 //! file and the overrides, before any key is checked.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use relax_agents::{AgentSpec, RolloutShape, agent_spec, agent_specs};
+use relax_agents::{AgentSpec, RolloutShape, agent_names, agent_spec, agent_specs};
 use relax_runtime::config::{self, ConfigError, Document, Keys, Origin, Reading, Shape};
 use serde_json::{Map, Value, json};
 
@@ -47,6 +48,46 @@ pub(super) fn schema(mut base: Value, spec: Option<&AgentSpec>) -> Value {
     base
 }
 
+/// The keys of a configuration whose agent is `spec`, or of any agent; made once, and once more after an agent was registered.
+pub(super) fn keys(spec: Option<&AgentSpec>) -> Arc<Keys> {
+    type Kept = (Option<&'static str>, usize, Arc<Keys>);
+    static KEPT: RwLock<Vec<Kept>> = RwLock::new(Vec::new());
+    // Agents are never taken away, and no two have the same name.
+    let (name, agents) = (spec.map(AgentSpec::name), agent_names().len());
+    {
+        let kept = KEPT.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., keys)) = kept.iter().find(|(of, then, _)| (*of, *then) == (name, agents)) {
+            return Arc::clone(keys);
+        }
+    }
+    let made = Keys::new(&schema(base(), spec), Config::SCHEMA_COMMAND);
+    let made = Arc::new(match spec {
+        Some(spec) => made.with_elsewhere(elsewhere(spec)),
+        None => made,
+    });
+    let mut kept = KEPT.write().unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|(.., then, _)| *then == agents);
+    kept.push((name, agents, Arc::clone(&made)));
+    made
+}
+
+/// Keys that are not `spec`'s but other agents', and those of earlier versions, with what to say of them.
+fn elsewhere(spec: &AgentSpec) -> BTreeMap<String, String> {
+    let all = agent_specs();
+    let mut elsewhere = BTreeMap::new();
+    for key in keys(None).names().filter(|key| !spec.has(key)) {
+        let owners: Vec<&str> = all.iter().filter(|other| other.has(key)).map(AgentSpec::name).collect();
+        if !owners.is_empty() {
+            let message = format!("`{key}` is a key of {}, not of {}", list(&owners), spec.name());
+            elsewhere.insert(key.to_owned(), message);
+        }
+    }
+    for (old, new) in RENAMED {
+        elsewhere.insert((*old).to_owned(), format!("`{old}` is called `{new}` now"));
+    }
+    elsewhere
+}
+
 /// What `agent.kind` is in the text, and in the end.
 fn kinds(table: &toml::Table, overrides: &[String]) -> (Option<String>, Option<String>) {
     let in_file = table.get("agent").and_then(|agent| agent.get("kind")).and_then(toml::Value::as_str);
@@ -73,35 +114,23 @@ pub(super) fn shape(
     reading: Reading,
 ) -> Result<Shape, ConfigError> {
     let (in_file, kind) = kinds(table, overrides);
-    let Some(kind) = kind else { return Ok(Shape::new(Keys::of::<Config>())) };
+    let Some(kind) = kind else { return Ok(Shape::new(keys(None))) };
     let Some(spec) = agent_spec(&kind) else {
         let message = format!("`agent.kind`: {}", relax_agents::registry::unknown_agent(&kind));
-        let hint = Keys::of::<Config>().describe("agent.kind").map(|text| format!("agent.kind: {text}"));
+        let hint = keys(None).describe("agent.kind").map(|text| format!("agent.kind: {text}"));
         return Err(ConfigError::new(Origin::Program, Some("agent.kind"), message).with_hint(hint));
     };
-    let all = agent_specs();
-    let mut elsewhere: BTreeMap<String, String> = BTreeMap::new();
-    for key in Keys::of::<Config>().names().filter(|key| !spec.has(key)) {
-        let owners: Vec<&str> = all.iter().filter(|other| other.has(key)).map(AgentSpec::name).collect();
-        if !owners.is_empty() {
-            let message = format!("`{key}` is a key of {}, not of {kind}", list(&owners));
-            elsewhere.insert(key.to_owned(), message);
-        }
-    }
-    for (old, new) in RENAMED {
-        elsewhere.insert((*old).to_owned(), format!("`{old}` is called `{new}` now"));
-    }
+    let keys = keys(Some(&spec));
     // Keys of the agent that the file was written for go with it.
     let others = in_file.filter(|old| *old != kind).and_then(|old| agent_spec(&old));
     let dropped: Vec<String> = own_keys(table)
         .into_iter()
         .filter(|key| !spec.has(key))
         .filter(|key| match reading {
-            Reading::Recorded => elsewhere.contains_key(key),
+            Reading::Recorded => keys.is_elsewhere(key),
             Reading::Written => others.as_ref().is_some_and(|old| old.has(key)),
         })
         .collect();
-    let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND).with_elsewhere(elsewhere);
     let mut defaults = defaults(&spec, table, overrides);
     if reading == Reading::Recorded {
         for (section, key, then) in newer() {
@@ -219,10 +248,9 @@ impl Config {
     /// The same with every key of its agent in it, and checked.
     pub(super) fn completed(mut self) -> Result<Self, ConfigError> {
         let spec = self.spec()?;
-        let complete = spec.complete(&self.settings()).map_err(|(section, error)| {
-            let keys = Keys::new(&schema(base(), Some(&spec)), Config::SCHEMA_COMMAND);
-            config::misread::<Self>(&error, section, &keys)
-        })?;
+        let complete = spec
+            .complete(&self.settings())
+            .map_err(|(section, error)| config::misread::<Self>(&error, section, &keys(Some(&spec))))?;
         (self.agent.keys, self.learner) = (complete.agent, complete.learner);
         self.validate()?;
         Ok(self)

@@ -1,9 +1,10 @@
 //! [`Config`] as a kind of configuration file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use relax_agents::agent_spec;
-use relax_runtime::config::{self, ConfigError, Document, Reading, Shape};
+use relax_runtime::config::{self, ConfigError, Document, Keys, Reading, Shape};
 use serde_json::Value;
 
 use super::{Config, agent};
@@ -18,6 +19,10 @@ impl Document for Config {
 
     fn schema() -> Value {
         agent::schema(agent::base(), None)
+    }
+
+    fn keys() -> Arc<Keys> {
+        agent::keys(None)
     }
 
     fn shape(table: &toml::Table, overrides: &[String], reading: Reading) -> Result<Shape, ConfigError> {

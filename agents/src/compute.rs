@@ -1,5 +1,6 @@
 //! Work cut into shards of fixed size, so that the numbers do not depend on who does it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +19,12 @@ pub const ENCODED_SHARD_ROWS: usize = 64;
 pub struct Compute {
     pool: Option<ThreadPool>,
     stop: Option<Arc<AtomicBool>>,
+    /// What is computed now can be taken back.
+    undoable: AtomicBool,
 }
+
+/// What [`Compute::each`] unwinds with.
+struct Stopped;
 
 impl Compute {
     /// Everything on the calling thread.
@@ -32,7 +38,7 @@ impl Compute {
     pub fn with_threads(threads: usize) -> Self {
         let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
         let named = builder.thread_name(|i| format!("learner-{i}"));
-        Self { pool: if threads > 1 { named.build().ok() } else { None }, stop: None }
+        Self { pool: if threads > 1 { named.build().ok() } else { None }, ..Self::default() }
     }
 
     /// Once `stop` is set, an agent that can go on later ([`Agent::is_behind`](crate::Agent::is_behind)) leaves the gradient steps
@@ -47,13 +53,42 @@ impl Compute {
         self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
+    /// What `work` gives; nothing if somebody wants the learner to stop before it has: [`each`](Self::each) unwinds then, and everything
+    /// that `work` wrote to has to go back to where it stood before.
+    pub fn until_stopped<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        self.undoable.store(true, Ordering::Relaxed);
+        let done = catch_unwind(AssertUnwindSafe(work));
+        self.undoable.store(false, Ordering::Relaxed);
+        match done {
+            Ok(done) => Some(done),
+            Err(payload) if payload.is::<Stopped>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn is_undone(&self) -> bool {
+        self.undoable.load(Ordering::Relaxed) && self.is_stopped()
+    }
+
     /// Calls `work(i, shard)` for every shard.
     pub fn each<T: Send>(&self, shards: &mut [T], work: impl Fn(usize, &mut T) + Sync) {
+        let skipped = AtomicBool::new(false);
+        let work = |i: usize, shard: &mut T| {
+            if self.is_undone() {
+                skipped.store(true, Ordering::Relaxed);
+            } else {
+                work(i, shard);
+            }
+        };
         match &self.pool {
             Some(pool) if shards.len() > 1 => {
                 pool.install(|| shards.par_iter_mut().enumerate().for_each(|(i, shard)| work(i, shard)));
             }
             _ => shards.iter_mut().enumerate().for_each(|(i, shard)| work(i, shard)),
+        }
+        if skipped.into_inner() {
+            // No panic: nothing is printed, and `until_stopped` is there to catch it.
+            resume_unwind(Box::new(Stopped));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One actor: some slots of the environment, the random streams behind their actions, and the loop that fills a rollout.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use relax_agents::{ActingPolicy, ActingScratch, ActionRange, Distribution, Episode, Rollout, role};
 use relax_envs::{EnvError, EnvRng, MakeOptions, StepBuffers, VecEnv};
@@ -177,27 +178,51 @@ impl Actor {
     /// # Errors
     /// If a step of the environment fails.
     pub fn roll(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
+        self.roll_until(policy, plan, rollout, None).map(|_whole| ())
+    }
+
+    /// As [`roll`](Self::roll), until `stop` is set, if there is one to look at. Says whether the rollout is whole; one that is not
+    /// is of no use, and the actor has to go back to a state of before.
+    ///
+    /// # Errors
+    /// As [`roll`](Self::roll).
+    pub fn roll_until(
+        &mut self,
+        policy: &ActingPolicy,
+        plan: Plan,
+        rollout: &mut Rollout,
+        stop: Option<&AtomicBool>,
+    ) -> Result<bool, EnvError> {
         rollout.clear();
         rollout.set_mask_dim(self.mask_dim);
-        self.fill(policy, plan, rollout)?;
-        if rollout.rows() == 0 {
+        let mut whole = self.fill(policy, plan, rollout, stop)?;
+        if rollout.rows() == 0 && whole {
             // A single level in which all slots did nothing but start their next episode.
-            self.fill(policy, plan, rollout)?;
+            whole = self.fill(policy, plan, rollout, stop)?;
         }
         rollout.next_observations.copy_from_slice(&self.buffers.observations);
         if let Some(masks) = self.env.action_masks() {
             rollout.next_masks.copy_from_slice(masks);
         }
-        Ok(())
+        Ok(whole)
     }
 
-    fn fill(&mut self, policy: &ActingPolicy, plan: Plan, rollout: &mut Rollout) -> Result<(), EnvError> {
+    fn fill(
+        &mut self,
+        policy: &ActingPolicy,
+        plan: Plan,
+        rollout: &mut Rollout,
+        stop: Option<&AtomicBool>,
+    ) -> Result<bool, EnvError> {
         self.taken.fill(0);
         let first = self.first;
         let cap = move |slot: usize| plan.steps + u64::from(first + slot < plan.extra);
         self.going.clear();
         self.going.extend((0..self.slots()).filter(|&slot| cap(slot) > 0).map(|slot| slot as u32));
         while !self.going.is_empty() {
+            if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                return Ok(false);
+            }
             // A slot that only starts its next episode in this step gives the rollout no row, but its turn is over.
             let (env, taken) = (&self.env, &mut self.taken);
             self.active.clear();
@@ -213,7 +238,7 @@ impl Actor {
                 taken[slot] < cap(slot) && (open[slot] || !episodes)
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// One step of every active slot: a level of the rollout.

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -13,21 +14,35 @@ use relax_runtime::Error;
 
 /// What a worker is told.
 enum Order {
-    /// `kept`: where the actor stands before it may be wanted again.
-    Roll {
-        policy: Arc<ActingPolicy>,
-        plan: Plan,
-        rollout: Box<Rollout>,
-        kept: bool,
-    },
+    Roll { policy: Arc<ActingPolicy>, plan: Plan, rollout: Box<Rollout>, keep: Keep },
     SaveState,
     Restore(Box<ActorState>),
 }
 
+/// Whether it is kept where the actors stand before a rollout, since that may be wanted again.
+#[derive(Debug, Clone)]
+pub(crate) enum Keep {
+    /// The rollout will be used, whatever happens.
+    Nothing,
+    /// It may be abandoned while actors on threads of their own are at it.
+    Whole,
+    /// It is long: it may be abandoned and undone, and is cut short once this is set.
+    Cut(Arc<AtomicBool>),
+}
+
+impl Keep {
+    fn stop(&self) -> Option<&AtomicBool> {
+        match self {
+            Self::Cut(stop) => Some(stop),
+            Self::Nothing | Self::Whole => None,
+        }
+    }
+}
+
 /// What a worker answers. The policy is handed back before the answer, so that the learner can write to it again.
 enum Report {
-    /// With the actor's state: after it if its environment is watched, before it if that was to be kept.
-    Rolled(Box<Rollout>, Option<Box<ActorState>>),
+    /// Whether it is whole; and the actor's state: after it if its environment is watched, before it if that was to be kept.
+    Rolled(Box<Rollout>, bool, Option<Box<ActorState>>),
     State(Box<ActorState>),
     Restored(Result<(), Error>),
     Failed(Failure),
@@ -50,8 +65,10 @@ struct Worker {
     /// its last whole rollout, to be saved when they do.
     watch: Option<Watch>,
     settled: Option<Box<ActorState>>,
-    /// The state that becomes `settled` once all workers have finished their rollout, or once it is abandoned.
+    /// The state that came with the rollout under way, until it is known what becomes of it.
     rolled: Option<Box<ActorState>>,
+    /// The state before the last whole rollout, if it was kept.
+    before: Option<Box<ActorState>>,
 }
 
 impl Worker {
@@ -73,11 +90,23 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// What is to be saved is the state before the rollout under way. Where the environment is watched, it is already.
+    fn settle_before(&mut self) {
+        let state = self.rolled.take();
+        if self.watch.is_none() {
+            self.settled = state;
+        }
+    }
+}
+
 enum Hands {
     /// No thread: the rollout is made when it is asked for.
     Learner {
         actor: Box<Actor>,
         rollout: Box<Rollout>,
+        /// The actor's state before the last rollout, if it was kept.
+        before: Option<Box<ActorState>>,
     },
     Workers(Vec<Worker>),
 }
@@ -87,6 +116,7 @@ pub(crate) struct Crew {
     hands: Hands,
     policy: Arc<ActingPolicy>,
     plan: Option<Plan>,
+    keep: Keep,
     /// A rollout has failed or was abandoned: no other can be started.
     failed: bool,
 }
@@ -100,7 +130,8 @@ impl Crew {
         if !threads && !watched && actors.len() == 1 {
             let actor = Box::new(actors.remove(0));
             let rollout = Box::new(actor.rollout());
-            return Ok(Self { hands: Hands::Learner { actor, rollout }, policy, plan: None, failed: false });
+            let hands = Hands::Learner { actor, rollout, before: None };
+            return Ok(Self { hands, policy, plan: None, keep: Keep::Nothing, failed: false });
         }
         let mut first = 0;
         let mut workers = Vec::with_capacity(actors.len());
@@ -125,26 +156,29 @@ impl Crew {
                 watch,
                 settled,
                 rolled: None,
+                before: None,
             });
         }
-        Ok(Self { hands: Hands::Workers(workers), policy, plan: None, failed: false })
+        Ok(Self { hands: Hands::Workers(workers), policy, plan: None, keep: Keep::Nothing, failed: false })
     }
 
-    /// Starts the next rollout: `refresh` brings the policy up to date first. One that is `kept` can be abandoned.
+    /// Starts the next rollout: `refresh` brings the policy up to date first. `keep` says what can be done about it later.
     pub fn start(
         &mut self,
         plan: Plan,
-        kept: bool,
+        keep: Keep,
         refresh: impl FnOnce(&mut ActingPolicy),
     ) -> Result<(), Error> {
         refresh(Arc::make_mut(&mut self.policy));
         self.plan = Some(plan);
+        self.keep = keep;
         if let Hands::Workers(workers) = &mut self.hands {
             for worker in workers {
                 let Some(rollout) = worker.rollout.take() else {
                     unreachable!("a rollout is under way already")
                 };
-                let order = Order::Roll { policy: self.policy.clone(), plan, rollout, kept };
+                let order =
+                    Order::Roll { policy: self.policy.clone(), plan, rollout, keep: self.keep.clone() };
                 if worker.orders.send(order).is_err() {
                     return Err(gone(worker));
                 }
@@ -158,23 +192,42 @@ impl Crew {
         self.plan.is_some()
     }
 
-    /// Waits for the rollout that was started and puts it into `batch`, the slots in order.
-    pub fn finish(&mut self, batch: &mut Rollout) -> Result<(), Error> {
+    /// Whether the rollout under way can be cut short and undone.
+    pub fn can_be_cut(&self) -> bool {
+        self.keep.stop().is_some()
+    }
+
+    /// Waits for the rollout that was started and puts it into `batch`, the slots in order. False if it was cut short: it is given up
+    /// then, as by [`abandon`](Self::abandon).
+    pub fn finish(&mut self, batch: &mut Rollout) -> Result<bool, Error> {
         let Some(plan) = self.plan.take() else { unreachable!("no rollout has been started") };
         match &mut self.hands {
-            Hands::Learner { actor, rollout } => {
-                let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&self.policy, plan, rollout)));
+            Hands::Learner { actor, rollout, before } => {
+                let stop = self.keep.stop();
+                *before = stop.is_some().then(|| Box::new(actor.state()));
+                let rolled =
+                    catch_unwind(AssertUnwindSafe(|| actor.roll_until(&self.policy, plan, rollout, stop)));
                 let slots = 0..actor.slots();
-                outcome(rolled).map_err(|failure| explain(&failure, &slots))?;
+                if !outcome(rolled).map_err(|failure| explain(&failure, &slots))? {
+                    self.failed = true;
+                    return Ok(false);
+                }
                 std::mem::swap(batch, rollout);
             }
             Hands::Workers(workers) => {
-                if let Err(error) = gather(workers) {
+                let whole = gather(workers).inspect_err(|_| self.failed = true)?;
+                if !whole {
                     self.failed = true;
-                    return Err(error);
+                    workers.iter_mut().for_each(Worker::settle_before);
+                    return Ok(false);
                 }
-                for worker in workers.iter_mut().filter(|worker| worker.watch.is_some()) {
-                    worker.settled = worker.rolled.take().or(worker.settled.take());
+                for worker in workers.iter_mut() {
+                    let state = worker.rolled.take();
+                    worker.before = match (&worker.watch, state) {
+                        (Some(_), Some(after)) => worker.settled.replace(after),
+                        (Some(_), None) => None,
+                        (None, before) => before,
+                    };
                 }
                 match workers.as_mut_slice() {
                     [only] => {
@@ -186,7 +239,7 @@ impl Crew {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Gives up the rollout that was started, if one was, and which was kept: [`state`](Self::state) is that before it, and no other can
@@ -197,9 +250,22 @@ impl Crew {
         {
             self.failed = true;
             gather(workers)?;
-            // The environments that are watched are still settled where they were before.
-            for worker in workers.iter_mut().filter(|worker| worker.watch.is_none()) {
-                worker.settled = worker.rolled.take();
+            workers.iter_mut().for_each(Worker::settle_before);
+        }
+        Ok(())
+    }
+
+    /// Takes back the last rollout, which was kept, and gives up what was started since: [`state`](Self::state) is that before it, and
+    /// no other can be started.
+    pub fn undo(&mut self) -> Result<(), Error> {
+        let rolling = self.plan.take().is_some();
+        self.failed = true;
+        if let Hands::Workers(workers) = &mut self.hands {
+            if rolling {
+                gather(workers)?;
+            }
+            for worker in workers {
+                worker.settled = worker.before.take();
             }
         }
         Ok(())
@@ -218,7 +284,10 @@ impl Crew {
     pub fn state(&mut self) -> Result<ActorState, Error> {
         assert!(self.plan.is_none(), "the actors' state is asked for between rollouts");
         match &mut self.hands {
-            Hands::Learner { actor, .. } => Ok(actor.state()),
+            Hands::Learner { actor, before, .. } => Ok(match before {
+                Some(before) if self.failed => (**before).clone(),
+                _ => actor.state(),
+            }),
             Hands::Workers(workers) => {
                 let mut all = ActorState::default();
                 if self.failed {
@@ -293,13 +362,14 @@ impl Drop for Crew {
     }
 }
 
-/// Waits for the rollouts of all workers. The first failure is returned when all have answered.
-fn gather(workers: &mut [Worker]) -> Result<(), Error> {
-    let mut failed = None;
+/// Waits for the rollouts of all workers, and says whether all are whole. The first failure is returned when all have answered.
+fn gather(workers: &mut [Worker]) -> Result<bool, Error> {
+    let (mut failed, mut all_whole) = (None, true);
     for worker in workers {
         match worker.wait() {
-            Ok(Report::Rolled(rollout, state)) => {
+            Ok(Report::Rolled(rollout, whole, state)) => {
                 (worker.rollout, worker.rolled) = (Some(rollout), state);
+                all_whole &= whole;
             }
             Ok(Report::Failed(failure)) => {
                 failed.get_or_insert_with(|| explain(&failure, &worker.slots));
@@ -310,21 +380,24 @@ fn gather(workers: &mut [Worker]) -> Result<(), Error> {
             }
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(all_whole), Err)
 }
 
 fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
     while let Ok(order) = orders.recv() {
         let report = match order {
-            Order::Roll { policy, plan, mut rollout, kept } => {
+            Order::Roll { policy, plan, mut rollout, keep } => {
                 let watched = actor.env().watch().is_some();
-                let before = (kept && !watched).then(|| Box::new(actor.state()));
-                let rolled = catch_unwind(AssertUnwindSafe(|| actor.roll(&policy, plan, &mut rollout)));
+                let kept = !watched && !matches!(keep, Keep::Nothing);
+                let before = kept.then(|| Box::new(actor.state()));
+                let rolled = catch_unwind(AssertUnwindSafe(|| {
+                    actor.roll_until(&policy, plan, &mut rollout, keep.stop())
+                }));
                 drop(policy);
                 match outcome(rolled) {
-                    Ok(()) => {
+                    Ok(whole) => {
                         let after = watched.then(|| Box::new(actor.state()));
-                        Report::Rolled(rollout, after.or(before))
+                        Report::Rolled(rollout, whole, after.or(before))
                     }
                     Err(failure) => Report::Failed(failure),
                 }
@@ -338,9 +411,9 @@ fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
     }
 }
 
-fn outcome(rolled: std::thread::Result<Result<(), EnvError>>) -> Result<(), Failure> {
+fn outcome(rolled: std::thread::Result<Result<bool, EnvError>>) -> Result<bool, Failure> {
     match rolled {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(whole)) => Ok(whole),
         Ok(Err(error)) => Err(Failure::Environment(error)),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());

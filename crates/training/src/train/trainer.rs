@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relax_agents::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, make_agent};
 use relax_envs::{Action, Space};
 use relax_nn::StateDict;
 use relax_runtime::Error;
 
-use super::crew::Crew;
+use super::crew::{Crew, Keep};
 use super::health::{Circumstances, Complaint, Health};
 use super::tracker::{Finished, Tracker};
 use super::under_way::UnderWay;
@@ -20,11 +20,21 @@ use crate::config::{Config, RolloutMode};
 use crate::predict::predict_masked;
 
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(super) use state::learned_hash;
 
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
+
+/// What `work` gives; nothing if it can be taken back, and somebody wants the run to stop before it has.
+fn in_time<T>(compute: &Compute, undoable: bool, work: impl FnOnce() -> T) -> Option<T> {
+    if undoable { compute.until_stopped(work) } else { Some(work()) }
+}
+
+/// An update that takes longer can be taken back by who wants the run to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What an update did.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +90,10 @@ pub struct Trainer {
     env_steps: u64,
     started: Instant,
     action_space: Space,
+    /// Once set, a long update is left.
+    stop: Option<Arc<AtomicBool>>,
+    /// How long updates take, a single slow one being forgotten after some others; none before the first.
+    pace: Option<Duration>,
 }
 
 impl Trainer {
@@ -172,6 +186,8 @@ impl Trainer {
             env_steps: 0,
             started: Instant::now(),
             action_space,
+            stop: None,
+            pace: None,
         })
     }
 
@@ -278,9 +294,16 @@ impl Trainer {
         self.under_way.is_some()
     }
 
-    /// Once `stop` is set, a long update may be left off in its middle.
+    /// Once `stop` is set, a long update may be left off in its middle, or taken back.
     pub(super) fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
         self.compute.stop_when(stop.clone());
+        self.stop = Some(stop.clone());
+    }
+
+    /// Whether an update may take so long that nobody who wants the run to stop should have to wait for its end: then the state before
+    /// is kept. What the clock decides here changes no number.
+    fn takes_long(&self) -> bool {
+        self.stop.is_some() && self.pace.is_none_or(|pace| pace > PATIENCE)
     }
 
     /// Whether, after a failed rollout, the state before it can still be saved.
@@ -312,9 +335,21 @@ impl Trainer {
 
     /// One batch gathered and learned from. As soon as the position after it is known, `pause(env_steps, over)` says whether
     /// the actors are to wait; otherwise they begin the next batch while the critics are fitted. That changes no number.
-    /// `wall` gives the seconds since the run began, for the milestones. Nothing is returned if the update is left off in its middle,
-    /// because somebody wants it to stop; the next call goes on with it.
+    /// `wall` gives the seconds since the run began, for the milestones. Nothing is returned if somebody wants the run to stop and the
+    /// update is left off in its middle, where the next call goes on with it, or taken back together with its batch, after which there
+    /// is only [`state`](Self::state) left to ask for.
     pub(super) fn advance(
+        &mut self,
+        wall: &dyn Fn() -> f64,
+        pause: &dyn Fn(u64, bool) -> bool,
+    ) -> Result<Option<Metrics>, Error> {
+        let begun = Instant::now();
+        let advanced = self.learn(wall, pause);
+        self.pace = self.pace.map(|pace| pace.mul_f64(0.8)).max(Some(begun.elapsed()));
+        advanced
+    }
+
+    fn learn(
         &mut self,
         wall: &dyn Fn() -> f64,
         pause: &dyn Fn(u64, bool) -> bool,
@@ -322,11 +357,18 @@ impl Trainer {
         self.finished.clear();
         let left_off = self.under_way.take();
         let mut at = left_off.unwrap_or(UnderWay::new(self.env_steps));
+        let mut before = None;
         if left_off.is_none() {
             if !self.crew.is_rolling() {
                 self.start()?;
             }
-            self.crew.finish(&mut self.batch)?;
+            // An agent that can be left off in its middle needs not go back.
+            if self.crew.can_be_cut() && !self.agent.may_leave_off() {
+                before = Some(self.learner_state());
+            }
+            if !self.crew.finish(&mut self.batch)? {
+                return Ok(None);
+            }
         }
         // The clock is asked once an update, so that a batch that is under way is always learned from.
         let now = wall();
@@ -347,7 +389,12 @@ impl Trainer {
         if left_off.is_some() {
             agent.catch_up(progress, compute, &mut at.metrics).map_err(failed)?;
         } else {
-            agent.improve_policy(&self.batch, progress, compute, &mut at.metrics).map_err(failed)?;
+            let batch = &self.batch;
+            let improved = in_time(compute, before.is_some(), || {
+                agent.improve_policy(batch, progress, compute, &mut at.metrics)
+            });
+            let Some(improved) = improved else { return self.undo(before) };
+            improved.map_err(failed)?;
         }
         if !at.fitting && !self.agent.is_behind() {
             if !pause(self.env_steps, self.is_over()) {
@@ -355,7 +402,12 @@ impl Trainer {
             }
             at.fitting = true;
             let (agent, compute) = (&mut self.agent, &self.compute);
-            agent.fit_critics(&self.batch, progress, compute, &mut at.metrics).map_err(failed)?;
+            let batch = &self.batch;
+            let fitted = in_time(compute, before.is_some(), || {
+                agent.fit_critics(batch, progress, compute, &mut at.metrics)
+            });
+            let Some(fitted) = fitted else { return self.undo(before) };
+            fitted.map_err(failed)?;
         }
         if self.agent.is_behind() {
             self.crew.abandon()?;
@@ -367,6 +419,17 @@ impl Trainer {
         self.health.update(&at.metrics, rows, &self.batch.actions, self.max_grad_norm);
         self.worth.update(&at.metrics);
         Ok(Some(at.metrics))
+    }
+
+    /// Takes back the update under way, with its batch.
+    fn undo(&mut self, before: Option<StateDict>) -> Result<Option<Metrics>, Error> {
+        self.crew.undo()?;
+        if let Some(before) = before {
+            self.restore_learner(&before)?;
+        }
+        self.finished.clear();
+        self.out_of_time = false;
+        Ok(None)
     }
 
     /// Sends the actors off with the policy as it is now.
@@ -381,7 +444,13 @@ impl Trainer {
             mode => Plan { mode, steps: whole, extra: rest },
         };
         let agent = &self.agent;
-        self.crew.start(plan, agent.may_leave_off(), |policy| agent.refresh(policy))
+        let stop = self.stop.as_ref().filter(|_| self.takes_long());
+        let kept = match stop {
+            Some(stop) => Keep::Cut(stop.clone()),
+            None if agent.may_leave_off() => Keep::Whole,
+            None => Keep::Nothing,
+        };
+        self.crew.start(plan, kept, |policy| agent.refresh(policy))
     }
 
     /// Takes in the steps and episodes of a batch.

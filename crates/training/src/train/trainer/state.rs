@@ -45,17 +45,34 @@ impl Trainer {
     /// # Errors
     /// If a worker is gone.
     pub fn state(&mut self) -> Result<StateDict, Error> {
-        let mut state = StateDict::new();
-        state.insert_all("agent", self.agent.state());
+        let mut state = self.learner_state();
         state.insert_all("actors", self.crew.state()?.to_state());
-        state.insert_all("tracker", self.tracker.state());
-        state.insert("health", self.health.state());
-        self.worth.save(&mut state);
-        state.insert(COUNTERS, self.counters());
         if let Some(at) = &self.under_way {
             at.save(&mut state);
         }
         Ok(state)
+    }
+
+    /// Everything but the actors'.
+    pub(super) fn learner_state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_all("agent", self.agent.state());
+        state.insert_all("tracker", self.tracker.state());
+        state.insert("health", self.health.state());
+        self.worth.save(&mut state);
+        state.insert(COUNTERS, self.counters());
+        state
+    }
+
+    /// Goes back to a [`learner_state`](Self::learner_state) of its own.
+    pub(super) fn restore_learner(&mut self, state: &StateDict) -> Result<(), Error> {
+        let bad = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
+        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
+        self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
+        self.health = Health::restore(state).unwrap_or_default();
+        [self.updates, self.env_steps] = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
+        Ok(())
     }
 
     /// Goes on from what [`state`](Self::state) gave. Environments that could not be saved start a fresh episode; the result

@@ -11,6 +11,7 @@ fn relax(at: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(at)
         .env_remove("NO_COLOR")
+        .env("COLUMNS", "1000")
         .output()
         .expect("the program starts")
 }

@@ -27,6 +27,7 @@ mod runtime;
 mod state_hash;
 mod statistics;
 mod sweep;
+mod terminal;
 mod toy;
 mod updates;
 mod vae;

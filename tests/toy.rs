@@ -19,7 +19,7 @@ fn it_writes_its_files_and_prints_its_table() {
     let output = relax(folder.path(), &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
-    for part in ["relax ", "reinforce ", "log-var at 500", "theta at 600"] {
+    for part in ["relax ", "reinforce ", "log-var 500", "theta at 600"] {
         assert!(table.contains(part), "{part}: {table}");
     }
     let out = folder.path().join("out");

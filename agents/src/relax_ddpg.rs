@@ -118,8 +118,7 @@ extras!(RelaxDdpgLearner);
 
 /// RELAX-DDPG's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
-    let summary =
-        "the unbiased counterpart of DDPG: its critic as the control variate of an on-policy gradient";
+    let summary = "unbiased DDPG: its critic as an on-policy gradient's control variate";
     AgentSpec::new("relax-ddpg", summary, |agent: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, task| {
         // What is drawn from the replay is normalised at use, by the agent itself.
         Ok(Box::new(RelaxDdpg::new(task, agent, learner)?))

@@ -90,7 +90,7 @@ scaling!(SacLearner);
 
 /// SAC's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
-    let summary = "soft actor-critic: a stochastic policy, twin critics and a learned temperature";
+    let summary = "soft actor-critic: stochastic, twin critics, a learned temperature";
     AgentSpec::new("sac", summary, |agent: &SacKeys, learner: &SacLearner, task| {
         // What is drawn from the replay is normalised at use, by the agent itself.
         Ok(Box::new(Sac::new(task, agent, learner)?))

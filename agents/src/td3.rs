@@ -82,7 +82,7 @@ scaling!(Td3Learner);
 
 /// TD3's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
-    let summary = "DDPG with two critics, whose smaller value is the target, and a slower actor";
+    let summary = "DDPG with two critics, their smaller value the target; slower actor";
     AgentSpec::new("td3", summary, |agent: &Td3Keys, learner: &Td3Learner, task| {
         // What is drawn from the replay is normalised at use, by the agent itself.
         Ok(Box::new(Td3::new(task, agent, learner)?))

@@ -201,6 +201,6 @@ pub(crate) fn specs() -> Vec<EnvSpec> {
     };
     vec![
         spec(ID, CatchView::Board, "Catch a falling ball on a board of 10 x 5 cells"),
-        spec(IMAGE_ID, CatchView::Image, "Catch a falling ball, seen as a picture of 84 x 84 pixels"),
+        spec(IMAGE_ID, CatchView::Image, "Catch a falling ball, seen in 84 x 84 pixels"),
     ]
 }

@@ -196,11 +196,10 @@ impl Env for TicTacToe {
 
 /// What the registry has of noughts and crosses.
 pub(crate) fn specs() -> Vec<EnvSpec> {
-    let spec =
-        EnvSpec::new(ID, "Noughts and crosses against a random player; taken cells are masked", |kwargs| {
-            let reader = KwargReader::new(ID, kwargs, &["action_mask"])?;
-            Ok(Box::new(TicTacToe::new(reader.bool("action_mask", true)?)))
-        });
+    let spec = EnvSpec::new(ID, "Noughts and crosses, taken cells being masked", |kwargs| {
+        let reader = KwargReader::new(ID, kwargs, &["action_mask"])?;
+        Ok(Box::new(TicTacToe::new(reader.bool("action_mask", true)?)))
+    });
     vec![spec]
 }
 

@@ -12,6 +12,6 @@ pub(super) fn run() -> Result<ExitCode, Error> {
     let width = specs.iter().map(|spec| spec.name().len()).max().unwrap_or(0);
     let text: String =
         specs.iter().map(|spec| format!("{:width$}  {}\n", spec.name(), spec.summary())).collect();
-    output::print(&text)?;
+    output::list(&text)?;
     Ok(ExitCode::SUCCESS)
 }

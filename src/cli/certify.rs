@@ -59,8 +59,9 @@ pub(super) struct CertifyArgs {
 
 pub(super) fn run(args: &CertifyArgs) -> Result<ExitCode, Error> {
     if args.list_bugs {
-        let text: String = certify::bugs().map(|(name, meaning)| format!("{name:<16} {meaning}\n")).collect();
-        output::print(&text)?;
+        let text: String =
+            certify::bugs().map(|(name, meaning)| format!("{name:<27}  {meaning}\n")).collect();
+        output::list(&text)?;
         return Ok(ExitCode::SUCCESS);
     }
     for (name, value) in [("--alarm", args.alarm), ("--detectable", args.detectable)] {
@@ -82,7 +83,9 @@ pub(super) fn run(args: &CertifyArgs) -> Result<ExitCode, Error> {
         jobs: args.jobs.map_or(cores, |jobs| jobs as usize),
     };
     let certificate = certify::certify(&options, args.inject.as_deref(), |_| {})?;
-    output::print(&text(&certificate))?;
+    let [table, verdict] = text(&certificate);
+    output::print(&table)?;
+    output::tell(&verdict)?;
     if let Some(path) = &args.json {
         let json = format!("{:#}\n", certificate.to_json());
         files::write_atomically(path, json.as_bytes()).map_err(|source| Error::io("write", path, source))?;
@@ -90,30 +93,27 @@ pub(super) fn run(args: &CertifyArgs) -> Result<ExitCode, Error> {
     Ok(if certificate.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn text(certificate: &Certificate) -> String {
-    let widest = certificate.verdicts.iter().map(|v| v.name.chars().count()).max().unwrap_or(0);
-    let mut text = format!(
-        "{:<widest$} {:>8} {:>4} {:>8} {:>9} {:>9} {:>10}  verdict\n",
-        "target", "samples", "K", "worst z", "joint p", "p", "bias found"
-    );
+/// The table, and what it comes to.
+fn text(certificate: &Certificate) -> [String; 2] {
+    let heading = ["target", "samples", "K", "worst z", "joint p", "p", "bias found", "verdict"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for (v, biased) in certificate.verdicts.iter().zip(&certificate.biased) {
-        text.push_str(&format!(
-            "{:<widest$} {:>8} {:>4} {:>8.2} {:>9.2e} {:>9.2e} {:>9.1}%  {}\n",
-            v.name,
-            v.samples,
-            v.exact.len(),
-            v.worst(),
-            v.joint.p_value,
-            v.p_value,
-            100.0 * v.detectable,
-            if *biased { "BIASED" } else { "unbiased" }
-        ));
+        rows.push(vec![
+            v.name.clone(),
+            v.samples.to_string(),
+            v.exact.len().to_string(),
+            format!("{:.2}", v.worst()),
+            format!("{:.2e}", v.joint.p_value),
+            format!("{:.2e}", v.p_value),
+            format!("{:.1}%", 100.0 * v.detectable),
+            if *biased { "BIASED" } else { "unbiased" }.to_owned(),
+        ]);
     }
     let (count, all) = (certificate.biased.iter().filter(|b| **b).count(), certificate.biased.len());
     let injected = certificate.injected.map_or_else(String::new, |bug| format!("; injected: {bug}"));
-    text.push_str(&format!(
+    let verdict = format!(
         "\n{count} of {all} biased; probability of any false alarm at most {}{injected}\n",
         certificate.significance
-    ));
-    text
+    );
+    [output::table(&rows, 1), verdict]
 }

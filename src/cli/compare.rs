@@ -86,6 +86,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Error> {
     };
     if !args.quiet {
         output::print(&text(analysis))?;
+        for remark in &analysis.remarks {
+            output::tell(&format!("note: {remark}\n"))?;
+        }
         output::print(&format!("\n{}\n", compared.out.join("report.html").display()))?;
     }
     match compared.failed.as_slice() {
@@ -98,12 +101,10 @@ pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Error> {
     }
 }
 
-/// The table, for a terminal, and what it does not say.
+/// The table, for a terminal.
 fn text(analysis: &Analysis) -> String {
-    let mut text = format!(
-        "{:<26} {:<18} {:>4} {:>30} {:>24} {:>16} {:>9}\n",
-        "environment", "agent", "runs", "return: IQM [95 %]", "E‖ĝ‖² : A2C", "solved", "episodes"
-    );
+    let heading = ["environment", "agent", "runs", "return: IQM [95 %]", "E‖ĝ‖² : A2C", "solved", "episodes"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for entry in &analysis.entries {
         let unknown = || "–".to_owned();
         let iqm =
@@ -118,15 +119,8 @@ fn text(analysis: &Analysis) -> String {
             Some(_) => "1".into(),
             None => unknown(),
         };
-        text.push_str(&format!(
-            "{:<26} {:<18} {:>4} {iqm:>30} {ratio:>24} {solved:>16} {episodes:>9}\n",
-            entry.env,
-            entry.name,
-            entry.runs.len()
-        ));
+        let (env, name) = (entry.env.clone(), entry.name.clone());
+        rows.push(vec![env, name, entry.runs.len().to_string(), iqm, ratio, solved, episodes]);
     }
-    for remark in &analysis.remarks {
-        text.push_str(&format!("note: {remark}\n"));
-    }
-    text
+    output::table(&rows, 2)
 }

@@ -81,7 +81,7 @@ fn schema(json: bool, vae: bool, agent: Option<&str>) -> Result<ExitCode, Error>
     } else {
         let mut text = String::new();
         explain(&schema, &schema, "", &mut text);
-        text
+        return output::tell(&text).map(|()| ExitCode::SUCCESS);
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ pub(super) fn report(outcome: &Outcome, quiet: bool) -> Result<ExitCode, Error> 
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if !quiet {
-        output::print(&format!("{}run folder  {dir}\n", lines(&outcome.summary)))?;
+        output::tell(&format!("{}run folder  {dir}\n", lines(&outcome.summary)))?;
         for complaint in &outcome.summary.health {
             output::note(&format!("health: {complaint}"));
         }

@@ -49,7 +49,7 @@ fn list() -> Result<ExitCode, Error> {
     let width = specs.iter().map(|spec| spec.id.len()).max().unwrap_or(0);
     let text: String =
         specs.iter().map(|spec| format!("{:width$}  {}\n", spec.id, spec.description)).collect();
-    output::print(&text)?;
+    output::list(&text)?;
     for line in elsewhere() {
         output::note(&line);
     }
@@ -92,7 +92,7 @@ fn show(id: &str) -> Result<ExitCode, Error> {
         ("arguments", arguments(&spec)),
     ];
     let text: String = rows.iter().map(|(name, value)| format!("{name:13} {value}\n")).collect();
-    output::print(&text)?;
+    output::list(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,7 +100,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     find(&args.id)?;
     let options = CheckOptions { seed: args.seed, steps: args.steps as usize };
     let report = check_env(&args.id, &MakeOptions::default(), &options);
-    output::print(&format!("{}\n", report.to_string().trim_end()))?;
+    output::list(&format!("{}\n", report.to_string().trim_end()))?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

@@ -63,6 +63,6 @@ pub(super) fn run(args: &EvalArgs) -> Result<ExitCode, Error> {
     if let Some(path) = &args.render {
         text.push_str(&format!("first episode drawn into {}\n", path.display()));
     }
-    output::print(&text)?;
+    output::tell(&text)?;
     Ok(ExitCode::SUCCESS)
 }

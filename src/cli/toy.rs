@@ -73,7 +73,7 @@ pub(super) fn run(args: &ToyArgs) -> Result<ExitCode, Error> {
     for name in ["toy.svg", "toy.png"] {
         png::write_figure(&svg, &folder.join(name))?;
     }
-    output::print(&toy::table(&runs))?;
+    output::print(&output::table(&toy::table(&runs), 1))?;
     output::note(&format!("{}: toy.csv, relaxation.csv, toy.svg, toy.png", shown(&folder)));
     Ok(ExitCode::SUCCESS)
 }

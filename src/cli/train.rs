@@ -69,7 +69,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode, Error> {
     }
     let overrides = args.overrides()?;
     let (config, notes) = args.configuration(&overrides)?;
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.iter().for_each(|note| output::note(&format!("note: {note}")));
     relax_envs::spec(&config.env.id).map_err(|error| {
         let source = args.config.as_ref().map_or(String::new(), |path| format!("{}: ", path.display()));
         let refused = Error::input(format!("{source}{error}"));

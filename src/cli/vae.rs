@@ -28,7 +28,7 @@ pub(super) struct VaeArgs {
     /// The run folder [default: a fresh one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Threads that share each iteration, to the same numbers; more than one pays for large models only. Short for --set run.threads=N
+    /// Threads that share each iteration, to the same numbers; more than one pays for large models only; short for --set run.threads=N
     #[arg(long, value_name = "N")]
     threads: Option<u16>,
     /// Show nothing but errors
@@ -89,7 +89,7 @@ pub(super) fn report(outcome: &VaeOutcome, quiet: bool) -> Result<ExitCode, Erro
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if !quiet {
-        output::print(&format!("{}run folder   {dir}\n", lines(&outcome.summary)))?;
+        output::tell(&format!("{}run folder   {dir}\n", lines(&outcome.summary)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `relax variance`.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,6 +66,9 @@ pub(super) fn run(args: &VarianceArgs) -> Result<ExitCode, Error> {
         variance::along_training(&Config::load(&args.target, &args.set.set)?, &options)?
     };
     output::print(&text(&dissected))?;
+    if let Some(point) = dissected.points.last() {
+        output::tell(&format!("\n{}\n", point.words(&dissected.agent)))?;
+    }
     if let Some(out) = &args.out {
         std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
         let json = serde_json::to_string_pretty(&dissected)
@@ -80,12 +82,17 @@ pub(super) fn run(args: &VarianceArgs) -> Result<ExitCode, Error> {
 }
 
 fn text(dissected: &Dissected) -> String {
-    let mut text = format!("{} on {}\n\n", dissected.agent, dissected.env);
-    let _ = writeln!(
-        text,
-        "{:>10}  {:<10} {:>12} {:>16} {:>16} {:>16} {:>16} {:>12}",
-        "env steps", "space", "variance", "states", "V's error", "own action", "what follows", "E‖ĝ‖² : A2C"
-    );
+    let heading = [
+        "env steps",
+        "space",
+        "variance",
+        "states %",
+        "V's error %",
+        "own action %",
+        "what follows %",
+        "ratio",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for point in &dissected.points {
         for (space, parts) in [("parameters", &point.parameters), ("weights", &point.weights)] {
             let [states, mut value_error, action, rest] = percentages(parts);
@@ -93,21 +100,15 @@ fn text(dissected: &Dissected) -> String {
                 value_error = "–".into();
             }
             let ratio = if point.ratio.is_finite() { format!("{:.3}", point.ratio) } else { "–".into() };
-            let _ = writeln!(
-                text,
-                "{:>10}  {space:<10} {:>12.4e} {states:>16} {value_error:>16} {action:>16} {rest:>16} {ratio:>12}",
-                point.env_steps,
-                parts.total()
-            );
+            let (steps, total) = (point.env_steps.to_string(), format!("{:.3e}", parts.total()));
+            rows.push(vec![steps, space.to_owned(), total, states, value_error, action, rest, ratio]);
         }
     }
-    if let Some(point) = dissected.points.last() {
-        let _ = writeln!(text, "\n{}", point.words(&dissected.agent));
-    }
-    text
+    let table = output::table(&rows, 2);
+    format!("{} on {}\n\n{table}\nratio: E‖ĝ‖² over A2C's\n", dissected.agent, dissected.env)
 }
 
 /// Shares with their standard errors, in per cent.
 fn percentages(parts: &Parts) -> [String; 4] {
-    parts.shares.map(|share| format!("{:.1} ± {:.1} %", 100.0 * share.value, 100.0 * share.error))
+    parts.shares.map(|share| format!("{:.1} ± {:.1}", 100.0 * share.value, 100.0 * share.error))
 }

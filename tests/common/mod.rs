@@ -68,7 +68,10 @@ pub fn resumed(dir: &Path, sets: &[&str]) -> Outcome {
 
 /// The program, to be given arguments.
 pub fn relax() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_relax"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relax"));
+    // Sentences stay whole, so that they can be looked for (tests/terminal.rs looks at how they are broken).
+    command.env("COLUMNS", "1000");
+    command
 }
 
 /// A CSV file by columns, without those that depend on the clock.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use relax_runtime::Error;
+use relax_runtime::terminal::note;
 
 use crate::compare::{Analysis, Plan, Request, RunData, import, jobs};
 use crate::report::{self, Provenance};
@@ -46,7 +47,7 @@ pub struct Compared {
 pub fn compare(request: &Request, options: &CompareOptions) -> Result<Compared, Error> {
     let plan = Plan::new(request)?;
     if !options.quiet {
-        plan.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        plan.notes.iter().for_each(|text| note(&format!("note: {text}")));
     }
     // What the user may have got wrong comes before the work.
     let imported: Vec<RunData> =

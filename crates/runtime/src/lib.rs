@@ -11,6 +11,7 @@
 //! | do several jobs at a time | [`jobs`] |
 //! | own a run folder | [`owner`] |
 //! | tell whether two runs have learned the same | [`state_hash`] |
+//! | fit text and tables into a terminal | [`terminal`] |
 //! | be stopped by a signal | [`signals`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -28,5 +29,6 @@ pub mod signals;
 pub mod state_hash;
 pub mod summary_file;
 pub mod task;
+pub mod terminal;
 
 pub use error::Error;

@@ -31,36 +31,28 @@ pub(crate) fn specs() -> Vec<EnvSpec> {
         .max_episode_steps(500)
         .reward_threshold(475.0)
         .random_return(22.3),
-        EnvSpec::new(
-            acrobot::ID,
-            "Swing a two-link pendulum above a line by a torque at the elbow",
-            |kwargs| {
-                KwargReader::new(acrobot::ID, kwargs, &[])?;
-                Ok(Box::new(Acrobot::new()))
-            },
-        )
+        EnvSpec::new(acrobot::ID, "Swing two links up by a torque between them", |kwargs| {
+            KwargReader::new(acrobot::ID, kwargs, &[])?;
+            Ok(Box::new(Acrobot::new()))
+        })
         .max_episode_steps(500)
         .reward_threshold(-100.0)
         .random_return(-498.8),
-        EnvSpec::new(mountain_car::ID, "Rock a weak car out of a valley: left, nothing, right", |kwargs| {
+        EnvSpec::new(mountain_car::ID, "Rock a weak car out of a valley, in three ways", |kwargs| {
             let reader = KwargReader::new(mountain_car::ID, kwargs, &["goal_velocity"])?;
             Ok(Box::new(MountainCar::new(reader.float("goal_velocity", 0.0)?)))
         })
         .max_episode_steps(200)
         .reward_threshold(-110.0)
         .random_return(-200.0),
-        EnvSpec::new(
-            mountain_car_continuous::ID,
-            "Rock a weak car out of a valley with a continuous force that costs its square",
-            |kwargs| {
-                let reader = KwargReader::new(mountain_car_continuous::ID, kwargs, &["goal_velocity"])?;
-                Ok(Box::new(MountainCarContinuous::new(reader.float("goal_velocity", 0.0)?)))
-            },
-        )
+        EnvSpec::new(mountain_car_continuous::ID, "Rock a weak car out of a valley by any force", |kwargs| {
+            let reader = KwargReader::new(mountain_car_continuous::ID, kwargs, &["goal_velocity"])?;
+            Ok(Box::new(MountainCarContinuous::new(reader.float("goal_velocity", 0.0)?)))
+        })
         .max_episode_steps(999)
         .reward_threshold(90.0)
         .random_return(-33.1),
-        EnvSpec::new(pendulum::ID, "Swing a pendulum up with a limited torque and hold it there", |kwargs| {
+        EnvSpec::new(pendulum::ID, "Swing a pendulum up by a weak torque; hold it", |kwargs| {
             let reader = KwargReader::new(pendulum::ID, kwargs, &["g"])?;
             Ok(Box::new(Pendulum::new(reader.float("g", 10.0)?)))
         })

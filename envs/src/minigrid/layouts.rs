@@ -56,9 +56,9 @@ impl Layout {
     /// One line about the task.
     pub fn task(self) -> &'static str {
         match self {
-            Self::Empty { random: false, .. } => "Reach the goal in the opposite corner of an empty room",
+            Self::Empty { random: false, .. } => "Reach the opposite corner of an empty room",
             Self::Empty { random: true, .. } => "Reach the goal in an empty room from anywhere",
-            Self::DoorKey { .. } => "Fetch a key, open a door and reach the goal behind it",
+            Self::DoorKey { .. } => "Fetch a key, open a door, reach the goal",
             Self::FourRooms => "Reach the goal in one of four rooms",
             Self::Crossing { lava: true, .. } => "Reach the goal across rivers of lava",
             Self::Crossing { lava: false, .. } => "Reach the goal through gaps in walls",

@@ -40,7 +40,7 @@ pub(crate) fn specs() -> Vec<EnvSpec> {
     all.map(|(name, layout)| {
         let id = format!("MiniGrid-{name}-v0");
         let own = id.clone();
-        EnvSpec::new(id, format!("{}; at most {} steps", layout.task(), layout.max_steps()), move |kwargs| {
+        EnvSpec::new(id, layout.task(), move |kwargs| {
             let reader = KwargReader::new(&own, kwargs, &["max_steps"])?;
             let max_steps = reader.positive("max_steps", i64::from(layout.max_steps()))?;
             Ok(Box::new(MiniGrid::new(own.clone(), layout, max_steps)))

@@ -32,19 +32,18 @@ pub fn relaxation_csv(relaxations: &[ToyRelaxation]) -> String {
 }
 
 /// Per estimator: θ at the end, and the log-variance at the steps of the table; mean ± standard deviation over seeds, and the
-/// median at the last. A log-variance below −40 counts as −40.
+/// median at the last, as the rows of a table, the heading first. A log-variance below −40 counts as −40.
 #[must_use]
-pub fn table(runs: &[ToyRun]) -> String {
+pub fn table(runs: &[ToyRun]) -> Vec<Vec<String>> {
     let end = runs.iter().flat_map(|run| run.points.last()).map(|point| point.step).max().unwrap_or(0);
     let mut steps: Vec<u64> = TABLE_STEPS.into_iter().filter(|&step| step <= end).collect();
     if steps.last() != Some(&end) {
         steps.push(end);
     }
-    let mut text = format!("{:<22} {:>17}", "estimator", format!("theta at {end}"));
-    for step in &steps {
-        let _ = write!(text, " {:>17}", format!("log-var at {step}"));
-    }
-    text.push_str("   median\n");
+    let mut heading = vec!["estimator".to_owned(), format!("theta at {end}")];
+    heading.extend(steps.iter().map(|step| format!("log-var {step}")));
+    heading.push("median".to_owned());
+    let mut rows = vec![heading];
     let mut names: Vec<_> = Vec::new();
     for run in runs {
         if !names.contains(&run.estimator) {
@@ -57,13 +56,13 @@ pub fn table(runs: &[ToyRun]) -> String {
             Spread::of(&points.filter(|point| point.step == step).map(number).collect::<Vec<_>>())
         };
         let theta = at(end, |point| point.theta);
-        let cell = format!("{:.4} ± {:.4}", theta.mean, theta.deviation);
-        let _ = write!(text, "{:<22} {cell:>17}", name.name());
-        for &step in &steps {
+        let mut row = vec![name.name().to_owned(), format!("{:.4} ± {:.4}", theta.mean, theta.deviation)];
+        row.extend(steps.iter().map(|&step| {
             let spread = at(step, |point| point.log_variance.max(FLOOR));
-            let _ = write!(text, " {:>17}", format!("{:.2} ± {:.2}", spread.mean, spread.deviation));
-        }
-        let _ = writeln!(text, " {:>8.2}", at(end, |point| point.log_variance.max(FLOOR)).median);
+            format!("{:.2} ± {:.2}", spread.mean, spread.deviation)
+        }));
+        row.push(format!("{:.2}", at(end, |point| point.log_variance.max(FLOOR)).median));
+        rows.push(row);
     }
-    text
+    rows
 }

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::terminal::{self, stderr_columns, wrap};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shortest time between two redraws of the bar.
@@ -96,8 +97,8 @@ impl Progress {
     /// Shows a message for people, above the bar if there is one.
     pub fn message(&self, text: &str) {
         match &self.display {
-            Display::Bar(bar) => bar.suspend(|| put_line(text)),
-            Display::Lines => put_line(text),
+            Display::Bar(bar) => bar.suspend(|| terminal::note(text)),
+            Display::Lines => terminal::note(text),
             Display::Nothing => {}
         }
     }
@@ -119,7 +120,8 @@ impl Progress {
             }
             Display::Lines => {
                 let percent = (100.0 * status.position() as f64 / self.total.max(1) as f64).min(100.0) as u64;
-                put_line(&format!("{percent:>3}%  {}", line(status, self.total, rate, seconds)));
+                let text = format!("{percent:>3}%  {}", line(status, self.total, rate, seconds));
+                put_line(&stderr_columns().map_or_else(|| text.clone(), |columns| wrap(&text, columns)));
             }
             Display::Nothing => {}
         }

@@ -21,6 +21,7 @@ use crate::predict::predict_masked;
 
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub(super) use state::learned_hash;

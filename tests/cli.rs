@@ -130,6 +130,19 @@ fn an_existing_run_folder_is_refused_and_left_as_it_is() {
     refused(folder.path(), &["train", "good.toml", "--out", "good.toml"], &["is a file"]);
 }
 
+/// What could not be written after the work is refused before it.
+#[test]
+fn places_that_cannot_be_written_are_refused_first() {
+    let folder = folder();
+    accepted(folder.path(), &["train", "good.toml", "--set", "run.env_steps=600", "--out", "run", "--quiet"]);
+    std::fs::create_dir(folder.path().join("x.gif")).expect("folder");
+    refused(folder.path(), &["eval", "run", "--render", "no/y.gif"], &["--render no/y.gif", "no folder no"]);
+    refused(folder.path(), &["eval", "run", "--render", "x.gif"], &["x.gif: is a folder"]);
+    refused(folder.path(), &["plot", "run", "--out", "no/y.svg"], &["no folder no"]);
+    refused(folder.path(), &["certify", "--json", "no/y.json"], &["no folder no"]);
+    refused(folder.path(), &["variance", "good.toml", "--out", "good.toml/x"], &["good.toml is a file"]);
+}
+
 #[test]
 fn what_is_no_run_folder_is_refused() {
     let folder = folder();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum, value_parser};
 
 use super::args::seed;
-use super::output;
+use super::{out_folder, output};
 use relax_lab::certify::{self, Certificate, CertifyOptions, Scope};
 use relax_runtime::{Error, files};
 
@@ -69,6 +69,9 @@ pub(super) fn run(args: &CertifyArgs) -> Result<ExitCode, Error> {
             return Err(Error::input(format!("{name} {value}: it must lie between 0 and 1"))
                 .with_hint("0.001 is a good alarm rate, 0.05 a good bias to look for"));
         }
+    }
+    if let Some(file) = &args.json {
+        out_folder::require_file("--json", file)?;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = CertifyOptions {

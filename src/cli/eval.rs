@@ -42,6 +42,9 @@ pub(super) struct EvalArgs {
 pub(super) fn run(args: &EvalArgs) -> Result<ExitCode, Error> {
     out_folder::require_run(&args.dir)?;
     kinds::require_training_run(&args.dir)?;
+    if let Some(file) = &args.render {
+        out_folder::require_file("--render", file)?;
+    }
     let options = EvalOptions {
         episodes: args.episodes as usize,
         deterministic: args.deterministic || !args.stochastic,

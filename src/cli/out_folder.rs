@@ -20,6 +20,32 @@ pub(super) fn prepare(named: Option<&Path>, stem: &str) -> Result<PathBuf, Error
     }
 }
 
+/// Refuses, before the work is done, a file that cannot be written after it: its folder must be there, and it must be none itself.
+pub(super) fn require_file(option: &str, file: &Path) -> Result<(), Error> {
+    let shown = file.display();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.is_dir() {
+        return Err(Error::input(format!("{option} {shown}: is a folder, not a file"))
+            .with_hint("name the file that is to be written"));
+    }
+    if !folder.is_dir() {
+        let message = format!("{option} {shown}: there is no folder {}", folder.display());
+        return Err(Error::input(message).with_hint("make it first, or name another"));
+    }
+    Ok(())
+}
+
+/// Refuses, before the work is done, a folder that cannot be made after it.
+pub(super) fn require_place(option: &str, folder: &Path) -> Result<(), Error> {
+    match folder.ancestors().find(|part| part.exists()) {
+        Some(file) if !file.is_dir() => {
+            let message = format!("{option} {}: {} is a file", folder.display(), file.display());
+            Err(Error::input(message).with_hint("name a folder, which need not exist yet"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Takes the folder away again if nothing came to be in it.
 pub(super) fn discard_if_empty(folder: &Path) {
     // Removes empty folders only.

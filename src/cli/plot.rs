@@ -7,7 +7,7 @@ use clap::Args;
 use relax_lab::{plot, vae};
 use relax_runtime::Error;
 
-use super::output;
+use super::{out_folder, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -32,6 +32,7 @@ pub(super) fn run(args: &PlotArgs) -> Result<ExitCode, Error> {
         return Err(Error::input(format!("--out {}: a plot is written as SVG or PNG", args.out.display()))
             .with_hint(format!("name it {}", args.out.with_extension("svg").display())));
     }
+    out_folder::require_file("--out", &args.out)?;
     if args.dirs.iter().any(|dir| vae::holds_vae_runs(dir)) {
         vae::plot(&args.dirs, &args.out)?;
     } else {

@@ -66,6 +66,9 @@ pub(super) fn run(args: &VaeVarianceArgs) -> Result<ExitCode, Error> {
         let message = format!("{} is not a run of `relax vae`", args.dir.display());
         return Err(Error::input(message).with_hint("give a folder made by `relax vae`"));
     }
+    if let Some(file) = &args.out {
+        out_folder::require_file("--out", file)?;
+    }
     let mut overrides = args.set.set.clone();
     // As a TOML string, whatever the path holds.
     overrides.extend(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, value_parser};
 
 use super::args::{SetArgs, seed};
-use super::output;
+use super::{out_folder, output};
 use relax_lab::report::{self, Figure};
 use relax_lab::variance::{self, Dissected, Parts, VarianceOptions};
 use relax_runtime::{Error, files};
@@ -49,6 +49,9 @@ pub(super) struct VarianceArgs {
 }
 
 pub(super) fn run(args: &VarianceArgs) -> Result<ExitCode, Error> {
+    if let Some(out) = &args.out {
+        out_folder::require_place("--out", out)?;
+    }
     let options = VarianceOptions {
         states: args.states as usize,
         actions: args.actions as usize,

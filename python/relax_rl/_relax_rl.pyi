@@ -34,6 +34,7 @@ class Policy:
         state: None = None,
         episode_start: ArrayLike | None = None,
         deterministic: bool = True,
+        action_mask: ArrayLike | None = None,
     ) -> tuple[Any, None]:
         """The action for one observation, or the actions for a batch of them, and the next state.
 

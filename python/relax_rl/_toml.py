@@ -80,7 +80,7 @@ def _literal(value: Any, name: str) -> str:
         return f"complex({value.real!r}, {value.imag!r})"
     if kind in (list, set, frozenset, tuple):
         parts = ", ".join(_literal(one, name) for one in value)
-        opened = {list: f"[{parts}]", tuple: f"({parts},)" if parts else "()", set: f"set([{parts}])"}
+        opened: dict[type[Any], str] = {list: f"[{parts}]", tuple: f"({parts},)" if parts else "()", set: f"set([{parts}])"}
         return opened.get(kind, f"frozenset([{parts}])")
     if kind is dict:
         return "{" + ", ".join(f"{_literal(key, name)}: {_literal(one, name)}" for key, one in value.items()) + "}"

@@ -102,10 +102,9 @@ mod tests {
         assert!(format_error(&error, true, None).starts_with("\x1b[1;31merror:\x1b[0m x is wrong"));
         assert!(format_error(&error, true, None).contains("hint:\x1b[0m y"));
         assert_eq!(format_error(&Error::runtime("z"), false, None), "error: z\n");
-        let long =
-            Error::input("x is as wrong as it could ever be").with_hint("y and z and all that is right");
+        let long = Error::input("x is as wrong as it could be").with_hint("y and z and all that is right");
         let text =
-            "error: x is as wrong\n  as it could ever be\n  hint: y and z and\n    all that is right\n";
+            "error: x is as wrong\n  as it could be\n  hint: y and z and\n    all that is\n    right\n";
         assert_eq!(format_error(&long, false, Some(20)), text);
     }
 }

@@ -15,10 +15,14 @@ const COUNTERS: &str = "counters";
 
 /// The hash of what a checkpoint's `state` holds of what was learned ([`Trainer::state_hash`]).
 pub(in crate::train) fn learned_hash(state: &StateDict) -> String {
+    hash(state.subset("agent"), state.get(COUNTERS).ok().cloned())
+}
+
+fn hash(agent: StateDict, counters: Option<StateTensor>) -> String {
     let mut learned = StateDict::new();
-    learned.insert_all("agent", state.subset("agent"));
-    if let Ok(counters) = state.get(COUNTERS) {
-        learned.insert(COUNTERS, counters.clone());
+    learned.insert_all("agent", agent);
+    if let Some(counters) = counters {
+        learned.insert(COUNTERS, counters);
     }
     state_hash(&learned)
 }
@@ -30,10 +34,7 @@ impl Trainer {
     /// and the state of the environments are left out.
     #[must_use]
     pub fn state_hash(&self) -> String {
-        let mut learned = StateDict::new();
-        learned.insert_all("agent", self.agent.state());
-        learned.insert(COUNTERS, self.counters());
-        state_hash(&learned)
+        hash(self.agent.state(), Some(self.counters()))
     }
 
     fn counters(&self) -> StateTensor {
@@ -64,14 +65,16 @@ impl Trainer {
         state
     }
 
-    /// Goes back to a [`learner_state`](Self::learner_state) of its own.
+    /// Goes back to the learner's part of a state.
     pub(super) fn restore_learner(&mut self, state: &StateDict) -> Result<(), Error> {
-        let bad = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
+        let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
+        let counters = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
         self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
         self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
         self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
+        // Runs of earlier versions have none.
         self.health = Health::restore(state).unwrap_or_default();
-        [self.updates, self.env_steps] = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
+        [self.updates, self.env_steps] = counters;
         Ok(())
     }
 
@@ -86,20 +89,16 @@ impl Trainer {
         let slots = self.config.rollout.envs;
         let actors = ActorState::from_state(&state.subset("actors"), slots, dim, noise_dim)
             .map_err(|error| bad(&error))?;
-        let [updates, env_steps] = state.u64_array("counters").map_err(|error| bad(&error))?;
+        let [_, env_steps] = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
         let under_way = UnderWay::restore(state, env_steps).map_err(|error| bad(&error))?;
-        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        self.restore_learner(state)?;
         if self.agent.is_behind() != under_way.is_some() {
             return Err(bad(
                 &"the agent stands in the middle of an update, the run does not, or the other way round",
             ));
         }
-        self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
         self.crew.restore(&actors)?;
-        self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
-        // Runs of earlier versions have none.
-        self.health = Health::restore(state).unwrap_or_default();
-        (self.updates, self.env_steps, self.under_way) = (updates, env_steps, under_way);
+        self.under_way = under_way;
         Ok(actors.has_environments())
     }
 }

@@ -26,6 +26,18 @@ pub enum EstimatorError {
         /// How many are enumerated at most.
         limit: usize,
     },
+    /// Enumerating all outcomes of several choices would take too long.
+    #[error(
+        "{logits} logits of choices among {k} each cannot be enumerated: whole choices, and at most {limit} outcomes of all"
+    )]
+    TooManyChoices {
+        /// How many logits there are.
+        logits: usize,
+        /// How many choices each has.
+        k: usize,
+        /// How many outcomes are enumerated at most.
+        limit: usize,
+    },
     /// A check needs two samples at least, and one exact number per coordinate.
     #[error(
         "the check has {samples} samples of {coordinates} coordinates against {exact} exact values; it needs 2 samples and as many values as coordinates"

@@ -111,7 +111,7 @@ impl<F: Real> Estimate<F> {
         }
         self.nodes.resize_with(layers.len(), Buffers::default);
         for (node, layer) in self.nodes.iter_mut().zip(layers) {
-            node.resize(rows, layer.width);
+            node.resize(rows, *layer);
         }
     }
 }
@@ -125,7 +125,7 @@ impl<F: Real> Surrogate<F> {
         self.nodes.resize_with(layers.len(), Buffers::default);
         self.sums.resize_with(layers.len(), FreeGradient::default);
         for (node, layer) in self.nodes.iter_mut().zip(layers) {
-            node.resize(rows, layer.width);
+            node.resize(rows, *layer);
         }
         for arrays in [&mut self.samples, &mut self.gradients, &mut self.a, &mut self.b] {
             arrays.resize_with(layers.len(), Vec::new);
@@ -186,7 +186,7 @@ pub(super) struct Buffers<F> {
     pub upstream: Vec<F>,
     pub scratch: Vec<F>,
     pub scratch_too: Vec<F>,
-    /// Outcomes of a categorical layer, `[B]`.
+    /// Outcomes of a categorical layer, `[B]`, or `[B, T]` where it has T choices.
     pub index: Vec<u32>,
     /// z and z̃.
     pub at: [Point<F>; 2],
@@ -194,11 +194,23 @@ pub(super) struct Buffers<F> {
     pub alpha: Vec<F>,
     pub bits: Vec<F>,
     pub other_bits: Vec<F>,
+    /// Numbers of a sample, once for each of its choices.
+    pub each: [Vec<F>; 2],
+}
+
+/// Each number of `of` as often as its sample has choices: what the functions of one choice take.
+pub(super) fn repeated<'a, F: Real>(of: &'a [F], choices: usize, into: &'a mut Vec<F>) -> &'a [F] {
+    if choices == 1 {
+        return of;
+    }
+    into.clear();
+    into.extend(of.iter().flat_map(|&x| std::iter::repeat_n(x, choices)));
+    into
 }
 
 impl<F: Real> Buffers<F> {
-    pub fn resize(&mut self, rows: usize, width: usize) {
-        let len = rows * width;
+    pub fn resize(&mut self, rows: usize, layer: Layer) {
+        let len = rows * layer.width;
         for array in [
             &mut self.logits,
             &mut self.log_probs,
@@ -212,7 +224,7 @@ impl<F: Real> Buffers<F> {
         ] {
             array.resize(len, F::ZERO);
         }
-        self.index.resize(rows, 0);
+        self.index.resize(rows * layer.choices, 0);
         self.at.iter_mut().for_each(|point| point.resize(rows, len));
     }
 
@@ -228,9 +240,25 @@ impl<F: Real> Buffers<F> {
         }
     }
 
+    /// What the expansion of f at the mean is to each choice: f there, `[B]`, and the other choices' terms, from ∇f in `scratch`.
+    pub fn expanded<'a>(&self, layer: Layer, f_mean: &'a [F], into: &'a mut Vec<F>) -> &'a [F] {
+        if layer.choices == 1 {
+            return f_mean;
+        }
+        let k = layer.row_width();
+        let terms = self.score.chunks_exact(k).zip(self.scratch.chunks_exact(k));
+        into.clear();
+        into.extend(terms.map(|(s, slope)| s.iter().zip(slope).map(|(&s, &d)| s * d).sum::<F>()));
+        for (terms, &f_mean) in into.chunks_exact_mut(layer.choices).zip(f_mean) {
+            let all = f_mean + terms.iter().copied().sum::<F>();
+            terms.iter_mut().for_each(|own| *own = all - *own);
+        }
+        into
+    }
+
     /// From logits and uniforms: z, the hard sample, probabilities and score. A pair is tossed stick by stick.
     pub fn sample(&mut self, layer: Layer, u: &[F], pair: bool, hard: &mut [F]) {
-        let k = layer.width;
+        let k = layer.row_width();
         match layer.family {
             Family::Bernoulli => {
                 bernoulli::probabilities(&self.logits, &mut self.probs);
@@ -253,7 +281,7 @@ impl<F: Real> Buffers<F> {
         }
     }
 
-    /// One member of an antithetic pair. Of a categorical row's K uniforms the first K − 1 are used.
+    /// One member of an antithetic pair. Of a choice's K uniforms the first K − 1 are used.
     pub fn toss(&mut self, layer: Layer, u: &[F], antithetic: bool, hard: &mut [F]) {
         let draw = if antithetic { bernoulli::antithetic_sample } else { bernoulli::relaxed_sample };
         let bits = if antithetic { &mut self.other_bits } else { &mut self.bits };
@@ -264,7 +292,7 @@ impl<F: Real> Buffers<F> {
             hard.copy_from_slice(bits);
             return;
         }
-        let (k, rows) = (layer.width, self.index.len());
+        let (k, rows) = (layer.row_width(), self.index.len());
         let sticks = rows * (k - 1);
         self.alpha.resize(sticks, F::ZERO);
         bits.resize(sticks, F::ZERO);

@@ -1,6 +1,6 @@
 //! What an estimator learns: the gradient of its variance by η, log λ and φ.
 
-use super::buffers::{Buffers, Point};
+use super::buffers::{Buffers, Point, repeated};
 use super::{Estimate, Model, Place, Tuning, TuningGradient};
 use crate::{
     Coupling, Estimator, Real, correction, correction_coupled, gain_gradient, log_temperature_gradient,
@@ -29,17 +29,29 @@ impl Estimator {
         let mut at = std::mem::take(&mut node.at);
         squared_norm_upstream(&node.gradient, *rows, &mut node.upstream);
         let [at_z, at_z_tilde] = &mut at;
+        let mut each = std::mem::take(&mut node.each);
         let whole = node.node(shape.family);
+        // Where there are several choices, α of each; c is the same to all of them.
+        let alpha = if coupling == Coupling::Coupled { &mut at_z.alpha } else { &mut at_z_tilde.alpha };
+        let each_alpha = if shape.choices == 1 { &mut *alpha } else { &mut each[0] };
+        each_alpha.resize(*rows * shape.choices, F::ZERO);
         match coupling {
             Coupling::Coupled => {
-                relax_coupled_adjoint(&whole, &node.upstream, &mut at_z.alpha, &mut at_z.beta);
+                relax_coupled_adjoint(&whole, &node.upstream, each_alpha, &mut at_z.beta);
             }
             Coupling::Independent => {
-                let (alpha, beta, beta_tilde) = (&mut at_z_tilde.alpha, &mut at_z.beta, &mut at_z_tilde.beta);
-                relax_adjoint(&whole, &node.upstream, alpha, beta, beta_tilde);
-                at_z.alpha.fill(F::ZERO); // c(z) itself is not in ĝ
+                let (beta, beta_tilde) = (&mut at_z.beta, &mut at_z_tilde.beta);
+                relax_adjoint(&whole, &node.upstream, each_alpha, beta, beta_tilde);
             }
         }
+        if shape.choices > 1 {
+            let sums = each[0].chunks_exact(shape.choices).map(|own| own.iter().copied().sum::<F>());
+            alpha.iter_mut().zip(sums).for_each(|(alpha, sum)| *alpha = sum);
+        }
+        if coupling == Coupling::Independent {
+            at_z.alpha.fill(F::ZERO); // c(z) itself is not in ĝ
+        }
+        node.each = each;
         let points = if coupling == Coupling::Coupled { 1 } else { 2 };
         let outcome = self.descend(model, place, tuning, coupling, node, &mut at, points);
         node.at = at;
@@ -66,14 +78,16 @@ impl Estimator {
         if self.relaxes_f() {
             let shape = model.layers()[place.layer];
             let mut taken_off = std::mem::take(&mut node.scratch);
+            let mut each = std::mem::take(&mut node.each);
             let whole = node.node(shape.family);
+            let h = repeated(&at[points - 1].h, shape.choices, &mut each[0]);
             match coupling {
-                Coupling::Coupled => correction_coupled(&whole, &at[0].h, &at[0].h_slope, &mut taken_off),
+                Coupling::Coupled => correction_coupled(&whole, h, &at[0].h_slope, &mut taken_off),
                 Coupling::Independent => {
-                    correction(&whole, &at[1].h, &at[0].h_slope, &at[1].h_slope, &mut taken_off);
+                    correction(&whole, h, &at[0].h_slope, &at[1].h_slope, &mut taken_off);
                 }
             }
-            node.scratch = taken_off;
+            (node.scratch, node.each) = (taken_off, each);
             gradient.gain = gain_gradient(&node.upstream, &node.scratch);
             let sigma = tuning.relaxation(shape);
             for point in &at[..points] {

@@ -19,7 +19,7 @@ use crate::{
     Baseline, Coupling, Estimator, Real, bernoulli, categorical, concrete, disarm, disarm_categorical,
     leave_one_out, muprop, noise, nvil, reinforce, relax, relax_coupled,
 };
-use buffers::{Buffers, Point};
+use buffers::{Buffers, Point, repeated};
 use rand::Rng;
 use surrogate::surrogate_layers;
 
@@ -127,11 +127,14 @@ impl Estimator {
             }
             Self::MuProp => {
                 model.value_and_gradient(place, &node.probs, f_other, &mut node.scratch)?;
-                let projection = match layer.family {
-                    Family::Bernoulli => crate::Projection::Identity,
-                    Family::Categorical => crate::Projection::Softmax(&node.probs),
-                };
-                muprop(&node.score, projection, f, f_other, &node.scratch, &mut node.gradient);
+                let mut gradient = std::mem::take(&mut node.gradient);
+                let mut each = std::mem::take(&mut node.each);
+                let [each_f, each_mean] = &mut each;
+                let each_f = repeated(f, layer.choices, each_f);
+                let each_mean = node.expanded(layer, f_other, each_mean);
+                let projection = node.projection(layer.family);
+                muprop(&node.score, projection, each_f, each_mean, &node.scratch, &mut gradient);
+                (node.gradient, node.each) = (gradient, each);
             }
             Self::Concrete => {
                 let mut point = std::mem::take(&mut node.at[0]);
@@ -139,7 +142,8 @@ impl Estimator {
                 node.at[0] = point;
                 outcome?;
                 let mut gradient = std::mem::take(&mut node.gradient);
-                concrete(node.projection(layer.family), &node.at[0].h_slope, *rows, &mut gradient);
+                let each = *rows * layer.choices;
+                concrete(node.projection(layer.family), &node.at[0].h_slope, each, &mut gradient);
                 node.gradient = gradient;
             }
             Self::Rebar(coupling) | Self::Relax(coupling) | Self::RelaxedRebar(coupling) => {
@@ -190,14 +194,21 @@ impl Estimator {
         }
         if outcome.is_ok() {
             let mut gradient = std::mem::take(&mut node.gradient);
+            let mut each = std::mem::take(&mut node.each);
+            let [each_f, each_c] = &mut each;
+            let f = repeated(f, layer.choices, each_f);
             let whole = node.node(layer.family);
             match coupling {
-                Coupling::Coupled => relax_coupled(&whole, f, &at_z.c, &at_z.slope, &mut gradient),
+                Coupling::Coupled => {
+                    let c = repeated(&at_z.c, layer.choices, each_c);
+                    relax_coupled(&whole, f, c, &at_z.slope, &mut gradient);
+                }
                 Coupling::Independent => {
-                    relax(&whole, f, &at_z_tilde.c, &at_z.slope, &at_z_tilde.slope, &mut gradient);
+                    let c_tilde = repeated(&at_z_tilde.c, layer.choices, each_c);
+                    relax(&whole, f, c_tilde, &at_z.slope, &at_z_tilde.slope, &mut gradient);
                 }
             }
-            node.gradient = gradient;
+            (node.gradient, node.each) = (gradient, each);
         }
         node.at = at;
         outcome
@@ -247,13 +258,14 @@ fn antithetic_layer<F: Real, M: Model<F>>(
     nodes[l].toss(layer, &noise[l], true, &mut others[l]);
     for (m, u) in noise.iter().enumerate().skip(l + 1) {
         let above = model.layers()[m];
-        upper.resize(f.len(), above.width);
+        upper.resize(f.len(), above);
         let (below, from_here) = others.split_at_mut(m);
         model.logits(m, below, &mut upper.logits)?;
         upper.sample(above, u, true, &mut from_here[0]);
     }
     model.value(others, f_other)?;
-    let Buffers { logits, alpha, bits, other_bits, gradient, .. } = &mut nodes[l];
+    let Buffers { logits, alpha, bits, other_bits, gradient, each: [each, each_other], .. } = &mut nodes[l];
+    let (f, f_other) = (repeated(f, layer.choices, each), repeated(f_other, layer.choices, each_other));
     match layer.family {
         Family::Bernoulli => disarm(logits, bits, other_bits, f, f_other, gradient),
         Family::Categorical => disarm_categorical(alpha, bits, other_bits, f, f_other, gradient),

@@ -7,7 +7,7 @@ use crate::{EstimatorError, Link, Real};
 pub enum Family {
     /// K independent variables of 0 or 1.
     Bernoulli,
-    /// One choice among K, as a row of zeros with a single 1.
+    /// One choice among K, as a row of zeros with a single 1; or several side by side.
     Categorical,
 }
 
@@ -18,19 +18,34 @@ pub struct Layer {
     pub family: Family,
     /// K: how many logits they have.
     pub width: usize,
+    /// Independent choices side by side, each among K/`choices`; 1 for Bernoulli variables.
+    pub choices: usize,
 }
 
 impl Layer {
     /// `width` independent Bernoulli variables.
     #[must_use]
     pub const fn bernoulli(width: usize) -> Self {
-        Self { family: Family::Bernoulli, width }
+        Self { family: Family::Bernoulli, width, choices: 1 }
     }
 
     /// One choice among `width`.
     #[must_use]
     pub const fn categorical(width: usize) -> Self {
-        Self { family: Family::Categorical, width }
+        Self::choices(1, width)
+    }
+
+    /// `count` independent choices side by side, each among `width`. They are relaxed together, so that f and the control variate are
+    /// called no more often than for one.
+    #[must_use]
+    pub const fn choices(count: usize, width: usize) -> Self {
+        Self { family: Family::Categorical, width: count * width, choices: count }
+    }
+
+    /// How many numbers are one row of the functions of [`bernoulli`](crate::bernoulli) and [`categorical`](crate::categorical).
+    #[must_use]
+    pub fn row_width(self) -> usize {
+        self.width / self.choices
     }
 
     /// The map from relaxed samples to soft outcomes.

@@ -60,9 +60,18 @@ impl<F: Real, O: Objective<F>> OneNode<F, O> {
 impl<F: Real, O: Objective<F>, C: ControlVariate<F>> OneNode<F, O, C> {
     /// A node with the control variate that RELAX and relaxed-REBAR are to use.
     pub fn with_control_variate(family: Family, logits: Vec<F>, f: O, control_variate: C) -> Self {
-        let layers = [Layer { family, width: logits.len() }];
+        let layer = Layer { family, width: logits.len(), choices: 1 };
+        Self::of_layer(layer, logits, f, control_variate)
+    }
+
+    /// A node that is any layer, of several choices too.
+    ///
+    /// # Panics
+    /// If there is not one logit per number of the layer.
+    pub fn of_layer(layer: Layer, logits: Vec<F>, f: O, control_variate: C) -> Self {
+        assert_eq!(logits.len(), layer.width, "one logit per number of the layer");
         let d_parameters = vec![F::ZERO; control_variate.parameters()];
-        Self { layers, logits, f, control_variate, d_parameters }
+        Self { layers: [layer], logits, f, control_variate, d_parameters }
     }
 }
 

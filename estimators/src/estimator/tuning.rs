@@ -26,7 +26,7 @@ impl Default for Tuning {
 impl Tuning {
     pub(super) fn relaxation<F: Real>(&self, layer: Layer) -> Relaxation<F> {
         let temperature = F::from_f64(self.log_temperature.exp());
-        Relaxation { link: layer.link(), width: layer.width, temperature }
+        Relaxation { link: layer.link(), width: layer.row_width(), temperature }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rand::Rng;
-use relax_estimators::{Coupling, Estimate, Estimator, EstimatorError, Family, Layer, Model, Place, Tuning};
+use relax_estimators::{Coupling, Estimate, Estimator, EstimatorError, Layer, Model, Place, Tuning};
 use relax_minimize::{Function, Minimizer, Options, Surrogate};
 use relax_nn::{Activation, MlpShape, Optimizer, Rule, Workspace};
 use relax_rng::stream::stream;
@@ -231,7 +231,7 @@ fn engine(calls: &mut Calls<'_>, rate: f64, seed: u64, estimator: Estimator) {
     let mut rng = stream(seed, 110, 0);
     let phi: Vec<f64> = shape.orthogonal(&mut rng, 1.0, 0.0);
     let count = phi.len();
-    let layers = [Layer { family: Family::Bernoulli, width: k }];
+    let layers = [Layer::bernoulli(k)];
     let mut model = Bits {
         layers,
         logits: vec![0.0; k],

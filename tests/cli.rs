@@ -189,6 +189,31 @@ fn wrong_arguments_show_the_usage() {
 }
 
 #[test]
+fn a_wrong_number_is_told_the_range() {
+    let folder = folder();
+    for (arguments, range) in [
+        (["train", "good.toml", "--workers"], "a whole number from 0 to 4294967295"),
+        (["train", "good.toml", "--seed"], "a seed is a whole number from 0 to 9223372036854775807"),
+        (["train", "good.toml", "--steps"], "a whole number, 0 or more"),
+        (["eval", "run", "--episodes"], "a whole number from 1 to 4294967295"),
+        (["resume", "run", "--workers"], "a whole number from 0 to 4294967295"),
+        (["compare", "good.toml", "--seeds"], "a whole number from 1 to 100000"),
+        (["compare", "good.toml", "--budget"], "a whole number from 1 to 1152921504606846976"),
+        (["compare", "good.toml", "--jobs"], "a whole number from 1 to 4096"),
+        (["sweep", "good.toml", "--trials"], "a whole number from 1 to 1152921504606846976"),
+        (["variance", "run", "--states"], "a whole number from 3 to 1000000"),
+        (["vae", "good.toml", "--threads"], "a whole number from 1 to 256"),
+        (["certify", "all", "--jobs"], "a whole number from 1 to 4096"),
+    ] {
+        for wrong in ["-3", "many", "1.5", "99999999999999999999"] {
+            let mut given = arguments.to_vec();
+            given.push(wrong);
+            refused(folder.path(), &given, &[range]);
+        }
+    }
+}
+
+#[test]
 fn what_was_meant_is_named() {
     let folder = folder();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("write");

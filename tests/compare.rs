@@ -132,6 +132,7 @@ fn mistakes_are_refused_before_anything_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     refused(&compare(&out, &["--agents", "a3c"]), &["a3c"]);
+    refused(&compare(&out, &["--agents", "a2c,ppo,a2c"]), &["the agent a2c is named twice", "--seeds"]);
     refused(&compare(&out, &["--import", "nowhere.csv"]), &["nowhere.csv"]);
     refused(&compare(&out, &["--seeds", "0"]), &["--seeds"]);
     let file = folder.path().join("ours.csv");

@@ -44,7 +44,7 @@ fn bad_requests_are_refused_before_anything_is_written() {
         (["--estimator", "nvil"], "`baseline` learns a single number"),
         (["--target", "1.5"], "must lie between 0 and 1"),
         (["--learning-rate", "0"], "must lie in (0, 10]"),
-        (["--seeds", "0"], "0 is not in"),
+        (["--seeds", "0"], "a whole number from 1 to 100000"),
     ] {
         let output = relax(folder.path(), &["toy", arguments[0], arguments[1]]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

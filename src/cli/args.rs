@@ -18,9 +18,19 @@ pub(super) fn first_seed(text: &str) -> Result<u64, String> {
 }
 
 fn within(text: &str, most: u64) -> Result<u64, String> {
-    match text.parse::<u64>() {
-        Ok(seed) if seed <= most => Ok(seed),
-        _ => Err(format!("a seed is a whole number from 0 to {most}")),
+    whole(0, most)(text).map_err(|range| format!("a seed is {range}"))
+}
+
+/// Parses a whole number from `least` to `most`, with a message that says so whatever else was given.
+pub(super) fn whole<T: TryFrom<u64>>(
+    least: u64,
+    most: u64,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or(format!("a whole number from {least} to {most}"))
     }
 }
 

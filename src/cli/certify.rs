@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 
-use super::args::seed;
+use super::args::{seed, whole};
 use super::{out_folder, output};
 use relax_lab::certify::{self, Certificate, CertifyOptions, Scope};
 use relax_runtime::{Error, files};
@@ -50,7 +50,7 @@ pub(super) struct CertifyArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Targets checked at a time [default: as many as there are cores]
-    #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "J", value_parser = whole::<u32>(1, 4096), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Also write everything to this file
     #[arg(long, value_name = "FILE.json")]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 
-use super::args::first_seed;
+use super::args::{first_seed, whole};
 use super::output;
 use relax_lab::compare::{Analysis, Request};
 use relax_lab::report::table;
@@ -36,16 +36,16 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     agents: Vec<String>,
     /// Seeds of every configuration [default: the suite's, or 5]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, 100_000), allow_negative_numbers = true)]
     seeds: Option<u64>,
     /// The first seed [default: the suite's, or 0]
     #[arg(long, value_name = "N", value_parser = first_seed, allow_negative_numbers = true)]
     first_seed: Option<u64>,
     /// Runs at a time [default: as many as there are cores]
-    #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "J", value_parser = whole::<u32>(1, 4096), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Environment steps of every run [default: each configuration's own]
-    #[arg(long, value_name = "STEPS", value_parser = value_parser!(u64).range(1..=1 << 60))]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(1, 1 << 60), allow_negative_numbers = true)]
     budget: Option<u64>,
     /// Change one setting of every configuration, for example learner.gamma=0.98; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]

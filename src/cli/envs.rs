@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, value_parser};
+use clap::{Args, Subcommand};
 use relax_envs::check::{CheckOptions, check_env};
 use relax_envs::{EnvError, EnvSpec, Kwarg, Kwargs, MakeOptions};
 use relax_runtime::Error;
 
-use super::args::seed;
+use super::args::{seed, whole};
 use super::output;
 
 #[derive(Debug, Subcommand)]
@@ -32,7 +32,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Steps of the random walk that the checks watch
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = whole::<u32>(1, 100_000_000), allow_negative_numbers = true)]
     steps: u32,
 }
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_runtime::Error;
 use relax_training::EvaluationSummary;
 use relax_training::evaluate::{self, EvalOptions};
 
-use super::args::seed;
+use super::args::{seed, whole};
 use super::{kinds, out_folder, output};
 
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct EvalArgs {
     /// The run folder
     dir: PathBuf,
     /// How many episodes
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<u32>(1, 4_294_967_295), allow_negative_numbers = true)]
     episodes: u32,
     /// Draw the first episode into an animated GIF
     #[arg(long, value_name = "FILE.gif")]

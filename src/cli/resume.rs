@@ -10,7 +10,7 @@ use relax_runtime::signals::stop_on_signals;
 use relax_training::config::check_resume_overrides;
 use relax_training::train;
 
-use super::args::{SetArgs, workers};
+use super::args::{SetArgs, whole, workers};
 use super::{ending, out_folder};
 
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub(super) struct ResumeArgs {
     #[command(flatten)]
     set: SetArgs,
     /// Threads that gather experience; short for --set rollout.workers=N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, 4_294_967_295), allow_negative_numbers = true)]
     workers: Option<u32>,
     /// Show nothing but errors
     #[arg(long, short)]

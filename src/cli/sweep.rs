@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_lab::sweep::{self, Plan, Score, SweepOptions, Swept};
 use relax_runtime::Error;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
+use super::args::whole;
 use super::{kinds, output};
 
 #[derive(Debug, Args)]
@@ -34,10 +35,10 @@ pub(super) struct SweepArgs {
     /// The configuration with its table [sweep]
     config: PathBuf,
     /// Trials [default: the file's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, 1 << 60), allow_negative_numbers = true)]
     trials: Option<u64>,
     /// Runs at a time [default: as many as there are cores]
-    #[arg(long, value_name = "J", value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "J", value_parser = whole::<u32>(1, 4096), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// The sweep's folder [default: runs/sweep-NAME]
     #[arg(long, value_name = "DIR")]

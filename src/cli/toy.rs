@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_lab::chart::png;
 use relax_lab::toy::{self, ToyConfig};
 use relax_runtime::{Error, files};
 
-use super::args::first_seed;
+use super::args::{first_seed, whole};
 use super::{out_folder, output};
 
 #[derive(Debug, Args)]
@@ -28,10 +28,10 @@ pub(super) struct ToyArgs {
     #[arg(long, value_name = "T", default_value_t = 0.499)]
     target: f64,
     /// Steps of each run
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u64>(1, 100_000_000), allow_negative_numbers = true)]
     steps: u64,
     /// Runs of each estimator
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<u64>(1, 100_000), allow_negative_numbers = true)]
     seeds: u64,
     /// Seed of the first run; the others follow it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = first_seed, allow_negative_numbers = true)]

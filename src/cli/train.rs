@@ -9,7 +9,7 @@ use relax_runtime::run::TrainOptions;
 use relax_runtime::signals::stop_on_signals;
 use relax_training::{Config, train};
 
-use super::args::{SetArgs, named, quoted, seed, workers};
+use super::args::{SetArgs, named, quoted, seed, whole, workers};
 use super::{ending, envs, greeting, kinds, out_folder, output};
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "KIND")]
     agent: Option<String>,
     /// Environment steps [default: what is customary for the environment]; short for --set run.env_steps=N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     steps: Option<String>,
     /// How long to train at most, such as 60s, 10m or 1.5h; short for --set run.seconds=SECONDS
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
@@ -42,7 +42,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Threads that gather experience, 0 for none but the main one; short for --set rollout.workers=N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, 4_294_967_295), allow_negative_numbers = true)]
     workers: Option<u32>,
     /// Show nothing but errors
     #[arg(long, short)]

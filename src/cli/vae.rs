@@ -9,7 +9,7 @@ use relax_runtime::Error;
 use relax_runtime::run::TrainOptions;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
-use super::args::{SetArgs, seed};
+use super::args::{SetArgs, seed, whole};
 use super::{kinds, out_folder, output};
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) struct VaeArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Threads that share each iteration, to the same numbers; more than one pays for large models only; short for --set run.threads=N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1, 256), allow_negative_numbers = true)]
     threads: Option<u16>,
     /// Show nothing but errors
     #[arg(long, short)]

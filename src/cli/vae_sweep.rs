@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_lab::vae::{self, SweepOptions, VaeConfig};
 use relax_runtime::Error;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 
-use super::args::SetArgs;
+use super::args::{SetArgs, whole};
 use super::output;
 use super::vae::with_data;
 
@@ -20,7 +20,7 @@ pub(super) struct VaeSweepArgs {
     #[command(flatten)]
     set: SetArgs,
     /// Runs at a time, each on one thread
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = whole::<u16>(1, 65_535), allow_negative_numbers = true)]
     jobs: u16,
     /// The folder with the images; short for --set data.folder=DIR [default: data/mnist or data/omniglot]
     #[arg(long, value_name = "DIR")]

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use relax_estimators::{Estimator, EstimatorError};
 use relax_lab::vae::{self, VarianceOptions, VarianceRow};
 use relax_latent::vae::METHODS;
 use relax_runtime::signals::{INTERRUPTED, stop_on_signals};
 use relax_runtime::{Error, files};
 
-use super::args::SetArgs;
+use super::args::{SetArgs, whole};
 use super::{out_folder, output};
 
 #[derive(Debug, Args)]
@@ -36,13 +36,13 @@ pub(super) struct VaeVarianceArgs {
     )]
     methods: Vec<Estimator>,
     /// Iterations that fit each control variate
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u64>(0, 1 << 60), allow_negative_numbers = true)]
     fit: u64,
     /// Gradients per sample variance
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole::<u32>(2, 1_000_000), allow_negative_numbers = true)]
     draws: u32,
     /// Sample variances per estimator
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(2, 1_000_000), allow_negative_numbers = true)]
     repetitions: u32,
     #[command(flatten)]
     set: SetArgs,
@@ -50,7 +50,7 @@ pub(super) struct VaeVarianceArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Estimators at a time, each on one thread
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = whole::<u16>(1, 65_535), allow_negative_numbers = true)]
     jobs: u16,
     /// The CSV file to write [default: variance.csv in the run folder]
     #[arg(long, value_name = "FILE.csv")]

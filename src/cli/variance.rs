@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, value_parser};
+use clap::Args;
 
-use super::args::{SetArgs, seed};
+use super::args::{SetArgs, seed, whole};
 use super::{out_folder, output};
 use relax_lab::report::{self, Figure};
 use relax_lab::variance::{self, Dissected, Parts, VarianceOptions};
@@ -29,16 +29,16 @@ pub(super) struct VarianceArgs {
     #[command(flatten)]
     set: SetArgs,
     /// States
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(3..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = whole::<u32>(3, 1_000_000), allow_negative_numbers = true)]
     states: u32,
     /// Actions from each state
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole::<u32>(2, 1000), allow_negative_numbers = true)]
     actions: u32,
     /// Ways to go on after each action
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(2, 1000), allow_negative_numbers = true)]
     continuations: u32,
     /// Points of training, for a configuration
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = whole::<u32>(1, 1000), allow_negative_numbers = true)]
     points: u32,
     /// Names the dissection's random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]

@@ -119,6 +119,11 @@ impl Plan {
             many => (Suite::default(), many.to_vec()),
         };
         let from_suite = !suite.configs.is_empty();
+        let twice = |at: usize, agent: &String| request.agents[..at].contains(agent);
+        if let Some((_, agent)) = request.agents.iter().enumerate().find(|(at, agent)| twice(*at, agent)) {
+            return Err(Error::input(format!("the agent {agent} is named twice"))
+                .with_hint("name each agent once; more runs of one agent are more seeds, --seeds N"));
+        }
         let mut settings = request.set.clone();
         // The numbers do not depend on the workers, and the cores are kept busy with other runs.
         settings.push("rollout.workers=0".into());

@@ -71,8 +71,11 @@ pub(super) fn rows(analysis: &Analysis) -> Vec<Vec<Cell>> {
                 }),
                 match entry.ratio_of_sums {
                     Some(ratio) if entry.has_ratio() => Cell::number(spread(ratio, n, 3), ratio.point),
-                    Some(_) => Cell::number("1".into(), 1.0),
-                    None => unknown(),
+                    // What all are measured against; another agent that has no estimator of its own has no ratio.
+                    Some(_) if entry.runs.iter().all(|run| run.agent == "a2c") => {
+                        Cell::number("1".into(), 1.0)
+                    }
+                    _ => unknown(),
                 },
                 solved(analysis, entry).map_or_else(unknown, |text| Cell::number(text, entry.solved as f64)),
                 median(time(0), 0),

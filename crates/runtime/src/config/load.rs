@@ -285,9 +285,9 @@ fn in_plain_words(text: &str) -> String {
     }
     let words = [
         ("expected f64", "expected a number"),
-        ("expected usize", "expected a whole number"),
-        ("expected u64", "expected a whole number"),
-        ("expected u32", "expected a whole number"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
         ("expected a boolean", "expected true or false"),
         ("expected a map", "expected a table"),
         ("expected a sequence", "expected a list"),

@@ -63,10 +63,10 @@ keys! {
         value_learning_rate: f64 = 3e-3,
         /// Optimiser of both networks: "adam", "rmsprop" or "rmsprop-tf".
         optimizer: OptimizerKind = OptimizerKind::Adam,
-        /// Discount factor γ in [0, 1].
+        /// Discount factor γ in [0, 1]; if left out, the one whose horizon 1/(1 − γ) is the environment's time limit, from 0.99 to 0.999.
         gamma: f64 = 0.99,
         /// λ of the λ-return (GAE) in [0, 1]; 1: Monte-Carlo return, bootstrapped only where a rollout or time limit cuts it.
-        lambda: f64 = 0.9,
+        lambda: f64 = 0.95,
         /// ε: from where on a ratio of new to old probability is no longer pushed away from 1.
         clip: f64 = 0.2,
         /// Times that the policy's steps go through a batch.
@@ -107,6 +107,7 @@ pub(crate) fn spec() -> AgentSpec {
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
+    .discount_by_limit()
     .check(|agent: &PpoKeys, learner: &PpoLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
         a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;

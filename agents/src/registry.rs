@@ -85,6 +85,7 @@ pub struct AgentSpec {
     schemas: Arc<[Value; 2]>,
     defaults: Arc<AgentSettings>,
     rollout: RolloutShape,
+    discounts_by_limit: bool,
     certified: &'static [(&'static str, Problem)],
     reports: &'static [&'static str],
     complete: Arc<Complete>,
@@ -169,6 +170,7 @@ impl AgentSpec {
             schemas: Arc::new([schema::<A>(), schema::<L>()]),
             defaults,
             rollout: RolloutShape::default(),
+            discounts_by_limit: false,
             certified: &[],
             reports: &[],
             complete: Arc::new(move |settings| {
@@ -195,6 +197,19 @@ impl AgentSpec {
     pub fn rollout(mut self, rollout: RolloutShape) -> Self {
         self.rollout = rollout;
         self
+    }
+
+    /// A configuration that leaves out `learner.gamma` gets the γ whose horizon is the environment's time limit, where that is known.
+    #[must_use]
+    pub fn discount_by_limit(mut self) -> Self {
+        self.discounts_by_limit = true;
+        self
+    }
+
+    /// Whether `learner.gamma` is that of the time limit where a configuration leaves it out.
+    #[must_use]
+    pub fn discounts_by_limit(&self) -> bool {
+        self.discounts_by_limit
     }
 
     /// What is refused before anything runs, beyond the ranges of the [keys that all agents share](crate::settings).

@@ -169,14 +169,11 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
     };
     let in_file = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key));
     let id = set("env.id").or_else(|| in_file("env", "id")?.as_str().map(str::to_owned));
-    let envs = if rollout.episodes {
-        let set = set("env.max_episode_steps").and_then(|value| value.parse().ok());
-        let limit = set.or_else(|| in_file("env", "max_episode_steps")?.as_integer());
-        let limit = limit.or_else(|| relax_envs::known_limit(id.as_deref()?).map(i64::from));
-        limit.map_or(rollout.envs, |limit| whole_episodes(limit, rollout.envs))
-    } else {
-        rollout.envs
-    };
+    let limit = set("env.max_episode_steps").and_then(|value| value.parse().ok());
+    let limit = limit.or_else(|| in_file("env", "max_episode_steps")?.as_integer());
+    let limit = limit.or_else(|| relax_envs::known_limit(id.as_deref()?).map(i64::from));
+    let by_limit = limit.filter(|_| rollout.episodes);
+    let envs = by_limit.map_or(rollout.envs, |limit| whole_episodes(limit, rollout.envs));
     own.insert("mode".into(), mode.into());
     own.insert("envs".into(), (envs as i64).into());
     own.insert("steps".into(), (rollout.steps as i64).into());
@@ -190,6 +187,12 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
     own.insert("workers".into(), i64::from(!single).into());
     let mut all = toml::Table::new();
     all.insert("rollout".into(), own.into());
+
+    if let Some(limit) = limit.filter(|_| spec.discounts_by_limit()) {
+        let mut learner = toml::Table::new();
+        learner.insert("gamma".into(), discount(limit).into());
+        all.insert("learner".into(), learner.into());
+    }
 
     let steps = if set("run.seconds").is_some() || in_file("run", "seconds").is_some() {
         // Time alone ends the run.
@@ -210,6 +213,13 @@ fn defaults(spec: &AgentSpec, table: &toml::Table, overrides: &[String]) -> toml
 fn whole_episodes(limit: i64, most: usize) -> usize {
     let episodes = (EPISODE_ROWS / limit.max(1) as f64).round() as usize;
     episodes.clamp(1, most)
+}
+
+/// The γ whose horizon, 1/(1 − γ), is `limit` steps, from 100 to 1000: what an episode ends with is to be seen from its start, and
+/// beyond a thousand steps returns are too noisy to learn from.
+fn discount(limit: i64) -> f64 {
+    let gamma = 1.0 - 1.0 / limit.clamp(100, 1000) as f64;
+    (gamma * 1e4).round() / 1e4
 }
 
 /// The schema with the defaults of `[rollout]` and `[run]` that this agent has, whatever the environment.

@@ -155,6 +155,28 @@ mod reading {
     }
 
     #[test]
+    fn ppo_looks_as_far_as_the_time_limit() {
+        let gamma = |id: &str, kind: &str, overrides: &[&str]| {
+            let text = format!("[env]\nid = '{id}'\n[agent]\nkind = '{kind}'\n");
+            let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+            Config::from_toml(&text, "x.toml", &overrides).expect("valid").learner["gamma"].as_float()
+        };
+        let found = [
+            "CartPole-v1",
+            "Pendulum-v1",
+            "MountainCarContinuous-v0",
+            "gym:LunarLander-v3",
+            "gym:Unknown-v0",
+        ]
+        .map(|id| gamma(id, "ppo", &[]));
+        assert_eq!(found, [0.998, 0.995, 0.999, 0.999, 0.99].map(Some));
+        assert_eq!(gamma("CartPole-v1", "ppo", &["env.max_episode_steps=50"]), Some(0.99));
+        assert_eq!(gamma("CartPole-v1", "ppo", &["env.max_episode_steps=100000"]), Some(0.999));
+        assert_eq!(gamma("CartPole-v1", "ppo", &["learner.gamma=0.9"]), Some(0.9));
+        assert_eq!(gamma("CartPole-v1", "a2c", &[]), Some(0.99));
+    }
+
+    #[test]
     fn wrong_types_name_line_key_and_what_is_right() {
         let (message, hint) = refuse(&format!("{SMALL}[learner]\ngamma = \"x\"\n"), &[]);
         assert_eq!(message, "x.toml:7: `learner.gamma`: invalid type: string \"x\", expected a number");

@@ -47,7 +47,11 @@ pub fn log_softmax<F: Real>(logits: &[F], k: usize, log_probs: &mut [F]) {
             exps.iter_mut().zip(out.iter()).for_each(|(e, &o)| *e = o.exp());
             sums.iter_mut().zip(exps.chunks_exact(k)).for_each(|(s, e)| *s = e.iter().copied().sum());
         } else {
-            sums[0] = out.iter().map(|o| o.exp()).sum();
+            // A long row in blocks, for the same reason; the sum keeps its order.
+            sums[0] = out.chunks(BLOCK).fold(F::ZERO, |sum, part| {
+                exps.iter_mut().zip(part).for_each(|(e, &o)| *e = o.exp());
+                exps[..part.len()].iter().fold(sum, |sum, &e| sum + e)
+            });
         }
         sums.iter_mut().for_each(|s| *s = s.ln());
         for (out, &log_sum) in out.chunks_exact_mut(k).zip(sums.iter()) {

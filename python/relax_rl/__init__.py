@@ -1,4 +1,5 @@
-"""relax-rl for Python: native environments in Gymnasium, training, trained policies, and minimising what can only be called.
+"""relax-rl for Python: native environments in Gymnasium, training, trained policies, minimising what can only be called, and gradient
+estimators on arrays.
 
     import gymnasium, relax_rl
     envs = gymnasium.make_vec("relax_rl/CartPole-v1", 1024)
@@ -6,13 +7,31 @@
     action, _ = relax_rl.load(run.dir).predict(observation)
     relax_rl.export(run.dir, "policy.onnx")
     found = relax_rl.minimize(f, {"depth": range(1, 9), "bias": [False, True]}, calls=300)
+    gradient = relax_rl.estimators.leave_one_out(logits, samples, values, family="bernoulli")
+    print(relax_rl.certify(my_estimator, f, logits, family="bernoulli"))
 """
 
+from . import estimators
 from ._register import register
 from ._relax_rl import Policy
+from .estimators import certify
 from .minimize import FailedCall, Found, minimize
 from .training import Run, export, load, resume, state_hash, train
 
-__all__ = ["FailedCall", "Found", "Policy", "Run", "export", "load", "minimize", "register", "resume", "state_hash", "train"]
+__all__ = [
+    "FailedCall",
+    "Found",
+    "Policy",
+    "Run",
+    "certify",
+    "estimators",
+    "export",
+    "load",
+    "minimize",
+    "register",
+    "resume",
+    "state_hash",
+    "train",
+]
 
 register()

@@ -42,6 +42,93 @@ class Policy:
         environments have them. These policies have no memory: `state` must be None, as the second thing returned is,
         and `episode_start` changes nothing. The signature is that of Stable-Baselines3."""
 
+def estimator_table() -> list[tuple[str, str, bool, dict[str, Any], str]]:
+    """Name, label, whether it is unbiased, what it needs, and what it is: every line of the table."""
+
+def score_function_gradient(
+    logits: NDArray[Any],
+    k: int | None,
+    samples: NDArray[Any],
+    values: NDArray[Any],
+    baseline: NDArray[Any],
+    signal: tuple[float, float],
+) -> NDArray[Any]: ...
+def leave_one_out_baseline(values: NDArray[Any], group: int) -> NDArray[Any]: ...
+def antithetic_gradient(
+    logits: NDArray[Any],
+    k: int | None,
+    samples: NDArray[Any],
+    opposites: NDArray[Any],
+    values: NDArray[Any],
+    opposite_values: NDArray[Any],
+) -> NDArray[Any]: ...
+def draw(logits: NDArray[np.float64], k: int | None, seed: int, pairs: bool) -> tuple[NDArray[Any], NDArray[Any] | None]: ...
+def exact_gradient(logits: NDArray[np.float64], k: int | None, f: Callable[[Any], Any]) -> tuple[float, NDArray[np.float64]]: ...
+def certify(
+    draw: Callable[[], NDArray[np.float64]],
+    name: str,
+    exact: list[float],
+    significance: float,
+    detectable: float,
+    power: float,
+    pilot: int,
+    limit: int,
+) -> dict[str, Any]: ...
+
+class NumberBaseline:
+    """One learned number as a baseline."""
+
+    def __init__(self, learning_rate: float, variance: bool) -> None: ...
+    value: float
+    def update(
+        self, logits: NDArray[np.float64], k: int | None, samples: NDArray[Any], values: NDArray[np.float64]
+    ) -> None: ...
+
+class Signal:
+    """Running mean and deviation of a learning signal."""
+
+    def __init__(self, decay: float) -> None: ...
+    @property
+    def centre(self) -> float: ...
+    @property
+    def scale(self) -> float: ...
+    state: list[float]
+    def update(self, values: NDArray[np.float64], baseline: NDArray[np.float64]) -> None: ...
+
+class FunctionEstimator:
+    """An estimator that calls functions, what it has learned, and its random numbers."""
+
+    def __init__(
+        self,
+        name: str,
+        learning_rate: float,
+        hidden: list[int],
+        gain: float | None,
+        temperature: float,
+        baseline: float,
+        seed: int,
+    ) -> None: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def baseline(self) -> float: ...
+    def estimate(
+        self,
+        logits: NDArray[np.float64],
+        k: int | None,
+        group: int,
+        free: int,
+        functions: dict[str, Any],
+        baseline: NDArray[np.float64],
+        learn: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def save(self) -> Any:
+        """Everything that `load` needs to go on from here."""
+
+    def load(self, saved: Any) -> None: ...
+
 class Minimizer:
     """A minimisation whose function somebody else calls."""
 

@@ -3,11 +3,13 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `envs.rs` | native environments, one at a time |
+//! | `estimators/` | gradient estimators on arrays, and certificates of them |
 //! | `vector.rs` | many of them, with arrays that are handed over without a copy |
 //! | `minimize.rs` | minimising what can only be called |
 //! | `training.rs` | training, resuming, and trained policies |
 
 mod envs;
+mod estimators;
 mod minimize;
 mod training;
 mod vector;
@@ -40,6 +42,11 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 mod module {
     #[pymodule_export]
     use super::envs::{NativeEnv, specs};
+    #[pymodule_export]
+    use super::estimators::{
+        FunctionEstimator, NumberBaseline, Signal, antithetic_gradient, certify, draw, estimator_table,
+        exact_gradient, leave_one_out_baseline, score_function_gradient,
+    };
     #[pymodule_export]
     use super::minimize::Minimizer;
     #[pymodule_export]

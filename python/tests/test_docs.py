@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 
+def test_estimators_from_python(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "estimators-python.md").read_text(encoding="utf-8")
+    exec("".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
+    [printed] = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    assert capsys.readouterr().out.splitlines()[-1][:20] == printed.splitlines()[-1][:20]
+
+
 def test_minimise_what_you_can_only_call(capsys):
     pytest.importorskip("sklearn", reason="scripts/setup-python examples installs it")
     text = (Path(__file__).parents[2] / "docs" / "minimise.md").read_text(encoding="utf-8")

@@ -50,6 +50,12 @@ impl<F: relax_nn::Real> NetworkControlVariate<F> {
         assert_eq!(shape.parameter_count(), parameters.len(), "the shape has another number of parameters");
         Self { shape, parameters, workspace: Workspace::new(), scratch: Default::default() }
     }
+
+    /// The network.
+    #[must_use]
+    pub fn shape(&self) -> &MlpShape {
+        &self.shape
+    }
 }
 
 impl<F: relax_nn::Real + relax_estimators::Real> ControlVariate<F> for NetworkControlVariate<F> {

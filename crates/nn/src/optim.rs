@@ -127,6 +127,20 @@ impl<F: Real> Optimizer<F> {
     pub fn steps(&self) -> u64 {
         self.steps
     }
+
+    /// First and second moments, to be saved with [`steps`](Self::steps) in any precision; the first are empty for RMSprop.
+    #[must_use]
+    pub fn moments(&self) -> (&[F], &[F]) {
+        (&self.first, &self.second)
+    }
+
+    /// An optimiser of `rule` at the steps and [`moments`](Self::moments) given; `None` if their lengths do not fit each other.
+    #[must_use]
+    pub fn at(rule: Rule, steps: u64, first: Vec<F>, second: Vec<F>) -> Option<Self> {
+        let fits =
+            if matches!(rule, Rule::Adam { .. }) { first.len() == second.len() } else { first.is_empty() };
+        fits.then_some(Self { rule, steps, first, second })
+    }
 }
 
 impl Optimizer<f32> {

@@ -1,11 +1,10 @@
 from collections.abc import Callable
 from os import PathLike
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 from gymnasium.spaces import Space
 from numpy.typing import ArrayLike, NDArray
-
 
 def specs() -> list[tuple[str, int | None, float | None, str]]:
     """Id, step limit, reward threshold and description of every native environment."""
@@ -17,10 +16,11 @@ def resume(dir: str | PathLike[str], overrides: list[str], quiet: bool) -> tuple
 def export(dir: str | PathLike[str], path: str | PathLike[str], format: str | None, checkpoint: str) -> None: ...
 def state_hash(dir: str | PathLike[str]) -> str: ...
 
+@final
 class Policy:
     """The best policy of a run."""
 
-    def __init__(self, dir: str | PathLike[str]) -> None: ...
+    def __new__(cls, dir: str | PathLike[str]) -> Self: ...
     @property
     def config(self) -> str:
         """The configuration of its run, TOML."""
@@ -75,19 +75,21 @@ def certify(
     limit: int,
 ) -> dict[str, Any]: ...
 
+@final
 class NumberBaseline:
     """One learned number as a baseline."""
 
-    def __init__(self, learning_rate: float, variance: bool) -> None: ...
+    def __new__(cls, learning_rate: float, variance: bool) -> Self: ...
     value: float
     def update(
         self, logits: NDArray[np.float64], k: int | None, samples: NDArray[Any], values: NDArray[np.float64]
     ) -> None: ...
 
+@final
 class Signal:
     """Running mean and deviation of a learning signal."""
 
-    def __init__(self, decay: float) -> None: ...
+    def __new__(cls, decay: float) -> Self: ...
     @property
     def centre(self) -> float: ...
     @property
@@ -95,11 +97,12 @@ class Signal:
     state: list[float]
     def update(self, values: NDArray[np.float64], baseline: NDArray[np.float64]) -> None: ...
 
+@final
 class FunctionEstimator:
     """An estimator that calls functions, what it has learned, and its random numbers."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str,
         learning_rate: float,
         hidden: list[int],
@@ -107,7 +110,7 @@ class FunctionEstimator:
         temperature: float,
         baseline: float,
         seed: int,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def gain(self) -> float: ...
     @property
@@ -129,12 +132,13 @@ class FunctionEstimator:
 
     def load(self, saved: Any) -> None: ...
 
+@final
 class Minimizer:
     """A minimisation whose function somebody else calls."""
 
-    def __init__(
-        self, variables: list[tuple[str, int]], options: str, constraint: Callable[[list[int]], list[int]] | None = None
-    ) -> None: ...
+    def __new__(
+        cls, variables: list[tuple[str, int]], options: str, constraint: Callable[[list[int]], list[int]] | None = None
+    ) -> Self: ...
     @property
     def certainty(self) -> float:
         """Mean over variables of the likeliest choice's probability."""
@@ -143,10 +147,11 @@ class Minimizer:
     def tell(self, values: list[float]) -> None: ...
     def likeliest(self) -> list[int]: ...
 
+@final
 class NativeEnv:
     """One native environment without its time limit."""
 
-    def __init__(self, id: str, kwargs: dict[str, Any] | None = None) -> None: ...
+    def __new__(cls, id: str, kwargs: dict[str, Any] | None = None) -> Self: ...
     def spaces(self) -> tuple[Space[Any], Space[Any]]: ...
     def seed(self, seed: int) -> None: ...
     def generator(self) -> list[int]:
@@ -163,23 +168,30 @@ class NativeEnv:
 
     def load(self, saved: Any) -> None: ...
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool]: ...
+    def action_mask(self) -> Any:
+        """Which choices are allowed now, as `action_space.sample(mask=…)` takes it; None if nothing is masked."""
+
     def render(self) -> NDArray[np.uint8] | None: ...
 
+@final
 class NativeEnvs:
     """Many native environments, stepped by one call."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         id: str,
         slots: int,
         kwargs: dict[str, Any] | None = None,
         max_episode_steps: int | None = None,
         autoreset: str = "SameStep",
-    ) -> None: ...
+    ) -> Self: ...
     def spaces(self) -> tuple[Space[Any], Space[Any]]: ...
     def reset(
         self, seeds: list[int | None], options: dict[str, Any] | None = None, mask: list[bool] | None = None
     ) -> NDArray[np.float32]: ...
+    def action_masks(self) -> NDArray[np.int8] | None:
+        """Which choices are allowed now, a row for each environment; None if nothing is masked."""
+
     def attributes(self, slot: int) -> dict[str, Any]: ...
     def set_attribute(self, slot: int, name: str, value: float) -> None: ...
     def save(self) -> Any: ...

@@ -70,7 +70,8 @@ class Native(gymnasium.Env[np.ndarray, Any]):
     def __init__(self, native_id: str, render_mode: str | None = None, **kwargs: Any) -> None:
         self._made = (_arguments.text("native_id", native_id), kwargs)
         self.render_mode = render_mode
-        self._seeded, self._generator = False, None
+        self._seeded = False
+        self._generator: np.random.Generator | None = None
         env = NativeEnv(native_id, kwargs)
         self.observation_space, self.action_space = env.spaces()
         self._shape = _shaped(self.observation_space)
@@ -86,7 +87,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
         if self._generator is None:
             self._seed_somehow()
             self._generator = np.random.Generator(np.random.PCG64())
-            self._follow()
+            self._follow(self._generator)
         return self._generator
 
     @np_random.setter
@@ -112,9 +113,9 @@ class Native(gymnasium.Env[np.ndarray, Any]):
             self._env.set_generator(_words(generator))
             self._seeded = True
 
-    def _follow(self) -> None:
+    def _follow(self, generator: np.random.Generator) -> None:
         """Brings NumPy's generator to where the native one is."""
-        _set_words(self._generator, self._env.generator())
+        _set_words(generator, self._env.generator())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -137,7 +138,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
             return observation if self._shape is None else observation.reshape(self._shape), self._info()
         finally:
             if self._generator is not None:
-                self._follow()
+                self._follow(self._generator)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._generator is None:
@@ -147,7 +148,7 @@ class Native(gymnasium.Env[np.ndarray, Any]):
             try:
                 observation, reward, terminated, truncated = self._env.step(action)
             finally:
-                self._follow()
+                self._follow(self._generator)
         if self._shape is not None:
             observation = observation.reshape(self._shape)
         return observation, reward, terminated, truncated, self._info() if self._masked else {}
@@ -263,7 +264,7 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise ValueError(
                 f"reset_mask must be an array of {self.num_envs} truth values, one of them at least true; it is {mask!r}"
             )
-        return mask.tolist()
+        return [bool(flag) for flag in mask]
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if self._shape is None:
@@ -273,7 +274,7 @@ class NativeVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             infos["final_obs"] = self._observed(infos["final_obs"])
         return self._observed(observations), rewards, terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray | None, ...] | None:
+    def render(self) -> tuple[np.ndarray | None, ...] | None:  # type: ignore[override]
         if self.render_mode != "rgb_array":
             return None
         return tuple(self._envs.render(slot) for slot in range(self.num_envs))

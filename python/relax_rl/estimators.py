@@ -92,7 +92,7 @@ def _choices(family: Any, logits: Array) -> int | None:
         raise ValueError(f'family is {family!r}, and must be "bernoulli" (zeros and ones) or "categorical" (one of several outcomes)')
     if logits.ndim == 0:
         raise ValueError("logits must have an axis of outcomes, the last, and are one number")
-    return logits.shape[-1]
+    return int(logits.shape[-1])
 
 
 def _numbers(name: str, given: Any, dtype: Any = None) -> Array:
@@ -573,7 +573,7 @@ class Estimator:
         except ValueError as error:
             raise ValueError(f"baseline does not fit problems of the shape {shape}: {error}") from None
         call = _Calls((*shape, count), event, given.dtype)
-        functions = {
+        functions: dict[str, Callable[..., Any] | None] = {
             "value": call.number("f", f),
             "gradient": None if gradient is None else call.array("gradient", gradient),
             "hessian_vector": None if hessian_vector is None else call.array("hessian_vector", hessian_vector),
@@ -634,14 +634,14 @@ class _Calls:
             raise ValueError(f"{name} returned {array[wrong][0]} at {_first(wrong)}, and must return finite numbers")
         return np.ascontiguousarray(array).reshape(-1)
 
-    def number(self, name: str, f: Function) -> Function:
+    def number(self, name: str, f: Function) -> Callable[[Array], Array]:
         return lambda x: self._checked(name, f(self._shaped(x)), self.lead, "a number for each sample")
 
     def array(self, name: str, f: Callable[..., Any]) -> Callable[..., Array]:
         shape = (*self.lead, *self.event)
         return lambda *x: self._checked(name, f(*map(self._shaped, x)), shape, "what it was called with has that shape")
 
-    def both(self, name: str, c: Function) -> Function:
+    def both(self, name: str, c: Function) -> Callable[[Array], tuple[Array, Array]]:
         def call(z: Array) -> tuple[Array, Array]:
             returned = c(self._shaped(z))
             if not isinstance(returned, (tuple, list)) or len(returned) != 2:
@@ -830,7 +830,8 @@ def certify(
 
         def drawn() -> Array:
             got = made(function, many, samples=samples, batch_axes=1, gradient=gradient, baseline=baseline, learn=False)
-            return np.ascontiguousarray(got.gradient).reshape(256, -1)
+            rows: Array = np.ascontiguousarray(got.gradient).reshape(256, -1)
+            return rows
 
     found = _relax_rl.certify(
         drawn,
@@ -856,4 +857,5 @@ def _own(returned: Any, shape: tuple[int, ...]) -> Array:
             f"the estimator returned an array of the shape {rows.shape}, and must return {shape}, or several such as an axis before it"
         )
     _finite("what the estimator returned", rows)
-    return np.ascontiguousarray(rows, dtype=np.float64).reshape(-1, int(np.prod(shape, dtype=np.int64)))
+    flat: Array = np.ascontiguousarray(rows, dtype=np.float64).reshape(-1, int(np.prod(shape, dtype=np.int64)))
+    return flat

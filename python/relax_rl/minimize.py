@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class _Journal:
 
     def _line(self, line: str, number: int) -> dict[str, Any]:
         try:
-            told = json.loads(line)
+            told: dict[str, Any] = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{self.path} is no journal of a minimisation: line {number}: {error}") from None
         if number > 1 and (not isinstance(told, dict) or [type(told.get(key)) for key in ("batch", "row", "x", "y")] != [int, int, list, float]):
@@ -118,7 +119,7 @@ class _Journal:
                 f"{self.path}: batch {batch} has {call['x']} there and {list(point)} here; was it written by another version, "
                 "or with another constraint?"
             )
-        return call["y"]
+        return float(call["y"])
 
     def add(self, batch: int, row: int, point: Sequence[int], value: float) -> None:
         self._write({"batch": batch, "row": row, "x": list(point), "y": value})
@@ -129,6 +130,10 @@ def _plain(choice: Any) -> str:
     if isinstance(choice, (tuple, list)):
         return f"({', '.join(map(_plain, choice))})"
     return repr(choice) if choice is None or isinstance(choice, (str, int, float, bool)) else type(choice).__name__
+
+
+def _same(answer: Any) -> Any:
+    return answer
 
 
 class _Function:
@@ -182,14 +187,14 @@ class _Function:
                     text = f"f returned {len(answers)} numbers for {len(missing)} points"
                     raise FailedCall(f"{text}, of which {inputs[0]} is the first", inputs[0], history)
                 for row, answer in zip(missing, answers, strict=True):
-                    keep(row, lambda answer=answer: answer)
+                    keep(row, partial(_same, answer))
         elif self.pool:
             futures = [self.pool.submit(self.f, point) for point in inputs]
             for row, future in zip(missing, futures, strict=True):
                 keep(row, future.result)
         else:
             for row, point in zip(missing, inputs, strict=True):
-                keep(row, lambda point=point: self.f(point))
+                keep(row, partial(self.f, point))
                 if failures:
                     break
         history.extend((self.named(points[row]), values[row]) for row in rows if row in values)

@@ -25,7 +25,7 @@ class Run:
     @property
     def state_hash(self) -> str:
         """Hash of what was learned: equal for equal runs, whatever the workers and interruptions, and whoever ran them."""
-        return self.summary["state_hash"]
+        return str(self.summary["state_hash"])
 
 
 def _overrides(overrides: Mapping[str, Any]) -> list[str]:

@@ -138,7 +138,8 @@ impl ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimatorConfig {
-    /// The estimator: "reinforce", "nvil", "muprop", "concrete", "rebar", "relax", "relaxed-rebar", "disarm" or "leave-one-out".
+    /// The estimator: "reinforce", "nvil", "muprop", "concrete", "rebar", "relax", "relaxed-rebar", "disarm",
+    /// "leave-one-out" or "surrogate".
     #[schemars(schema_with = "methods")]
     pub method: Estimator,
     /// Noise of the conditional relaxed sample: "independent", or "coupled" (half the work, as unbiased); left out: as the
@@ -163,6 +164,12 @@ pub struct EstimatorConfig {
     /// Widths of the hidden layers of the free-form control variate, one or more.
     #[serde(default = "EstimatorConfig::hidden")]
     pub control_variate_hidden: Vec<usize>,
+    /// The surrogate: past iterations that each iteration replays for its regression.
+    #[serde(default = "EstimatorConfig::replay")]
+    pub replay: usize,
+    /// The surrogate: past iterations that are kept to be replayed.
+    #[serde(default = "EstimatorConfig::replay_window")]
+    pub replay_window: usize,
 }
 
 impl EstimatorConfig {
@@ -182,6 +189,14 @@ impl EstimatorConfig {
         Self::defaults().control_variate_hidden
     }
 
+    fn replay() -> usize {
+        Self::defaults().replay
+    }
+
+    fn replay_window() -> usize {
+        Self::defaults().replay_window
+    }
+
     /// The numbers do not depend on the method.
     fn defaults() -> Settings {
         Settings::new(Estimator::Rebar(Coupling::Independent))
@@ -198,6 +213,8 @@ impl EstimatorConfig {
             temperature: self.temperature,
             warm_up: self.warm_up,
             control_variate_hidden: self.control_variate_hidden.clone(),
+            replay: self.replay,
+            replay_window: self.replay_window,
         }
     }
 }

@@ -6,9 +6,12 @@ use crate::vae::free_form::FreeFormShape;
 use crate::vae::number::Number;
 use crate::vae::settings::Settings;
 use rand::Rng;
-use relax_estimators::Estimator;
+use relax_estimators::{AdaptiveGain, Estimator};
 use relax_nn::MlpShape;
 use std::ops::Range;
+
+/// How fast the statistics of the surrogate's gain forget.
+const GAIN_DECAY: f64 = 0.99;
 
 /// Where the parameters of one layer's control variate lie.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub(crate) struct LayerControl {
     pub relaxation: Option<Range<usize>>,
     /// r_φ.
     pub free_form: Option<(FreeFormShape, Range<usize>)>,
+    /// The surrogate's c.
+    pub surrogate: Option<(FreeFormShape, Range<usize>)>,
     /// NVIL's baseline.
     pub baseline: Option<(MlpShape, Range<usize>)>,
 }
@@ -26,6 +31,8 @@ pub(crate) struct LayerControl {
 pub(crate) struct Control<F> {
     pub layers: Vec<LayerControl>,
     pub parameters: Vec<F>,
+    /// The surrogate's gain of each layer.
+    pub gains: Vec<AdaptiveGain>,
 }
 
 impl<F: Number> Control<F> {
@@ -44,7 +51,12 @@ impl<F: Number> Control<F> {
         for &latent in &architecture.latent {
             let relaxation =
                 method.relaxes_f().then(|| append(vec![F::of(1.0), F::of(settings.temperature.ln())]));
-            let free_form = settings.has_free_form().then(|| {
+            let free_form = method.learns_control_variate().then(|| {
+                let shape = FreeFormShape::new(latent, context, &settings.control_variate_hidden);
+                let at = append(shape.initial(rng));
+                (shape, at)
+            });
+            let surrogate = method.needs().surrogate.then(|| {
                 let shape = FreeFormShape::new(latent, context, &settings.control_variate_hidden);
                 let at = append(shape.initial(rng));
                 (shape, at)
@@ -54,10 +66,11 @@ impl<F: Number> Control<F> {
                 let at = append(baseline::initial(&shape, rng));
                 (shape, at)
             });
-            layers.push(LayerControl { relaxation, free_form, baseline });
+            layers.push(LayerControl { relaxation, free_form, surrogate, baseline });
             context += latent;
         }
-        Self { layers, parameters }
+        let gain = AdaptiveGain::new(GAIN_DECAY).unwrap_or_else(|error| unreachable!("{error}"));
+        Self { gains: vec![gain; layers.len()], layers, parameters }
     }
 
     /// (η, λ) of `layer`, if its control variate has them.

@@ -9,10 +9,11 @@ use crate::vae::control::Control;
 use crate::vae::elementwise::dot;
 use crate::vae::free_form::FreeForm;
 use crate::vae::number::{Number, add, clear, fit, one, zero};
-use crate::vae::path::Path;
+use crate::vae::path::{LayerPath, Path};
 use crate::vae::pixels::{Context, Pixels};
 use crate::vae::relaxed::{Above, Relaxed};
-use crate::vae::settings::{FREE, Settings};
+use crate::vae::settings::Settings;
+use crate::vae::surrogate::{Calls, Sample, Surrogate, beside};
 use crate::vae::weights::Weights;
 use rand::Rng;
 use relax_estimators::{
@@ -38,6 +39,9 @@ pub(crate) struct Estimate<F> {
     relaxed: Relaxed<F>,
     free_form: FreeForm<F>,
     baseline: Baseline<F>,
+    pub surrogate: Surrogate<F>,
+    /// Of each layer, what the surrogate's next gain is made of.
+    pub statistics: Vec<(f64, f64)>,
     /// 2b − 1 of all layers below one, `[R, width]`.
     signs_below: Vec<F>,
     z: Vec<F>,
@@ -88,6 +92,7 @@ impl<F: Number> Estimate<F> {
         self.path.run(weights, &self.x, &self.pixels, 0, &self.u);
         self.gradients.resize_with(layers, Vec::new);
         clear_signals(&mut self.signals, layers);
+        self.statistics.resize(layers, (0.0, 0.0));
         for (layer, centre) in centres.iter().enumerate() {
             let len = rows * architecture.latent[layer];
             fit(&mut self.score, len);
@@ -110,7 +115,7 @@ impl<F: Number> Estimate<F> {
                     self.controlled(weights, control, layer, centre, settings, d_control);
                 }
                 Estimator::DisArm => self.antithetic_pair(weights, layer),
-                Estimator::Surrogate { .. } => self.surrogate(control, layer, centre, rng, d_control),
+                Estimator::Surrogate { .. } => self.surrogate(control, layer, rng, d_control),
                 Estimator::LeaveOneOut { .. } => {
                     let f = &self.path.f;
                     self.known.clear();
@@ -272,67 +277,52 @@ impl<F: Number> Estimate<F> {
         }
     }
 
-    /// The surrogate, c = r(b; context): leave-one-out on f − c of an image's two samples, plus ∂E[c]/∂logits from [`FREE`] free samples
-    /// of this layer for each row, the layers below held. r descends the squared error of f − centre − r on this batch, which
-    /// has been used then.
+    /// The surrogate; its regression sees this batch after ĝ has been made of it.
     fn surrogate(
         &mut self,
         control: &Control<F>,
         layer: usize,
-        centre: F,
         rng: &mut impl Rng,
         d_control: Option<&mut [F]>,
     ) {
-        let Some((shape, at)) = &control.layers[layer].free_form else { return };
+        let Some((shape, at)) = &control.layers[layer].surrogate else { return };
         let parameters = &control.parameters[at.clone()];
-        let (rows, len) = (self.path.f.len(), self.score.len());
-        let width = len / rows;
-        let LayerRef { logits, b } = layer_of(&self.path, layer);
-        self.z.clear();
-        self.z.extend_from_slice(b);
-        fit(&mut self.w, len);
-        bernoulli::probabilities(logits, &mut self.w);
-        fit(&mut self.beta, FREE * len);
-        noise::fill_uniform(rng, &mut self.beta);
-        let rounds = self.beta.chunks_exact(len);
-        self.z.extend(
-            rounds.flat_map(|u| u.iter().zip(&self.w).map(|(u, p)| if u < p { one() } else { zero::<F>() })),
-        );
-        self.take_signs_below(layer);
-        let context = Context { pixels: &self.pixels, beside: &self.signs_below };
-        self.free_form.evaluate(shape, parameters, &self.z, &context);
-
         self.signals[layer] = mean(&self.path.f);
-        self.signal.clear();
-        self.signal.extend(self.path.f.iter().zip(&self.free_form.value).map(|(&f, &c)| f - c));
-        let (first, second) = self.signal.split_at(rows / 2);
-        self.known.clear();
-        self.known.extend(second.iter().chain(first));
-        let gradient = &mut self.gradients[layer];
-        reinforce(&self.score, &self.signal, KnownBaseline::Values(&self.known), gradient);
-        // Σ s·(c − mean c)/(M − 1), as everywhere.
-        let (count, others) = (F::of(FREE as f64), F::of((FREE - 1) as f64));
-        for (row, gradient) in gradient.chunks_exact_mut(width).enumerate() {
-            let c = |round: usize| self.free_form.value[(1 + round) * rows + row];
-            let average = (0..FREE).map(c).sum::<F>() / count;
-            for round in 0..FREE {
-                let advantage = (c(round) - average) / others;
-                let b = &self.z[((1 + round) * rows + row) * width..][..width];
-                let p = &self.w[row * width..][..width];
-                gradient.iter_mut().zip(b).zip(p).for_each(|((g, &b), &p)| *g += (b - p) * advantage);
-            }
+        self.take_signs_below(layer);
+        let Self { path, pixels, signs_below, score, surrogate, gradients, statistics, .. } = self;
+        let LayerPath { logits, signs, .. } = &path.layers[layer];
+        let context = Context { pixels, beside: signs_below };
+        let sample = Sample { logits, signs, score, f: &path.f, context };
+        let gain = F::of(control.gains[layer].gain());
+        statistics[layer] = surrogate.estimate(shape, parameters, gain, &sample, rng, &mut gradients[layer]);
+        if let Some(d_control) = d_control {
+            surrogate.regression(shape, parameters, (signs, &path.f), &context, &mut d_control[at.clone()]);
         }
+    }
 
-        let Some(d_control) = d_control else { return };
-        self.free_form.evaluate(shape, parameters, &self.z[..len], &context);
-        let scale = F::of(1.0 / rows as f64);
-        self.alpha.clear();
-        let residuals =
-            self.free_form.value.iter().zip(&self.path.f).map(|(&r, &f)| (r + centre - f) * scale);
-        self.alpha.extend(residuals);
-        clear(&mut self.beta, len);
-        let (z, d) = (&self.z[..len], &mut d_control[at.clone()]);
-        self.free_form.parameter_gradient(shape, parameters, z, &context, &self.alpha, &self.beta, d);
+    /// The gradient of the regression of every layer's c on past calls.
+    pub fn replay(&mut self, control: &Control<F>, calls: &Calls<F>, d_control: &mut [F]) {
+        for (layer, shapes) in control.layers.iter().enumerate() {
+            let Some((shape, at)) = &shapes.surrogate else { continue };
+            let parameters = &control.parameters[at.clone()];
+            let below = calls.signs[..layer].iter().map(Vec::as_slice);
+            beside(below, calls.f.len(), &mut self.signs_below);
+            let context = Context { pixels: &calls.pixels, beside: &self.signs_below };
+            let signs = &calls.signs[layer];
+            self.surrogate.evaluate(shape, parameters, signs, &context);
+            let d = &mut d_control[at.clone()];
+            self.surrogate.regression(shape, parameters, (signs, &calls.f), &context, d);
+        }
+    }
+
+    /// The calls just made.
+    pub fn take_calls(&self, calls: &mut Calls<F>) {
+        calls.pixels.clone_from(&self.pixels);
+        calls.signs.resize_with(self.path.layers.len(), Vec::new);
+        for (to, layer) in calls.signs.iter_mut().zip(&self.path.layers) {
+            to.clone_from(&layer.signs);
+        }
+        calls.f.clone_from(&self.path.f);
     }
 
     /// DisARM. The lowest layer's pairs are the two halves of the pass. In a higher layer each sample gets a partner that
@@ -359,13 +349,8 @@ impl<F: Number> Estimate<F> {
     }
 
     fn take_signs_below(&mut self, layer: usize) {
-        self.signs_below.clear();
-        for row in 0..self.path.f.len() {
-            for below in &self.path.layers[..layer] {
-                let k = below.signs.len() / self.path.f.len();
-                self.signs_below.extend_from_slice(&below.signs[row * k..(row + 1) * k]);
-            }
-        }
+        let below = self.path.layers[..layer].iter().map(|layer| layer.signs.as_slice());
+        beside(below, self.path.f.len(), &mut self.signs_below);
     }
 }
 

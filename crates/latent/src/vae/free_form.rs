@@ -62,13 +62,7 @@ impl<F: Number> FreeForm<F> {
     /// r and ∇r at `z` `[P, K]`; `context` has B rows and serves every B-th point.
     pub fn evaluate(&mut self, shape: &FreeFormShape, parameters: &[F], z: &[F], context: &Context<'_, F>) {
         let (net, from_context) = parameters.split_at(shape.net.parameter_count());
-        let first = shape.net.hidden()[0];
-        let points = z.len() / shape.net.input();
-        fit(&mut self.offset, points * first);
-        let (own, copies) = self.offset.split_at_mut(context.count() * first);
-        context.product(own, from_context, first);
-        copies.chunks_exact_mut(own.len()).for_each(|copy| copy.copy_from_slice(own));
-        fit(&mut self.value, points);
+        self.take_offset(shape, from_context, z.len() / shape.net.input(), context);
         fit(&mut self.gradient, z.len());
         shape.net.value_and_gradient_with_offset(
             net,
@@ -78,6 +72,30 @@ impl<F: Number> FreeForm<F> {
             &mut self.value,
             &mut self.gradient,
         );
+    }
+
+    /// r alone at `z`.
+    pub fn values(&mut self, shape: &FreeFormShape, parameters: &[F], z: &[F], context: &Context<'_, F>) {
+        let (net, from_context) = parameters.split_at(shape.net.parameter_count());
+        self.take_offset(shape, from_context, z.len() / shape.net.input(), context);
+        let (offset, value) = (Some(self.offset.as_slice()), &mut self.value);
+        shape.net.forward_with_offset(net, z, offset, &mut self.workspace, value);
+    }
+
+    /// What the context gives to the first layer at each point.
+    fn take_offset(
+        &mut self,
+        shape: &FreeFormShape,
+        from_context: &[F],
+        points: usize,
+        context: &Context<'_, F>,
+    ) {
+        let first = shape.net.hidden()[0];
+        fit(&mut self.offset, points * first);
+        let (own, copies) = self.offset.split_at_mut(context.count() * first);
+        context.product(own, from_context, first);
+        copies.chunks_exact_mut(own.len()).for_each(|copy| copy.copy_from_slice(own));
+        fit(&mut self.value, points);
     }
 
     /// `gradient` ← ∂/∂φ Σ α·r(z) + β·∇r(z). Must follow [`evaluate`](Self::evaluate) on the same arguments.

@@ -16,6 +16,7 @@ mod path;
 mod pixels;
 mod relaxed;
 mod settings;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 mod trainer;

@@ -14,7 +14,7 @@ const GROUP: usize = u32::BITS as usize;
 const COLUMNS: usize = 256;
 
 /// The rows x − x̄ of black and white images x.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Pixels<F> {
     /// Which images of a group have ink at a pixel, `[groups, pixels]`: bit r of word (g, i) is x of image 32g + r at pixel i.
     ink: Vec<u32>,
@@ -42,6 +42,12 @@ impl<F: Number> Pixels<F> {
             }
         }
         assert_eq!(others, 0, "pixels must be 0 or 1");
+    }
+
+    /// Whether there is ink at each pixel of an image.
+    pub fn ink(&self, image: usize) -> impl Iterator<Item = bool> {
+        let (pixels, bit) = (self.mean.len(), image % GROUP);
+        self.ink[image / GROUP * pixels..][..pixels].iter().map(move |word| word >> bit & 1 == 1)
     }
 
     /// The images of each group with ink at each pixel: (first image of the group, its words).

@@ -25,25 +25,32 @@ pub const METHODS: [Estimator; 13] = [
 /// Free samples of each layer's surrogate, for each of the two samples of an image.
 pub const FREE: usize = 8;
 
+/// Adam's second decay for the surrogate's c, which follows an f that moves.
+pub(crate) const SURROGATE_BETA2: f64 = 0.999;
+
 /// Constants of the training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The estimator, one of [`METHODS`]. REINFORCE has a running mean of f as its baseline here; RELAX's c has it as well. The
-    /// surrogate draws [`FREE`] free samples a row, whatever its `passes`; its gain is 1, and its c is fitted to each batch of images
-    /// after that batch has been used.
+    /// surrogate draws [`FREE`] free samples a row, whatever its `passes`; its gain is the one that past batches suggest, and its c is
+    /// fitted to each batch of images after that batch has been used.
     pub method: Estimator,
     /// Adam's step size for encoders, decoders and prior.
     pub learning_rate: f64,
     /// Adam's step size for η, log λ, r_φ and the baselines.
     pub control_variate_learning_rate: f64,
-    /// Adam's second decay; the first is 0.9.
+    /// Adam's second decay but for the surrogate's c; the first is 0.9.
     pub beta2: f64,
     /// λ at the start.
     pub temperature: f64,
     /// Iterations at the start that train the control variate alone.
     pub warm_up: u64,
-    /// Hidden ReLU layers of r_φ.
+    /// Hidden ReLU layers of r_φ, the surrogate's too.
     pub control_variate_hidden: Vec<usize>,
+    /// Past iterations that each iteration replays for the surrogate's regression.
+    pub replay: usize,
+    /// Past iterations that are kept to be replayed.
+    pub replay_window: usize,
 }
 
 impl Settings {
@@ -58,6 +65,8 @@ impl Settings {
             temperature: 0.5,
             warm_up: 0,
             control_variate_hidden: vec![200, 200],
+            replay: 1,
+            replay_window: 200,
         }
     }
 
@@ -88,6 +97,9 @@ impl Settings {
         if !(0.0..1.0).contains(&self.beta2) {
             let beta2 = self.beta2;
             return Err(VaeError::Setting(format!("beta2 must be at least 0 and below 1, not {beta2}")));
+        }
+        if self.method.needs().surrogate && self.replay_window == 0 {
+            return Err(VaeError::Setting("replay_window must be 1 or more".into()));
         }
         if self.has_free_form()
             && (self.control_variate_hidden.is_empty() || self.control_variate_hidden.contains(&0))

@@ -7,12 +7,16 @@ use crate::vae::baseline::Centre;
 use crate::vae::control::Control;
 use crate::vae::estimate::Estimate;
 use crate::vae::model::Model;
-use crate::vae::settings::Settings;
+use crate::vae::settings::{SURROGATE_BETA2, Settings};
+use crate::vae::surrogate::Replay;
 use crate::vae::weights::Weights;
 use rayon::ThreadPool;
 use relax_nn::{Optimizer, Rule, StateDict, StateTensor, global_norm};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The stream of which past iterations the surrogate's regression sees again; index: the iteration.
+const REPLAY: u64 = 21;
 
 /// What one step tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +54,8 @@ pub struct Trainer {
     gradient: Vec<f32>,
     control_gradient: Vec<f32>,
     pool: Option<Arc<ThreadPool>>,
+    /// The surrogate's calls of past iterations.
+    past: Replay,
 }
 
 impl Trainer {
@@ -74,16 +80,19 @@ impl Trainer {
             )));
         }
         let rule = Rule::Adam { beta1: 0.9, beta2: settings.beta2, epsilon: 1e-8 };
+        let beta2 = if settings.method.needs().surrogate { SURROGATE_BETA2 } else { settings.beta2 };
+        let control_rule = Rule::Adam { beta1: 0.9, beta2, epsilon: 1e-8 };
         // The model starts the same whatever estimator trains it.
         let weights = Weights::new(architecture, train_mean, &mut stream(seed, role::INIT, 0));
         let control = Control::new(&weights.architecture, &settings, &mut stream(seed, role::INIT, 1));
         Ok(Self {
             model_optimizer: Optimizer::new(rule, weights.parameters.len()),
-            control_optimizer: Optimizer::new(rule, control.parameters.len()),
+            control_optimizer: Optimizer::new(control_rule, control.parameters.len()),
             centres: vec![Centre::default(); weights.architecture.layers()],
             gradient: vec![0.0; weights.parameters.len()],
             control_gradient: vec![0.0; control.parameters.len()],
             pool: None,
+            past: Replay::default(),
             estimate: Estimate::default(),
             model: Model { weights },
             control,
@@ -192,9 +201,28 @@ impl Trainer {
             let rate = self.settings.control_variate_learning_rate;
             self.control_optimizer.step(&mut self.control.parameters, &self.control_gradient, rate, 1.0);
         }
+        if self.settings.method.needs().surrogate {
+            self.replay();
+        }
         for (centre, &signal) in self.centres.iter_mut().zip(&self.estimate.signals) {
             centre.update(signal);
         }
+    }
+
+    /// Everything of the surrogate that learns from an iteration does so after that iteration's ĝ.
+    fn replay(&mut self) {
+        let Self { settings, control, estimate, past, .. } = self;
+        let mut rng = stream(self.seed, REPLAY, self.iterations);
+        for _ in 0..settings.replay {
+            let Some(calls) = past.draw(&mut rng) else { break };
+            estimate.replay(control, calls, &mut self.control_gradient);
+            let rate = settings.control_variate_learning_rate;
+            self.control_optimizer.step(&mut control.parameters, &self.control_gradient, rate, 1.0);
+        }
+        for (gain, &(ab, bb)) in control.gains.iter_mut().zip(&estimate.statistics) {
+            gain.update(ab, bb);
+        }
+        past.push(settings.replay_window, |calls| estimate.take_calls(calls));
     }
 
     /// For each layer the logarithm of the mean over its encoder's weights of the gradient's sample variance, over `batches`
@@ -258,6 +286,9 @@ impl Trainer {
     pub fn diagnostics(&self) -> Vec<(String, f64)> {
         let mut numbers = Vec::new();
         for layer in 0..self.centres.len() {
+            if self.settings.method.needs().surrogate {
+                numbers.push((format!("gain.{}", layer + 1), self.control.gains[layer].gain()));
+            }
             if let Some((gain, temperature)) = self.control.gain_and_temperature(layer) {
                 numbers.push((format!("eta.{}", layer + 1), f64::from(gain)));
                 numbers.push((format!("temperature.{}", layer + 1), temperature));
@@ -277,6 +308,11 @@ impl Trainer {
         state.insert_all("control_variate.adam", self.control_optimizer.state());
         let centres = self.centres.iter().flat_map(|centre| centre.state()).collect();
         state.insert("centres", StateTensor::F64(centres));
+        if self.settings.method.needs().surrogate {
+            let gains = self.control.gains.iter().flat_map(|gain| gain.state()).collect();
+            state.insert("surrogate.gains", StateTensor::F64(gains));
+            self.past.save(&mut state);
+        }
         state
     }
 
@@ -295,10 +331,25 @@ impl Trainer {
                 self.centres.len()
             )));
         }
+        let mut gains = self.control.gains.clone();
+        let mut past = Replay::default();
+        if self.settings.method.needs().surrogate {
+            let Architecture { latent, .. } = self.model.architecture();
+            past = Replay::restore(state, &self.model.weights.pixel_mean, latent)?;
+            let saved = state.f64("surrogate.gains")?;
+            if saved.len() != 2 * gains.len() {
+                let (saved, own) = (saved.len() / 2, gains.len());
+                return Err(VaeError::Setting(format!(
+                    "the saved state has {saved} gains and this model {own}"
+                )));
+            }
+            gains.iter_mut().zip(saved.as_chunks::<2>().0).for_each(|(gain, &saved)| gain.restore(saved));
+        }
         self.model_optimizer.restore(&state.subset("model.adam"))?;
         self.control_optimizer.restore(&state.subset("control_variate.adam"))?;
         self.restore_model(state)?;
         self.control.parameters.copy_from_slice(control);
+        (self.control.gains, self.past) = (gains, past);
         for (centre, saved) in self.centres.iter_mut().zip(centres.as_chunks::<2>().0) {
             *centre = Centre::from_state(*saved);
         }

@@ -2,13 +2,13 @@
 
     pip install optuna cmaes nevergrad
     cargo build --release -p relax-minimize --example compare
-    python crates/minimize/examples/compare/rivals.py target/release/examples/compare METHOD[:SEEDS] PROBLEM …
+    python crates/minimize/examples/compare/rivals.py target/release/examples/compare METHOD[:SEEDS][@CALLS] PROBLEM …
 
 METHOD: tpe (Optuna's; the tuned number is that of random trials at first), cma (CMA-ES with margin, for bits; its first step size) or
 nevergrad (which of four of its optimisers for discrete choices). The rule is that of the others: the best of four settings by the mean
 of the best value found on seeds 1000 and 1001; of numbers, the grid goes on where its end is the best, three
-more at most. With :SEEDS nothing is tuned, and so many seeds are run at the default. A point is called once; asked again, it is answered
-from memory.
+more at most. With :SEEDS nothing is tuned, and so many seeds are run at the default; with @CALLS a run has so many calls and no more,
+and tuning half of them. A point is called once; asked again, it is answered from memory.
 """
 
 import math
@@ -26,9 +26,10 @@ class Problem:
         self.name, self.server = name, subprocess.Popen([program, "serve", name], stdin=pipe, stdout=pipe, text=True)
         choices, calls, *targets = self.server.stdout.readline().strip().split(",")
         self.choices, self.calls, self.targets = list(map(int, choices.split())), int(calls), list(map(float, targets))
-        self.start(0)
+        self.start(0, self.calls)
 
-    def start(self, seed):
+    def start(self, seed, calls):
+        self.calls = calls
         self.known, self.best, self.asked, self.seed, self.inside = {}, [], 0, seed, 0.0
 
     def over(self):
@@ -103,21 +104,23 @@ METHODS = {
 
 def main():
     program, method, *names = sys.argv[1:]
+    method, _, most = method.partition("@")
     method, _, seeds = method.partition(":")
     run, default, grid = METHODS[method]
     for name in names:
         problem = Problem(program, name)
+        calls = int(most or problem.calls)
         if run is cma and set(problem.choices) != {2}:
             print(f"{name} is not of bits, which CMA-ES with margin is for", file=sys.stderr)
             continue
 
-        def final(setting, seed):
-            problem.start(seed)
+        def final(setting, seed, calls):
+            problem.start(seed, calls)
             run(problem, setting)
             return problem.best[-1] if problem.best else math.nan
 
         def mean(setting):
-            return sum(final(setting, seed) for seed in (1000, 1001)) / 2
+            return sum(final(setting, seed, calls // 2 if most else calls) for seed in (1000, 1001)) / 2
 
         tried = {default: 0.0} if seeds else {setting: mean(setting) for setting in grid}
         for _ in range(3 if isinstance(default, float) and not seeds else 0):
@@ -131,7 +134,7 @@ def main():
         setting = min(tried, key=tried.get)
         for seed in range(int(seeds or 10)):
             start = time.process_time()
-            final(setting, seed)
+            final(setting, seed, calls)
             seconds = time.process_time() - start - problem.inside
             reached = [next((str(i + 1) for i, best in enumerate(problem.best) if best <= t), "-") for t in problem.targets]
             points = [50 << i for i in range(20) if 50 << i < problem.calls] + [problem.calls]

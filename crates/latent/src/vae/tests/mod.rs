@@ -120,5 +120,6 @@ fn control(architecture: &Architecture, settings: &Settings) -> Control<f64> {
     let mut rng = stream(11, 103, 0);
     let mut control = Control::new(architecture, settings, &mut rng);
     control.parameters.iter_mut().for_each(|p| *p += 0.8 * (uniform(&mut rng) - 0.5));
+    control.gains.iter_mut().for_each(|gain| gain.update(0.7, 1.0));
     control
 }

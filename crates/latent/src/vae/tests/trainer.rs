@@ -41,6 +41,24 @@ fn a_restored_trainer_goes_on_bit_for_bit() {
     }
 }
 
+/// A window of the newest iterations and no more, and a damaged one is refused.
+#[test]
+fn the_surrogate_keeps_its_newest_calls() {
+    let x: Vec<f32> = IMAGES.iter().map(|&x| x as f32).collect();
+    let method = Estimator::Surrogate { group: 2, passes: 32 };
+    let settings = Settings { replay_window: 4, replay: 2, ..settings(method) };
+    let mut trainer = Trainer::new(architectures()[1].clone(), settings, &MEAN, 5).unwrap();
+    for iteration in 1..7 {
+        trainer.step(&x);
+        assert_eq!(trainer.state().u64("replay.rows").unwrap(), vec![4; iteration.min(4)]);
+    }
+    for rows in [vec![4; 3], vec![5, 3, 4, 4], vec![u64::MAX, 17]] {
+        let mut damaged = trainer.state();
+        damaged.insert("replay.rows", relax_nn::StateTensor::U64(rows));
+        assert!(trainer.restore(&damaged).unwrap_err().to_string().contains("even numbers that sum to 16"));
+    }
+}
+
 /// Adam's first step is as long as the learning rate wherever there is a gradient.
 #[test]
 fn a_warm_up_trains_the_control_variate_alone() {

@@ -4,6 +4,7 @@
 //! | To … | look at |
 //! | --- | --- |
 //! | train from a program | [`train()`], [`train::Trainer`] step by step, or [`train::train`] with a run folder |
+//! | train on many machines | [`cluster`] |
 //! | get the command line for an environment of your own | [`envs::register`], then [`cli::main`] |
 //! | estimate a gradient without any reinforcement learning | [`estimators`], `examples/estimate_gradient.rs` |
 //! | minimise a function of discrete choices that can only be called | [`minimize`] |
@@ -33,7 +34,7 @@ pub use relax_minimize as minimize;
 pub use relax_nn as nn;
 pub use relax_rng as rng;
 pub use relax_runtime::{Error, checkpoint, error, files};
-pub use relax_training::{config, evaluate, gif, train};
+pub use relax_training::{cluster, config, evaluate, gif, train};
 
 pub mod cli;
 

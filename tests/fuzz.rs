@@ -21,7 +21,9 @@ use targets::{TARGETS, Target};
 fn wanted(target: &str) -> (u64, bool) {
     match std::env::var("RELAX_FUZZ") {
         Ok(text) => (text.parse().unwrap_or_else(|_| panic!("RELAX_FUZZ={text}: a number of inputs")), true),
-        Err(_) if target.ends_with("toml") || ["restore", "overrides"].contains(&target) => (400, false),
+        Err(_) if target.ends_with("toml") || ["restore", "overrides", "message"].contains(&target) => {
+            (400, false)
+        }
         Err(_) => (4_000, false),
     }
 }
@@ -192,4 +194,16 @@ macro_rules! tests {
         }
     };
 }
-tests!(checkpoint, restore, training_toml, recorded_toml, vae_toml, overrides, idx, zip, policy, environment);
+tests!(
+    checkpoint,
+    restore,
+    training_toml,
+    recorded_toml,
+    vae_toml,
+    overrides,
+    idx,
+    zip,
+    policy,
+    environment,
+    message
+);

@@ -5,6 +5,7 @@
 mod agents;
 mod certify;
 mod cli;
+mod cluster;
 mod common;
 mod compare;
 mod continuous;

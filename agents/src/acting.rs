@@ -127,8 +127,19 @@ impl ActingPolicy {
         }
     }
 
-    /// The policy that `card` describes, with the weights and statistics of an agent's `state`. The agent itself is not
-    /// needed.
+    /// Weights and scaling: with the [card](Self::card), enough to make the very same policy elsewhere.
+    #[must_use]
+    pub fn state(&self) -> StateDict {
+        let mut state = StateDict::new();
+        state.insert_f32(self.name.as_ref(), &self.parameters);
+        if let Some(scaling) = &self.scaling {
+            scaling.save(Scaling::STATE, &mut state);
+        }
+        state
+    }
+
+    /// The policy that `card` describes, with the weights and statistics of an agent's `state`, or with what
+    /// [`state`](Self::state) gave. The agent itself is not needed.
     ///
     /// # Errors
     /// If the distribution is unknown, or the state does not hold what the card says.

@@ -14,6 +14,7 @@ estimators on arrays.
 from . import estimators
 from ._register import register
 from ._relax_rl import Policy
+from .cluster import Learner, Worker, rollout
 from .estimators import certify
 from .minimize import FailedCall, Found, minimize
 from .training import Run, export, load, resume, state_hash, train
@@ -21,8 +22,10 @@ from .training import Run, export, load, resume, state_hash, train
 __all__ = [
     "FailedCall",
     "Found",
+    "Learner",
     "Policy",
     "Run",
+    "Worker",
     "certify",
     "estimators",
     "export",
@@ -30,6 +33,7 @@ __all__ = [
     "minimize",
     "register",
     "resume",
+    "rollout",
     "state_hash",
     "train",
 ]

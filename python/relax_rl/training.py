@@ -12,6 +12,9 @@ from typing import Any
 from . import _arguments, _relax_rl, _toml
 from ._relax_rl import Policy
 
+Config = str | os.PathLike[str] | Mapping[str, Any]
+"""The path of a TOML file, the text of one (with its line breaks), or the same as nested dictionaries."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -32,6 +35,17 @@ def _overrides(overrides: Mapping[str, Any]) -> list[str]:
     return [_toml.override(name, value) for name, value in overrides.items()]
 
 
+def _read(config: Config) -> tuple[str, str, str]:
+    """A configuration as TOML, what messages call it, and what a run folder does."""
+    if isinstance(config, Mapping):
+        return _toml.settings(config), "config", "python"
+    if isinstance(config, str) and "\n" in config:
+        return config, "config", "python"
+    if isinstance(config, (str, os.PathLike)):
+        return Path(config).read_text(encoding="utf-8"), os.fspath(config), Path(config).stem
+    raise TypeError(f"config must be the path of a TOML file or a dictionary, not {config!r}")
+
+
 def _fresh(stem: str) -> Path:
     number = 1
     while (path := Path("runs") / f"{stem}-{number}").exists():
@@ -40,13 +54,13 @@ def _fresh(stem: str) -> Path:
 
 
 def train(
-    config: str | os.PathLike[str] | Mapping[str, Any],
+    config: Config,
     *,
     out: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     **overrides: Any,
 ) -> Run:
-    """Trains as `config` says: the path of a TOML file, or the same as nested dictionaries.
+    """Trains as `config` says: the path of a TOML file, its text, or the same as nested dictionaries.
 
     `overrides` change single settings, with `__` or a dot between the parts of a name: `run__seed=3`, or
     `**{"run.seed": 3}`. Arguments of the environment (`env__kwargs__x=…`) reach it as they are: None, tuples, numbers of
@@ -56,14 +70,7 @@ def train(
     Raises `ValueError` for a wrong setting, and names it; `RuntimeError` if the run itself fails.
     """
     quiet = _arguments.flag("quiet", quiet)
-    if isinstance(config, Mapping):
-        name, stem = "config", "python"
-        text = _toml.settings(config)
-    elif not isinstance(config, (str, os.PathLike)):
-        raise TypeError(f"config must be the path of a TOML file or a dictionary, not {config!r}")
-    else:
-        name, stem = os.fspath(config), Path(config).stem
-        text = Path(config).read_text(encoding="utf-8")
+    text, name, stem = _read(config)
     dir, summary, _ = _relax_rl.train(text, name, _overrides(overrides), Path(out or _fresh(stem)), quiet)
     return Run(Path(dir), json.loads(summary))
 

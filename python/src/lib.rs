@@ -2,12 +2,14 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `cluster.rs` | one run on many machines |
 //! | `envs.rs` | native environments, one at a time |
 //! | `estimators/` | gradient estimators on arrays, and certificates of them |
 //! | `vector.rs` | many of them, with arrays that are handed over without a copy |
 //! | `minimize.rs` | minimising what can only be called |
 //! | `training.rs` | training, resuming, and trained policies |
 
+mod cluster;
 mod envs;
 mod estimators;
 mod minimize;
@@ -40,6 +42,8 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 /// The native half of `relax_rl`.
 #[pymodule(name = "_relax_rl")]
 mod module {
+    #[pymodule_export]
+    use super::cluster::{Learner, Worker, resume_with, rollout, train_with};
     #[pymodule_export]
     use super::envs::{NativeEnv, specs};
     #[pymodule_export]

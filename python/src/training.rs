@@ -24,11 +24,11 @@ use crate::{guarded, raise};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Run folder, summary as JSON, and whether the run was interrupted.
-type Ended = (PathBuf, String, bool);
+pub type Ended = (PathBuf, String, bool);
 
 /// Runs `work` in a thread of its own. Ctrl-C sets `stop`; the run then saves its state and ends, and
 /// `KeyboardInterrupt` is raised.
-fn run(
+pub fn run(
     py: Python<'_>,
     stop: Arc<AtomicBool>,
     work: impl FnOnce() -> Result<Outcome, Error> + Send + 'static,
@@ -70,6 +70,11 @@ fn run(
     }
 }
 
+/// The configuration that the TOML `text` describes (`name` stands for it in messages).
+pub fn read(text: &str, name: &str, overrides: &[String]) -> PyResult<Config> {
+    guarded(|| Config::from_toml(text, name, overrides).map_err(|error| raise(&error.into())))
+}
+
 /// Trains as the TOML `text` says (`name` stands for it in messages).
 #[pyfunction]
 pub fn train(
@@ -80,7 +85,7 @@ pub fn train(
     out: PathBuf,
     quiet: bool,
 ) -> PyResult<Ended> {
-    let config = guarded(|| Config::from_toml(text, name, &overrides).map_err(|error| raise(&error.into())))?;
+    let config = read(text, name, &overrides)?;
     let stop = Arc::new(AtomicBool::new(false));
     let options = TrainOptions { out, quiet, stop: stop.clone() };
     run(py, stop, move || relax_rl::train::train(&config, &options))

@@ -12,7 +12,9 @@ use relax_envs::{Action, Env, EnvRng, Kwargs, Space};
 use relax_latent::data::{Idx, omniglot};
 use relax_latent::task::VaeConfig;
 use relax_nn::{StateDict, StateTensor};
+use relax_rl::cluster::{Learner, rollout};
 use relax_runtime::checkpoint;
+use relax_runtime::sealed::{Format, decode, encode};
 use relax_training::Config;
 use relax_training::train::Trainer;
 use sha2::{Digest, Sha256};
@@ -21,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("checkpoint", checkpoint_file),
     ("restore", restored_state),
     ("training_toml", training_toml),
@@ -32,6 +34,7 @@ pub const TARGETS: [Target; 10] = [
     ("zip", zip_files),
     ("policy", policy_message),
     ("environment", environment_state),
+    ("message", cluster_message),
 ];
 
 /// A folder of this thread, deleted with it.
@@ -289,6 +292,90 @@ pub fn policy_message(data: &[u8]) {
         }
         policy.act(&observations, &noise, &mut scratch, &mut actions, 0..rows);
     }
+}
+
+/// Messages between a learner and its workers, each with the configuration of its run.
+struct Messages {
+    config: Config,
+    learner: Learner,
+    /// Policy, states, batch, the learner's own state.
+    good: [Vec<u8>; 4],
+}
+
+fn messages() -> Vec<Messages> {
+    let made = |(kind, env): (&str, &str)| {
+        let text = format!(
+            "[env]\nid = '{env}'\n[agent]\nkind = '{kind}'\nhidden = [3]\n[rollout]\nenvs = 2\nsteps = 4\n[run]\nenv_steps = 1000\n"
+        );
+        let config = Config::from_toml(&text, "fuzz", &[]).expect("a right one");
+        let mut learner = Learner::new(&config).expect("a learner");
+        let (batch, states) = rollout(&config, &learner.policy(), &[], 0..2).expect("the first round");
+        learner.improve(&[batch]).expect("a step");
+        learner.fit().expect("the other half");
+        let (policy, state) = (learner.policy(), learner.state().expect("between two updates"));
+        let (batch, _) = rollout(&config, &policy, &states, 0..2).expect("the second round");
+        Messages { config, learner, good: [policy, states, batch, state] }
+    };
+    [("a2c", "CartPole-v1"), ("ppo", "Pendulum-v1"), ("relax-a2c", "TicTacToe-v0")].map(made).into()
+}
+
+/// A message as it comes, or a right one with words and arrays changed and a checksum that fits: refused, or taken by who it is for.
+pub fn cluster_message(data: &[u8]) {
+    const FORMAT: Format = Format { name: "relax-rl message", version: 1 };
+    thread_local! {
+        static MESSAGES: RefCell<Vec<Messages>> = RefCell::new(messages());
+    }
+    MESSAGES.with_borrow_mut(|all| {
+        let mut source = Source(data);
+        let which = usize::from(source.byte()) % all.len();
+        let Messages { config, learner, good } = &mut all[which];
+        let kind = usize::from(source.byte()) % 5;
+        let bytes = if kind == 4 {
+            sealed(source.0).unwrap_or_else(|| source.0.to_vec())
+        } else {
+            let (mut words, arrays) = decode(&FORMAT, &good[kind]).expect("a good one");
+            let names: Vec<String> = arrays.iter().map(|(name, _)| name.to_owned()).collect();
+            let mut state = StateDict::new();
+            let wrong: Vec<usize> =
+                (0..=source.byte() % 3).map(|_| usize::from(source.byte()) % names.len()).collect();
+            for (index, (name, tensor)) in arrays.iter().enumerate() {
+                let tensor =
+                    if wrong.contains(&index) { changed(tensor, &mut source) } else { Some(tensor.clone()) };
+                tensor.into_iter().for_each(|tensor| state.insert(name, tensor));
+            }
+            if source.byte() % 4 == 0 {
+                let at = usize::from(source.byte()) % words.len();
+                let text = String::from_utf8_lossy(source.0).into_owned();
+                let word = words.values_mut().nth(at).expect("there is one");
+                *word = text;
+            }
+            encode(&FORMAT, &words, &state).0
+        };
+        match kind {
+            0 => drop(rollout(config, &bytes, &good[1], 0..2)),
+            1 => drop(rollout(config, &good[0], &bytes, 0..2)),
+            2 => {
+                if learner.improve(&[&bytes]).is_ok() {
+                    let _ = learner.fit();
+                }
+                learner.restore(&good[3]).expect("its own state");
+            }
+            3 => {
+                // What was taken is gone on with.
+                if learner.restore(&bytes).is_ok() && learner.improve(&[&good[2]]).is_ok() {
+                    let _ = learner.fit();
+                }
+                learner.restore(&good[3]).expect("its own state");
+            }
+            _ => {
+                let _ = rollout(config, &bytes, &good[1], 0..2);
+                let _ = rollout(config, &good[0], &bytes, 0..2);
+                let _ = learner.improve(&[&bytes]);
+                let _ = learner.restore(&bytes);
+                learner.restore(&good[3]).expect("its own state");
+            }
+        }
+    });
 }
 
 /// Whether an environment comes along. Others of this process are left alone: those of tests count how often they are made.

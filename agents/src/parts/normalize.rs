@@ -151,11 +151,22 @@ impl Scaling {
         &self.inverse
     }
 
-    /// The scaling by the statistics `name` of an agent's state, for observations of `dim` numbers.
+    /// Adds it to a `state` as it is, for [`load`](Self::load).
+    pub fn save(&self, name: &str, state: &mut StateDict) {
+        state.insert_f32(format!("{name}.offset"), &self.mean);
+        state.insert_f32(format!("{name}.factor"), &self.inverse);
+    }
+
+    /// The scaling by the statistics `name` of an agent's state, for observations of `dim` numbers; or the one that
+    /// [`save`](Self::save) has put there.
     ///
     /// # Errors
-    /// If there are none, or of another size.
+    /// If there is neither, or of another size.
     pub fn load(name: &str, dim: usize, state: &StateDict) -> Result<Self, AgentError> {
+        if state.get(&format!("{name}.factor")).is_ok() {
+            let array = |part: &str| state.f32(&format!("{name}.{part}"), dim).map(<[f32]>::to_vec);
+            return Ok(Self { mean: array("offset")?, inverse: array("factor")? });
+        }
         let (mut moments, mut this) = (RunningMoments::new(dim), Self::default());
         moments.restore(name, state)?;
         this.set(&moments);

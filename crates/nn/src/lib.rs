@@ -10,6 +10,7 @@ mod encoded;
 pub mod encoder;
 mod init;
 mod input;
+mod instruction_set;
 pub mod kernels;
 mod mixed;
 mod mlp;
@@ -29,6 +30,7 @@ pub use encoder::{
     Cnn, CnnWorkspace, Encoder, EncoderWorkspace, ModuleEncoder, ObservationShape, Picture, encode,
 };
 pub use input::{Input, Rows};
+pub use instruction_set::instruction_set;
 pub use kernels::Workspace;
 pub use mlp::Mlp;
 pub use optim::{Optimizer, OptimizerStep, Rule, clip_scale, global_norm};

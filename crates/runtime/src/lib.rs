@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | read, override and check a kind of configuration | [`config`] |
 //! | save and load a run's state | [`checkpoint`] |
+//! | put words and arrays into one piece with a checksum | [`sealed`] |
 //! | write tables, TensorBoard events and progress | [`logging`] |
 //! | write a file that is either complete or absent | [`files`] |
 //! | train something with a run folder, whatever it is | [`task`] |
@@ -25,6 +26,7 @@ pub mod jobs;
 pub mod logging;
 pub mod owner;
 pub mod run;
+pub mod sealed;
 pub mod signals;
 pub mod state_hash;
 pub mod summary_file;

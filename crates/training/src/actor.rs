@@ -160,6 +160,16 @@ impl Actor {
         self.totals.len()
     }
 
+    /// The distribution of its actions.
+    pub(crate) fn distribution(&self) -> &dyn Distribution {
+        &*self.distribution
+    }
+
+    /// Makes it an actor of other slots of the run, as many as before. It still stands where it stood.
+    pub(crate) fn set_first(&mut self, first: usize) {
+        self.first = first;
+    }
+
     /// The environment.
     #[must_use]
     pub fn env(&self) -> &dyn VecEnv {

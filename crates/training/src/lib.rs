@@ -8,8 +8,10 @@
 //! | train step by step | [`train::Trainer`] |
 //! | judge or use a trained policy | [`evaluate`] |
 //! | fill rollouts oneself | [`actor::Actor`] |
+//! | train on many machines | [`cluster`] |
 
 pub mod actor;
+pub mod cluster;
 pub mod config;
 pub mod evaluate;
 pub mod gif;

@@ -1,11 +1,7 @@
 //! One file holds the whole state of a run: a safetensors file with named arrays and a few words about them.
 //!
-//! Layout (safetensors): 8 bytes, the header's length (little-endian); the header, JSON; the arrays, without gaps. The
-//! header's `__metadata__` holds strings only: `format`, `format_version`, `crate_version`, `config` (TOML), `sha256`, and
-//! the writer's own notes. `sha256` is the SHA-256 of the whole file with these 64 digits replaced by zeros.
-//!
-//! Reading trusts nothing: sizes are compared with the file's before anything is allocated, and the checksum is computed
-//! while streaming, before the arrays are read.
+//! It is [sealed](crate::sealed): a safetensors file with a checksum. Beside the words that all have, its header holds `config` (TOML) and
+//! the writer's own notes.
 //!
 //! ```
 //! use relax_nn::StateDict;
@@ -20,23 +16,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod read;
-mod write;
-
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-pub use read::load;
-pub use write::save;
+use relax_nn::StateDict;
 
-/// What the metadata's `format` says.
-const FORMAT: &str = "relax-rl checkpoint";
+use crate::files;
+use crate::sealed::{self, Format, Unreadable, Words};
+
 /// The version of what is inside; a reader refuses any other.
 pub const FORMAT_VERSION: u32 = 1;
-/// Longest header that is read, in bytes.
-const MAX_HEADER: u64 = 16 << 20;
-/// Stands for the checksum while it is being computed.
-const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const FORMAT: Format = Format { name: "relax-rl checkpoint", version: FORMAT_VERSION };
 
 /// What a checkpoint says about itself, beside its arrays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,10 +95,6 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    fn damaged(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), reason: reason.into() }
-    }
-
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
@@ -136,6 +124,58 @@ impl CheckpointError {
     pub fn is_io(&self) -> bool {
         matches!(self, Self::Io { .. })
     }
+}
+
+/// Writes `state` to the file `path`, replacing what was there.
+///
+/// The bytes depend on `header` and `state` alone. Whatever happens meanwhile, `path` holds either the old file or the new
+/// one, complete and flushed to the disk.
+///
+/// # Errors
+/// If the file system refuses; the old file is then untouched.
+pub fn save(path: &Path, header: &Header, state: &StateDict) -> Result<(), CheckpointError> {
+    files::write_atomically(path, &encode(header, state)).map_err(|source| CheckpointError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+        hint: None,
+    })
+}
+
+/// The whole file.
+fn encode(header: &Header, state: &StateDict) -> Vec<u8> {
+    let mut words: Words = header.notes.clone();
+    words.insert("crate_version".to_owned(), header.crate_version.clone());
+    words.insert("config".to_owned(), header.config.clone());
+    sealed::encode(&FORMAT, &words, state).0
+}
+
+/// Reads the file `path`.
+///
+/// # Errors
+/// If it is missing, unreadable, damaged in any way, no checkpoint, or one of another format version. Never panics, and
+/// never allocates more than a small multiple of the file's true size.
+pub fn load(path: &Path) -> Result<(Header, StateDict), CheckpointError> {
+    let io_error = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CheckpointError::Missing { path: path.to_owned() },
+        _ => CheckpointError::Io { action: "read", path: path.to_owned(), source, hint: None },
+    };
+    let mut file = File::open(path).map_err(io_error)?;
+    let info = file.metadata().map_err(io_error)?;
+    if !info.is_file() {
+        return Err(CheckpointError::Damaged { path: path.to_owned(), reason: "it is not a file".into() });
+    }
+    let (mut words, state) = sealed::read(&FORMAT, &mut file, info.len()).map_err(|error| match error {
+        Unreadable::Io(source) => io_error(source),
+        Unreadable::Damaged(reason) => CheckpointError::Damaged { path: path.to_owned(), reason },
+        Unreadable::Version { found, crate_version } => {
+            CheckpointError::Version { path: path.to_owned(), found, crate_version }
+        }
+    })?;
+    words.remove("sha256");
+    let crate_version = words.remove("crate_version").unwrap_or_default();
+    let config = words.remove("config").unwrap_or_default();
+    Ok((Header { crate_version, config, notes: words }, state))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-use super::write::{encode, hex};
 use super::*;
-use relax_nn::{StateDict, StateTensor};
+use crate::sealed::{NO_CHECKSUM, hex};
+use relax_nn::StateTensor;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -41,7 +41,7 @@ fn forge(entries: serde_json::Value, data: &[u8]) -> Vec<u8> {
 }
 
 fn words() -> serde_json::Value {
-    json!({ "format": FORMAT, "format_version": "1", "crate_version": "0.1.0", "config": "", "sha256": NO_CHECKSUM })
+    json!({ "format": FORMAT.name, "format_version": "1", "crate_version": "0.1.0", "config": "", "sha256": NO_CHECKSUM })
 }
 
 #[test]

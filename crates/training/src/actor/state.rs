@@ -3,6 +3,8 @@
 use relax_envs::{EnvRng, VecEnvState};
 use relax_nn::{StateDict, StateError, StateTensor};
 
+use super::Streams;
+
 /// Words of one environment slot in [`VecEnvState::rng`], and of one random stream.
 const SLOT_WORDS: usize = 9;
 pub(super) const RNG_WORDS: usize = 6;
@@ -19,6 +21,27 @@ pub struct ActorState {
 }
 
 impl ActorState {
+    /// That of some slots at the start of a run of this `seed`, of environments that cannot save themselves: nothing but the streams
+    /// behind their actions.
+    pub(crate) fn without_environments(
+        seed: u64,
+        names: Streams,
+        slots: std::ops::Range<usize>,
+        dim: usize,
+        noise_dim: usize,
+    ) -> Self {
+        let stream = |slot: usize| EnvRng::from_seed_sequence(seed, &[names.actions, slot as u32]).state();
+        let count = slots.len();
+        Self {
+            envs: None,
+            streams: slots.flat_map(stream).collect(),
+            processes: vec![0.0; count * noise_dim],
+            observations: vec![0.0; count * dim],
+            totals: vec![0.0; count],
+            lengths: vec![0; count],
+        }
+    }
+
     /// Appends the slots of another actor.
     pub fn extend(&mut self, other: Self) {
         let empty = self.streams.is_empty();

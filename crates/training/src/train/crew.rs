@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam::channel::bounded;
 use relax_agents::{ActingPolicy, Rollout};
@@ -9,9 +10,11 @@ use relax_runtime::Error;
 
 use crate::actor::{Actor, ActorState, Plan};
 
+mod elsewhere;
 mod worker;
 
-pub(crate) use worker::Keep;
+pub(crate) use elsewhere::Elsewhere;
+pub(crate) use worker::{Keep, whole};
 use worker::{Order, Report, Worker, explain, gather, gone, outcome, work};
 
 enum Hands {
@@ -23,6 +26,7 @@ enum Hands {
         before: Option<Box<ActorState>>,
     },
     Workers(Vec<Worker>),
+    Elsewhere(Box<Elsewhere>),
 }
 
 /// All actors of a run.
@@ -39,13 +43,11 @@ impl Crew {
     /// One actor alone stays on the learner's thread if `threads` is false; otherwise, and where an environment is
     /// watched, every actor gets a thread.
     pub fn new(mut actors: Vec<Actor>, threads: bool, policy: ActingPolicy) -> Result<Self, Error> {
-        let policy = Arc::new(policy);
         let watched = actors.iter().any(|actor| actor.env().watch().is_some());
         if !threads && !watched && actors.len() == 1 {
             let actor = Box::new(actors.remove(0));
             let rollout = Box::new(actor.rollout());
-            let hands = Hands::Learner { actor, rollout, before: None };
-            return Ok(Self { hands, policy, plan: None, keep: Keep::Nothing, failed: false });
+            return Ok(Self::of(Hands::Learner { actor, rollout, before: None }, policy));
         }
         let mut first = 0;
         let mut workers = Vec::with_capacity(actors.len());
@@ -73,12 +75,35 @@ impl Crew {
                 before: None,
             });
         }
-        Ok(Self { hands: Hands::Workers(workers), policy, plan: None, keep: Keep::Nothing, failed: false })
+        Ok(Self::of(Hands::Workers(workers), policy))
     }
 
-    /// Starts the next rollout: `refresh` brings the policy up to date first. `keep` says what can be done about it later.
+    /// A crew that is not of this process.
+    pub fn elsewhere(elsewhere: Elsewhere, policy: ActingPolicy) -> Self {
+        Self::of(Hands::Elsewhere(Box::new(elsewhere)), policy)
+    }
+
+    /// Nobody at all: somebody else brings the batches.
+    pub fn nobody(policy: ActingPolicy) -> Self {
+        Self::of(Hands::Workers(Vec::new()), policy)
+    }
+
+    fn of(hands: Hands, policy: ActingPolicy) -> Self {
+        Self { hands, policy: Arc::new(policy), plan: None, keep: Keep::Nothing, failed: false }
+    }
+
+    /// Once `stop` is set, nobody waits for a crew elsewhere any more.
+    pub fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
+        if let Hands::Elsewhere(elsewhere) = &mut self.hands {
+            elsewhere.stop_when(stop);
+        }
+    }
+
+    /// Starts the next rollout, `env_steps` of the run being over: `refresh` brings the policy up to date first. `keep` says what can be
+    /// done about it later.
     pub fn start(
         &mut self,
+        env_steps: u64,
         plan: Plan,
         keep: Keep,
         refresh: impl FnOnce(&mut ActingPolicy),
@@ -86,6 +111,9 @@ impl Crew {
         refresh(Arc::make_mut(&mut self.policy));
         self.plan = Some(plan);
         self.keep = keep;
+        if let Hands::Elsewhere(elsewhere) = &mut self.hands {
+            elsewhere.start(&self.policy, plan, env_steps)?;
+        }
         if let Hands::Workers(workers) = &mut self.hands {
             for worker in workers {
                 let Some(rollout) = worker.rollout.take() else {
@@ -152,6 +180,11 @@ impl Crew {
                     all => batch.merge(all.iter().filter_map(|worker| worker.rollout.as_deref())),
                 }
             }
+            Hands::Elsewhere(elsewhere) => {
+                let whole = elsewhere.finish(plan, batch).inspect_err(|_| self.failed = true)?;
+                self.failed |= !whole;
+                return Ok(whole);
+            }
         }
         Ok(true)
     }
@@ -159,12 +192,20 @@ impl Crew {
     /// Gives up the rollout that was started, if one was, and which was kept: [`state`](Self::state) is that before it, and no other can
     /// be started.
     pub fn abandon(&mut self) -> Result<(), Error> {
-        if self.plan.take().is_some()
-            && let Hands::Workers(workers) = &mut self.hands
-        {
-            self.failed = true;
-            gather(workers)?;
-            workers.iter_mut().for_each(Worker::settle_before);
+        if self.plan.take().is_none() {
+            return Ok(());
+        }
+        match &mut self.hands {
+            Hands::Learner { .. } => {}
+            Hands::Workers(workers) => {
+                self.failed = true;
+                gather(workers)?;
+                workers.iter_mut().for_each(Worker::settle_before);
+            }
+            Hands::Elsewhere(elsewhere) => {
+                self.failed = true;
+                elsewhere.abandon();
+            }
         }
         Ok(())
     }
@@ -174,12 +215,21 @@ impl Crew {
     pub fn undo(&mut self) -> Result<(), Error> {
         let rolling = self.plan.take().is_some();
         self.failed = true;
-        if let Hands::Workers(workers) = &mut self.hands {
-            if rolling {
-                gather(workers)?;
+        match &mut self.hands {
+            Hands::Learner { .. } => {}
+            Hands::Workers(workers) => {
+                if rolling {
+                    gather(workers)?;
+                }
+                for worker in workers {
+                    worker.settled = worker.before.take();
+                }
             }
-            for worker in workers {
-                worker.settled = worker.before.take();
+            Hands::Elsewhere(elsewhere) => {
+                if rolling {
+                    elsewhere.abandon();
+                }
+                elsewhere.undo();
             }
         }
         Ok(())
@@ -191,6 +241,7 @@ impl Crew {
         match &self.hands {
             Hands::Learner { .. } => false,
             Hands::Workers(workers) => self.failed && workers.iter().all(|worker| worker.settled.is_some()),
+            Hands::Elsewhere(_) => self.failed,
         }
     }
 
@@ -226,6 +277,7 @@ impl Crew {
                 }
                 Ok(all)
             }
+            Hands::Elsewhere(elsewhere) => elsewhere.state(),
         }
     }
 
@@ -253,6 +305,10 @@ impl Crew {
                     }
                 }
                 restored
+            }
+            Hands::Elsewhere(elsewhere) => {
+                elsewhere.restore(state);
+                Ok(())
             }
         }
     }

@@ -30,6 +30,7 @@ use relax_runtime::checkpoint::{self, CheckpointError};
 use relax_runtime::owner::Owner;
 use relax_runtime::task::{self, Ended, Run};
 
+use crate::cluster::Fleet;
 use crate::config::{Config, check_resume_overrides};
 use crate::summary::Summary;
 use run::Training;
@@ -37,6 +38,11 @@ use run::Training;
 pub use relax_runtime::run::{TrainOptions, best_checkpoint, latest_checkpoint};
 pub use tracker::Finished;
 pub use trainer::{Trainer, Update, watched};
+
+pub(crate) use crew::whole;
+pub(crate) use trainer::check_env;
+pub(crate) use under_way::UnderWay;
+pub(crate) use warm_start::take_over;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -55,12 +61,23 @@ pub struct Outcome {
 /// [`Error::exit_code`] 2 if the configuration or the folder is wrong, 1 if the run itself fails; the last good
 /// checkpoint is then named in the hint.
 pub fn train(config: &Config, options: &TrainOptions) -> Result<Outcome, Error> {
+    train_with(config, options, None)
+}
+
+pub(crate) fn train_with(
+    config: &Config,
+    options: &TrainOptions,
+    fleet: Option<Box<dyn Fleet>>,
+) -> Result<Outcome, Error> {
     config.validate()?;
     task::check_fresh(&options.out)?;
     // Everything that the configuration can get wrong is found before anything is written.
-    let mut trainer = Trainer::new(config)?;
+    let mut trainer = match fleet {
+        Some(fleet) => Trainer::with_fleet(config, fleet)?,
+        None => Trainer::new(config)?,
+    };
     if let Some(from) = &config.run.from {
-        warm_start::take_over(trainer.agent_mut(), config, Path::new(from))?;
+        take_over(trainer.agent_mut(), config, Path::new(from))?;
     }
     trainer.stop_when(&options.stop);
     let training = Training::new(trainer);
@@ -82,6 +99,16 @@ pub fn resume(
     quiet: bool,
     stop: &Arc<AtomicBool>,
 ) -> Result<Outcome, Error> {
+    resume_with(dir, overrides, quiet, stop, None)
+}
+
+pub(crate) fn resume_with(
+    dir: &Path,
+    overrides: &[String],
+    quiet: bool,
+    stop: &Arc<AtomicBool>,
+    fleet: Option<Box<dyn Fleet>>,
+) -> Result<Outcome, Error> {
     check_resume_overrides(overrides)?;
     let path = latest_checkpoint(dir);
     if !path.exists() {
@@ -91,7 +118,11 @@ pub fn resume(
     let (header, state) = checkpoint::load(&path)?;
     let read = |overrides| Config::recorded(&header.config, &path.display().to_string(), overrides);
     let (before, config) = (read(&[])?, read(overrides)?);
-    let mut trainer = Trainer::for_state(&config, &state).map_err(|error| match error.hint() {
+    let made = match fleet {
+        Some(fleet) => Trainer::with_fleet(&config, fleet),
+        None => Trainer::for_state(&config, &state),
+    };
+    let mut trainer = made.map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint(format!("the configuration is the one in {}", path.display())),
     })?;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use relax_agents::{ActingPolicy, Agent, Compute, Metrics, Rollout, make_agent};
-use relax_envs::{Action, Space};
+use relax_envs::{Action, EnvSpec, Space, VecEnv};
 use relax_nn::StateDict;
 use relax_runtime::Error;
 
@@ -19,6 +19,7 @@ use crate::actor::{Actor, ActorState, Streams, make_env};
 use crate::config::{Config, RolloutMode};
 use crate::predict::predict_masked;
 
+mod elsewhere;
 mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -114,60 +115,56 @@ impl Trainer {
 
     fn with_streams(config: &Config, streams: Streams) -> Result<Self, Error> {
         config.validate()?;
-        let bad = |error: String| Error::input(error);
         let (slots, seed) = (config.rollout.envs, config.run.seed);
         let (workers, count) = (config.rollout.workers, config.rollout.workers.clamp(1, slots));
         let part = |i: usize| i * slots / count..(i + 1) * slots / count;
-        let envs = (0..count)
-            .map(|i| make_env(&config.env, part(i).len()).map_err(|error| bad(error.to_string())))
-            .collect::<Result<Vec<_>, _>>()?;
-        // Asked of what was made: a wrapper has more than one name, and an environment may bring its own.
-        if let Some(part) = envs[0].running_statistics() {
-            let message = format!(
-                "{part}, around {}, keeps running statistics for each environment on its own, which evaluation and the \
-                 other environments of a run would not share",
-                config.env.id
-            );
-            return Err(bad(message).with_hint(
-                "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
-                 ObservationScale scales by fixed numbers",
-            ));
-        }
-        let (observations, actions) = (envs[0].observation_space(), envs[0].action_space());
-        let action_space = actions.clone();
-        if config.rollout.mode == RolloutMode::Episodes && envs[0].steps_together() {
-            let message = format!(
-                "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
-                config.env.id
-            );
-            return Err(bad(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
-        }
-        let agent = make_agent(&config.settings(), observations, actions, seed)
-            .map_err(|error| bad(error.to_string()))?;
+        let envs =
+            (0..count).map(|i| made(make_env(&config.env, part(i).len()))).collect::<Result<Vec<_>, _>>()?;
+        check_env(config, &*envs[0])?;
+        let actions = envs[0].action_space().clone();
+        let agent = made(make_agent(&config.settings(), envs[0].observation_space(), &actions, seed))?;
         let distribution = agent.acting_policy().distribution().clone();
         let mut actors = Vec::with_capacity(count);
         for (i, env) in envs.into_iter().enumerate() {
-            let actor = Actor::watched(env, part(i).start, distribution.clone(), seed, streams, false);
-            actors.push(actor.map_err(|error| Error::runtime(error.to_string()))?);
+            actors.push(begun(Actor::watched(
+                env,
+                part(i).start,
+                distribution.clone(),
+                seed,
+                streams,
+                false,
+            ))?);
         }
-        let spec = relax_envs::spec(&config.env.id).map_err(|error| bad(error.to_string()))?;
+        let spec = made(relax_envs::spec(&config.env.id))?;
         let one = actors[0].rollout();
         let batch = Rollout::new(slots, one.observation_dim, one.noise_dim, one.actions);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
-            config: config.clone(),
-            crew: Crew::new(actors, workers > 0, agent.acting_policy())?,
-            compute: Compute::with_threads(if workers == 0 { 1 } else { cores.min(workers + 1) }),
+        let threads = if workers == 0 { 1 } else { cores.min(workers + 1) };
+        let crew = Crew::new(actors, workers > 0, agent.acting_policy())?;
+        Ok(Self::of(config, agent, crew, batch, actions, &spec, threads))
+    }
+
+    fn of(
+        config: &Config,
+        agent: Box<dyn Agent>,
+        crew: Crew,
+        batch: Rollout,
+        action_space: Space,
+        spec: &EnvSpec,
+        threads: usize,
+    ) -> Self {
+        let learner = |key: &str| config.learner.get(key);
+        Self {
+            crew,
+            compute: Compute::with_threads(threads),
             agent,
             batch,
             tracker: Tracker::new(&spec.id, spec.reward_threshold),
             finished: Vec::new(),
             health: Health::default(),
             worth: Worth::default(),
-            max_grad_norm: config.learner.get("max_grad_norm").and_then(toml::Value::as_float).unwrap_or(0.0),
-            normalize_advantages: config
-                .learner
-                .get("normalize_advantages")
+            max_grad_norm: learner("max_grad_norm").and_then(toml::Value::as_float).unwrap_or(0.0),
+            normalize_advantages: learner("normalize_advantages")
                 .and_then(toml::Value::as_bool)
                 .unwrap_or(false),
             max_episode_steps: config.env.max_episode_steps.or(spec.max_episode_steps),
@@ -179,7 +176,8 @@ impl Trainer {
             action_space,
             stop: None,
             pace: None,
-        })
+            config: config.clone(),
+        }
     }
 
     /// What is trained, and how.
@@ -288,6 +286,7 @@ impl Trainer {
     /// Once `stop` is set, a long update may be left off in its middle, or taken back.
     pub(super) fn stop_when(&mut self, stop: &Arc<AtomicBool>) {
         self.compute.stop_when(stop.clone());
+        self.crew.stop_when(stop);
         self.stop = Some(stop.clone());
     }
 
@@ -309,14 +308,52 @@ impl Trainer {
         let started = self.started;
         // Without anybody who stops it there is no middle to leave off in.
         let metrics = self.advance(&|| started.elapsed().as_secs_f64(), &|_, _| true)?.unwrap_or_default();
-        Ok(Update {
+        Ok(self.update(metrics))
+    }
+
+    fn update(&self, metrics: Metrics) -> Update {
+        Update {
             update: self.updates,
             env_steps: self.env_steps,
             episodes: self.tracker.episodes,
             mean_return_100: self.tracker.mean(),
             metrics,
-        })
+        }
     }
+}
+
+/// What cannot be made is a mistake in the configuration.
+fn made<T>(result: Result<T, impl std::fmt::Display>) -> Result<T, Error> {
+    result.map_err(|error| Error::input(error.to_string()))
+}
+
+/// What cannot begin has failed.
+fn begun<T>(result: Result<T, impl std::fmt::Display>) -> Result<T, Error> {
+    result.map_err(|error| Error::runtime(error.to_string()))
+}
+
+/// Refuses environments that no run can be made of.
+pub(crate) fn check_env(config: &Config, env: &dyn VecEnv) -> Result<(), Error> {
+    // Asked of what was made: a wrapper has more than one name, and an environment may bring its own.
+    if let Some(part) = env.running_statistics() {
+        let message = format!(
+            "{part}, around {}, keeps running statistics for each environment on its own, which evaluation and the \
+             other environments of a run would not share",
+            config.env.id
+        );
+        return Err(Error::input(message).with_hint(
+            "learner.normalize_observations and learner.normalize_rewards keep one set for the whole run; \
+             ObservationScale scales by fixed numbers",
+        ));
+    }
+    if config.rollout.mode == RolloutMode::Episodes && env.steps_together() {
+        let message = format!(
+            "rollout.mode = \"episodes\" needs slots that can stop; those of {} step together",
+            config.env.id
+        );
+        return Err(Error::input(message).with_hint("set env.vectorization = \"sync\" or \"async\""));
+    }
+    Ok(())
 }
 
 /// Trains as `config` says, without a run folder, and tells `tell` of every update, which can end the training. Returns the

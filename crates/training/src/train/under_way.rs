@@ -5,7 +5,7 @@ use relax_nn::{StateDict, StateError, StateTensor};
 
 /// Where an update stands whose batch has been gathered.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct UnderWay {
+pub(crate) struct UnderWay {
     /// Environment steps before the batch.
     pub before: u64,
     /// Whether the policy has taken its step, and the critics are being fitted.

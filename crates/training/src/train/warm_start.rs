@@ -23,7 +23,7 @@ const RUNNING: &str = "running_returns";
 ///
 /// # Errors
 /// If there is no such checkpoint, its environment has other spaces, or its policy does not fit.
-pub(super) fn take_over(agent: &mut dyn Agent, config: &Config, run: &Path) -> Result<(), Error> {
+pub(crate) fn take_over(agent: &mut dyn Agent, config: &Config, run: &Path) -> Result<(), Error> {
     let path = latest_checkpoint(run);
     let (header, state) = checkpoint::load(&path)?;
     let theirs = Config::recorded(&header.config, &path.display().to_string(), &[])?;

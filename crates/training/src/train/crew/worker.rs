@@ -159,6 +159,17 @@ pub(super) fn outcome(rolled: std::thread::Result<Result<bool, EnvError>>) -> Re
     }
 }
 
+/// Whether what `slots` did came to its end.
+///
+/// # Errors
+/// If it failed or panicked.
+pub(crate) fn whole(
+    rolled: std::thread::Result<Result<bool, EnvError>>,
+    slots: &std::ops::Range<usize>,
+) -> Result<bool, Error> {
+    outcome(rolled).map_err(|failure| explain(&failure, slots))
+}
+
 pub(super) fn explain(failure: &Failure, slots: &std::ops::Range<usize>) -> Error {
     // Native environments go on from a checkpoint exactly as they were, up to the same failure.
     let again =

@@ -55,7 +55,7 @@ impl Trainer {
     }
 
     /// Everything but the actors'.
-    pub(super) fn learner_state(&self) -> StateDict {
+    pub(crate) fn learner_state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert_all("agent", self.agent.state());
         state.insert_all("tracker", self.tracker.state());
@@ -66,7 +66,7 @@ impl Trainer {
     }
 
     /// Goes back to the learner's part of a state.
-    pub(super) fn restore_learner(&mut self, state: &StateDict) -> Result<(), Error> {
+    pub(crate) fn restore_learner(&mut self, state: &StateDict) -> Result<(), Error> {
         let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
         let counters = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
         self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use relax_agents::{AgentError, Compute, Metrics};
+use relax_agents::{AgentError, Compute, Metrics, Rollout};
 use relax_nn::StateDict;
 use relax_runtime::Error;
 
-use super::Trainer;
+use super::{Trainer, Update};
 use crate::actor::Plan;
 use crate::config::RolloutMode;
 use crate::train::crew::Keep;
@@ -15,6 +15,14 @@ use crate::train::under_way::UnderWay;
 
 /// What to do when training has diverged.
 const SAME_POINT: &str = "`relax resume` would come to the same point: start a new run with other settings";
+
+fn failed(error: AgentError) -> Error {
+    let failed = Error::runtime(error.to_string());
+    match error {
+        AgentError::NotFinite { .. } => failed.with_hint(SAME_POINT),
+        _ => failed,
+    }
+}
 
 /// What `work` gives; nothing if it can be taken back, and somebody wants the run to stop before it has.
 fn in_time<T>(compute: &Compute, undoable: bool, work: impl FnOnce() -> T) -> Option<T> {
@@ -75,48 +83,74 @@ impl Trainer {
         }
         self.out_of_time = self.config.run.seconds.is_some_and(|seconds| now >= seconds);
 
-        let progress = self.progress(at.before, now);
-        let failed = |error: AgentError| {
-            let failed = Error::runtime(error.to_string());
-            match error {
-                AgentError::NotFinite { .. } => failed.with_hint(SAME_POINT),
-                _ => failed,
-            }
-        };
-        let (agent, compute) = (&mut self.agent, &self.compute);
+        let undoable = before.is_some();
         if left_off.is_some() {
-            agent.catch_up(progress, compute, &mut at.metrics).map_err(failed)?;
-        } else {
-            let batch = &self.batch;
-            let improved = in_time(compute, before.is_some(), || {
-                agent.improve_policy(batch, progress, compute, &mut at.metrics)
-            });
-            let Some(improved) = improved else { return self.undo(before) };
-            improved.map_err(failed)?;
+            let progress = self.progress(at.before, now);
+            self.agent.catch_up(progress, &self.compute, &mut at.metrics).map_err(failed)?;
+        } else if !self.improve(&mut at, now, undoable)? {
+            return self.undo(before);
         }
         if !at.fitting && !self.agent.is_behind() {
             if !pause(self.env_steps, self.is_over()) {
                 self.start()?;
             }
             at.fitting = true;
-            let (agent, compute) = (&mut self.agent, &self.compute);
-            let batch = &self.batch;
-            let fitted = in_time(compute, before.is_some(), || {
-                agent.fit_critics(batch, progress, compute, &mut at.metrics)
-            });
-            let Some(fitted) = fitted else { return self.undo(before) };
-            fitted.map_err(failed)?;
+            if !self.fit(&mut at, now, undoable)? {
+                return self.undo(before);
+            }
         }
         if self.agent.is_behind() {
             self.crew.abandon()?;
             self.under_way = Some(at);
             return Ok(None);
         }
+        self.complete(&at);
+        Ok(Some(at.metrics))
+    }
+
+    /// The policy's step; false if it was given up because somebody wants the run to stop.
+    fn improve(&mut self, at: &mut UnderWay, now: f64, undoable: bool) -> Result<bool, Error> {
+        let progress = self.progress(at.before, now);
+        let (agent, compute, batch) = (&mut self.agent, &self.compute, &self.batch);
+        let improved =
+            in_time(compute, undoable, || agent.improve_policy(batch, progress, compute, &mut at.metrics));
+        improved.transpose().map(|improved| improved.is_some()).map_err(failed)
+    }
+
+    /// The critics' steps; false as in [`improve`](Self::improve).
+    fn fit(&mut self, at: &mut UnderWay, now: f64, undoable: bool) -> Result<bool, Error> {
+        let progress = self.progress(at.before, now);
+        let (agent, compute, batch) = (&mut self.agent, &self.compute, &self.batch);
+        let fitted =
+            in_time(compute, undoable, || agent.fit_critics(batch, progress, compute, &mut at.metrics));
+        fitted.transpose().map(|fitted| fitted.is_some()).map_err(failed)
+    }
+
+    /// The update has come to its end.
+    fn complete(&mut self, at: &UnderWay) {
         self.updates += 1;
         let rows = self.env_steps - at.before;
         self.health.update(&at.metrics, rows, &self.batch.actions, self.max_grad_norm);
         self.worth.update(&at.metrics);
-        Ok(Some(at.metrics))
+    }
+
+    /// The first half of an update with a batch that somebody has brought: it is counted, and the policy takes its step.
+    pub(crate) fn take(&mut self, batch: Rollout) -> Result<UnderWay, Error> {
+        self.finished.clear();
+        let (mut at, now) = (UnderWay::new(self.env_steps), self.started.elapsed().as_secs_f64());
+        self.batch = batch;
+        self.count(now);
+        self.out_of_time = self.config.run.seconds.is_some_and(|seconds| now >= seconds);
+        self.improve(&mut at, now, false)?;
+        Ok(at)
+    }
+
+    /// The second half: the critics are fitted to it.
+    pub(crate) fn conclude(&mut self, mut at: UnderWay) -> Result<Update, Error> {
+        let now = self.started.elapsed().as_secs_f64();
+        self.fit(&mut at, now, false)?;
+        self.complete(&at);
+        Ok(self.update(at.metrics))
     }
 
     /// Takes back the update under way, with its batch.
@@ -130,17 +164,22 @@ impl Trainer {
         Ok(None)
     }
 
-    /// Sends the actors off with the policy as it is now.
-    fn start(&mut self) -> Result<(), Error> {
-        let left = self.config.run.env_steps - self.env_steps;
+    /// How many steps the actors are to take next.
+    pub(crate) fn plan(&self) -> Plan {
+        let left = self.config.run.env_steps.saturating_sub(self.env_steps);
         let slots = self.config.rollout.envs as u64;
         let (whole, rest) = (left / slots, (left % slots) as usize);
-        let plan = match self.config.rollout.mode {
+        match self.config.rollout.mode {
             RolloutMode::Steps if whole >= self.config.rollout.steps as u64 => {
                 Plan { mode: RolloutMode::Steps, steps: self.config.rollout.steps as u64, extra: 0 }
             }
             mode => Plan { mode, steps: whole, extra: rest },
-        };
+        }
+    }
+
+    /// Sends the actors off with the policy as it is now.
+    fn start(&mut self) -> Result<(), Error> {
+        let (plan, env_steps) = (self.plan(), self.env_steps);
         let agent = &self.agent;
         let stop = self.stop.as_ref().filter(|_| self.takes_long());
         let kept = match stop {
@@ -148,7 +187,7 @@ impl Trainer {
             None if agent.may_leave_off() => Keep::Whole,
             None => Keep::Nothing,
         };
-        self.crew.start(plan, kept, |policy| agent.refresh(policy))
+        self.crew.start(env_steps, plan, kept, |policy| agent.refresh(policy))
     }
 
     /// Takes in the steps and episodes of a batch.

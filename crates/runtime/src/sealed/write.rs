@@ -1,39 +1,21 @@
-//! Writing a checkpoint.
-
-use std::path::Path;
+//! Sealing.
 
 use relax_nn::{StateDict, StateTensor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CheckpointError, FORMAT, FORMAT_VERSION, Header, NO_CHECKSUM};
-use crate::files;
+use super::{Format, NO_CHECKSUM, Words};
 
-/// Writes `state` to the file `path`, replacing what was there.
-///
-/// The bytes depend on `header` and `state` alone. Whatever happens meanwhile, `path` holds either the old file or the new
-/// one, complete and flushed to the disk.
-///
-/// # Errors
-/// If the file system refuses; the old file is then untouched.
-pub fn save(path: &Path, header: &Header, state: &StateDict) -> Result<(), CheckpointError> {
-    let bytes = encode(header, state);
-    files::write_atomically(path, &bytes).map_err(|source| CheckpointError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-        hint: None,
-    })
-}
-
-/// The whole file.
-pub(super) fn encode(header: &Header, state: &StateDict) -> Vec<u8> {
+/// Words and arrays in one piece, and its checksum. The words name the version of the crate that they come from,
+/// `crate_version`; the names `format`, `format_version` and `sha256` are this function's.
+#[must_use]
+pub fn encode(format: &Format, words: &Words, state: &StateDict) -> (Vec<u8>, String) {
     let mut tensors: Vec<(&str, &StateTensor)> = state.iter().collect();
     // Wide elements first keeps every array aligned, as the safetensors library itself does.
     tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(width(tensor)));
 
     let mut entries = Map::new();
-    entries.insert("__metadata__".to_owned(), metadata(header));
+    entries.insert("__metadata__".to_owned(), metadata(format, words));
     let mut end = 0;
     for (name, tensor) in &tensors {
         let (dtype, shape) = describe(tensor);
@@ -57,32 +39,29 @@ pub(super) fn encode(header: &Header, state: &StateDict) -> Vec<u8> {
             StateTensor::U8(data) => bytes.extend_from_slice(data),
         }
     }
-    seal(&mut bytes, 8 + text.len());
-    bytes
+    let checksum = seal(&mut bytes, 8 + text.len());
+    (bytes, checksum)
 }
 
-fn metadata(header: &Header) -> Value {
+fn metadata(format: &Format, words: &Words) -> Value {
     let mut all: Map<String, Value> =
-        header.notes.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect();
-    for (name, text) in [
-        ("format", FORMAT),
-        ("format_version", &FORMAT_VERSION.to_string()),
-        ("crate_version", &header.crate_version),
-        ("config", &header.config),
-        ("sha256", NO_CHECKSUM),
-    ] {
+        words.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect();
+    for (name, text) in
+        [("format", format.name), ("format_version", &format.version.to_string()), ("sha256", NO_CHECKSUM)]
+    {
         all.insert(name.to_owned(), Value::String(text.to_owned()));
     }
     Value::Object(all)
 }
 
 /// Puts the checksum in the place of the zeros.
-fn seal(bytes: &mut [u8], header_end: usize) {
+fn seal(bytes: &mut [u8], header_end: usize) -> String {
     let checksum = hex(&Sha256::digest(&*bytes));
     if let Some(at) = find(&bytes[..header_end], &checksum_entry(NO_CHECKSUM)) {
         let start = at + checksum_entry("").len() - 1;
         bytes[start..start + checksum.len()].copy_from_slice(checksum.as_bytes());
     }
+    checksum
 }
 
 /// How the checksum stands in the header.
@@ -96,7 +75,7 @@ pub(super) fn find(bytes: &[u8], needle: &str) -> Option<usize> {
 }
 
 /// `bytes` in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

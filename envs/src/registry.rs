@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::budget;
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
 use crate::{
     Budget, Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider,
@@ -231,19 +232,21 @@ pub(crate) fn registered_budget(id: &str) -> Option<Budget> {
     REGISTRY.read().unwrap_or_else(PoisonError::into_inner).get(id)?.budget
 }
 
-/// The time limit of the environment `id`, as far as it can be told without building anything or asking Python: its own, or that
-/// of the native environment of the same name and version. None if there is none or it is not known.
+/// The time limit of the environment `id`, as far as it can be told without building anything or asking Python: its own, that
+/// of the native environment of the same name and version, or Gymnasium's. None if there is none or it is not known.
 ///
 /// ```
 /// use relax_envs::known_limit;
 /// assert_eq!(known_limit("gym:CartPole-v1"), Some(500));
+/// assert_eq!(known_limit("gym:LunarLander-v3"), Some(1000));
 /// assert_eq!(known_limit("Unheard-of-v0"), None);
 /// ```
 #[must_use]
 pub fn known_limit(id: &str) -> Option<u32> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let name = id.rsplit([':', '/']).next().unwrap_or(id);
-    registry.get(id).or_else(|| registry.get(name))?.max_episode_steps
+    let native = registry.get(id).or_else(|| registry.get(name));
+    native.map_or_else(|| budget::gymnasiums_limit(id), |native| native.max_episode_steps)
 }
 
 /// All registered ids in alphabetical order.

@@ -10,7 +10,7 @@
 //!
 //! | To … | look at |
 //! | --- | --- |
-//! | train with a run folder, as [`train::train`](crate::train::train) does | [`train`], [`resume`], with a [`Fleet`] of one's own |
+//! | train with a run folder, as [`crate::train::train`] does | [`train()`], [`resume()`], with a [`Fleet`] of one's own |
 //! | learn from what comes in | [`Learner`] |
 //! | act somewhere | [`rollout()`]; [`Worker`] for worlds that cannot save their state |
 //!
@@ -74,7 +74,7 @@ pub trait Fleet: Send {
     fn abandon(&mut self);
 }
 
-/// As [`train::train`](crate::train::train), with the workers of `fleet`. The run folder is the same, and one machine can go on with it.
+/// As [`crate::train::train`], with the workers of `fleet`. The run folder is the same, and one machine can go on with it.
 ///
 /// # Errors
 /// As there; also if the fleet fails.
@@ -82,7 +82,7 @@ pub fn train(config: &Config, options: &TrainOptions, fleet: Box<dyn Fleet>) -> 
     train::train_with(config, options, Some(fleet))
 }
 
-/// As [`train::resume`](crate::train::resume), with the workers of `fleet`, whoever the run was begun with.
+/// As [`crate::train::resume`], with the workers of `fleet`, whoever the run was begun with.
 ///
 /// # Errors
 /// As there; also if the fleet fails.

@@ -1,6 +1,8 @@
 """The Python of the documentation runs as printed."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ def test_estimators_from_python(capsys):
     exec("".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
     [printed] = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
     assert capsys.readouterr().out.splitlines()[-1][:20] == printed.splitlines()[-1][:20]
+
+
+def test_one_run_on_many_machines(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "spread.py").write_text(code, encoding="utf-8")  # its processes import the file again
+    run = subprocess.run([sys.executable, "spread.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout.splitlines()[-1:]) == (0, ["True"]), run.stderr
 
 
 def test_minimise_what_you_can_only_call(capsys):

@@ -4,6 +4,7 @@ import _thread
 import hashlib
 import multiprocessing
 import random
+import signal
 import subprocess
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -22,6 +23,14 @@ RUN = {
     "checkpoint": {"every_env_steps": 300},
 }
 GYM = RUN | {"env": {"id": "gym:CartPole-v1", "vectorization": "sync"}}
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C is heard, also where these tests were started in the background, with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +102,7 @@ class Stopping(cluster.Pool):
         self.rounds -= 1
         if self.rounds == 0:
             _thread.interrupt_main()
+        assert self.rounds > -10_000, "nobody has heard Ctrl-C"
         return super().gather(patience) if self.rounds > 0 else None
 
 

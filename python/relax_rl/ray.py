@@ -135,13 +135,11 @@ class Fleet:
         self._pending, self._parts, self._answers = [], [], []
 
 
-@ray.remote
-def _rollout(config: str, policy: bytes, states: bytes, start: int, end: int) -> tuple[bytes, bytes]:
+def _roll(config: str, policy: bytes, states: bytes, start: int, end: int) -> tuple[bytes, bytes]:
     return cluster.rollout(config, policy, states, range(start, end))
 
 
-@ray.remote
-class _Keeper:
+class _Kept:
     """The environments of some slots, which cannot save their state."""
 
     def __init__(self, config: str, start: int, end: int) -> None:
@@ -149,6 +147,11 @@ class _Keeper:
 
     def rollout(self, policy: bytes, states: bytes) -> tuple[bytes, bytes]:
         return self._worker.rollout(policy, states)
+
+
+# Ray's types are not there where Ray is not installed.
+_rollout: Any = ray.remote(_roll)
+_Keeper: Any = ray.remote(_Kept)
 
 
 def _connect() -> None:

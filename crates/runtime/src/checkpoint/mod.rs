@@ -1,7 +1,7 @@
 //! One file holds the whole state of a run: a safetensors file with named arrays and a few words about them.
 //!
-//! It is [sealed](crate::sealed): a safetensors file with a checksum. Beside the words that all have, its header holds `config` (TOML) and
-//! the writer's own notes.
+//! It is sealed, as [`crate::sealed`] says: a safetensors file with a checksum. Beside the words that all have, its header holds `config`
+//! (TOML) and the writer's own notes.
 //!
 //! ```
 //! use relax_nn::StateDict;

@@ -182,3 +182,19 @@ fn the_comparison_can_fail() {
     let replayed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| replay(&mut env, &expected)));
     assert!(replayed.is_err(), "one wrong bit in the last step was not noticed");
 }
+
+/// Where a limit is known without Python it is Python's, whatever is built in.
+#[test]
+fn known_limits_are_gymnasiums() {
+    let code = "import gymnasium\nfor id, spec in gymnasium.registry.items():\n    if '/' not in id: print(id, spec.max_episode_steps)";
+    let output = Command::new(crate::python::python()).args(["-c", code]).output().expect("Python starts");
+    assert!(output.status.success());
+    let mut limited = 0;
+    for line in String::from_utf8(output.stdout).expect("text").lines() {
+        let (id, limit) = line.split_once(' ').expect("two words");
+        let limit: Option<u32> = limit.parse().ok();
+        assert_eq!(relax_envs::known_limit(&format!("gym:{id}")), limit, "{id}");
+        limited += u32::from(limit.is_some());
+    }
+    assert!(limited > 30, "{limited}");
+}

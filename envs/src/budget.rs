@@ -34,48 +34,6 @@ const CUSTOMARY: [(&str, u64, u64); 17] = [
     ("Reacher", 1000, 1000),
 ];
 
-/// Names without version, and steps: `max_episode_steps` of Gymnasium's own environments (`gymnasium/envs/__init__.py`, 1.4.0), the same in
-/// all versions since v2 of MuJoCo's.
-const LIMITS: [(&str, u32); 24] = [
-    ("CartPole", 500),
-    ("Acrobot", 500),
-    ("MountainCar", 200),
-    ("MountainCarContinuous", 999),
-    ("Pendulum", 200),
-    ("LunarLander", 1000),
-    ("LunarLanderContinuous", 1000),
-    ("BipedalWalker", 1600),
-    ("BipedalWalkerHardcore", 2000),
-    ("CarRacing", 1000),
-    ("FrozenLake", 100),
-    ("FrozenLake8x8", 200),
-    ("Taxi", 200),
-    ("Ant", 1000),
-    ("HalfCheetah", 1000),
-    ("Hopper", 1000),
-    ("Humanoid", 1000),
-    ("HumanoidStandup", 1000),
-    ("InvertedDoublePendulum", 1000),
-    ("InvertedPendulum", 1000),
-    ("Pusher", 100),
-    ("Reacher", 50),
-    ("Swimmer", 1000),
-    ("Walker2d", 1000),
-];
-
-/// `gym:some/Name-v1` without what stands before and after the name.
-fn plain_name(id: &str) -> &str {
-    let name = id.rsplit([':', '/']).next().unwrap_or(id);
-    name.rsplit_once("-v").map_or(name, |(name, _)| name)
-}
-
-/// The time limit that Gymnasium gives its environment of the name in `id`, whether or not this program has it built in: what depends on
-/// it must not depend on cargo's features.
-pub(crate) fn gymnasiums_limit(id: &str) -> Option<u32> {
-    let name = plain_name(id);
-    LIMITS.iter().find(|(known, _)| *known == name).map(|&(_, steps)| steps)
-}
-
 /// The customary budget of the environment `id`: the one it was registered with, or else that of its name, whoever makes
 /// it and in whichever version. Nothing is built or asked of Python for it.
 ///
@@ -90,7 +48,8 @@ pub fn budget(id: &str) -> Option<Budget> {
     if let Some(budget) = registry::registered_budget(id) {
         return Some(budget);
     }
-    let name = plain_name(id);
+    let name = id.rsplit([':', '/']).next().unwrap_or(id);
+    let name = name.rsplit_once("-v").map_or(name, |(name, _)| name);
     let found = CUSTOMARY.iter().find(|(known, ..)| *known == name)?;
     Some(Budget { on_policy: found.1 * 1000, replay: found.2 * 1000 })
 }
@@ -99,23 +58,6 @@ pub fn budget(id: &str) -> Option<Budget> {
 mod tests {
     use super::*;
     use crate::{EnvSpec, classic::CartPole, register};
-
-    #[test]
-    fn limits_are_those_of_the_native_environments() {
-        let ids = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"];
-        let features =
-            ["LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "HalfCheetah-v5", "Hopper-v5"];
-        let more = ["Walker2d-v5", "Swimmer-v5", "InvertedPendulum-v5"];
-        let native =
-            ids.iter().chain(&features).chain(&more).filter_map(|id| Some((id, registry::spec(id).ok()?)));
-        let mut compared = 0;
-        for (id, spec) in native {
-            assert_eq!(gymnasiums_limit(id), spec.max_episode_steps, "{id}");
-            compared += 1;
-        }
-        assert!(compared >= ids.len());
-        assert_eq!(["gym:Reacher-v5", "gym:mine:Own-v0"].map(gymnasiums_limit), [Some(50), None]);
-    }
 
     #[test]
     fn prefix_and_version_do_not_matter() {

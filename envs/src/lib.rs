@@ -35,6 +35,7 @@ mod frame;
 #[cfg(feature = "gym")]
 pub mod gym;
 mod kwargs;
+mod limits;
 mod masks;
 pub mod minigrid;
 #[cfg(feature = "mujoco")]

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::budget;
+use crate::limits;
 use crate::wrappers::{OrderEnforcing, TimeLimit, WrapperConfig};
 use crate::{
     Budget, Env, EnvError, Kwargs, NativeVecEnv, VecEnv, Vectorization, catch, classic, minigrid, provider,
@@ -246,7 +246,7 @@ pub fn known_limit(id: &str) -> Option<u32> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let name = id.rsplit([':', '/']).next().unwrap_or(id);
     let native = registry.get(id).or_else(|| registry.get(name));
-    native.map_or_else(|| budget::gymnasiums_limit(id), |native| native.max_episode_steps)
+    native.map_or_else(|| limits::of_gymnasium(name), |native| native.max_episode_steps)
 }
 
 /// All registered ids in alphabetical order.

@@ -241,6 +241,8 @@ fn mistakes_are_named_and_leave_nothing_behind() {
     refuse(&["model.kind=linear1"], &["model.latent", "custom"]);
     refuse(&["model.latent=[]"], &["model.latent", "[200]"]);
     refuse(&["estimator.beta2=1"], &["estimator.beta2", "below 1"]);
+    refuse(&["estimator.replay=1001"], &["estimator.replay", "from 0 to 1000"]);
+    refuse(&["estimator.replay_window=0"], &["estimator.replay_window", "from 1 to"]);
     refuse(&["estimator.temperature=0"], &["estimator.temperature", "above 0"]);
     refuse(&["estimator.control_variate_hidden=[]"], &["estimator.control_variate_hidden"]);
     refuse(&["run.variance_batches=1"], &["run.variance_batches", "0 or from 2"]);

@@ -8,6 +8,8 @@ use crate::vae::METHODS;
 
 /// Largest batch, width, number of samples and of minibatches.
 const MAX_COUNT: u64 = 1 << 20;
+/// Iterations replayed in one: each is a step of the regression, and nobody waits for more.
+const MAX_REPLAY: u64 = 1000;
 
 impl VaeConfig {
     /// Checks every value's range; [`VaeConfig::load`] does this already.
@@ -78,6 +80,8 @@ impl VaeConfig {
             return Err(refuse("estimator.beta2", &found, "a number from 0 to below 1"));
         }
         within("estimator.warm_up", estimator.warm_up, 0, i64::MAX as u64)?;
+        within("estimator.replay", estimator.replay as u64, 0, MAX_REPLAY)?;
+        within("estimator.replay_window", estimator.replay_window as u64, 1, MAX_COUNT)?;
         if estimator.control_variate_hidden.is_empty() {
             return Err(refuse(
                 "estimator.control_variate_hidden",

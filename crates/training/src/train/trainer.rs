@@ -1,6 +1,6 @@
 //! [`Trainer`]: an agent, the actors that gather its experience, and one update after the other. It writes nothing.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -117,29 +117,22 @@ impl Trainer {
         config.validate()?;
         let (slots, seed) = (config.rollout.envs, config.run.seed);
         let (workers, count) = (config.rollout.workers, config.rollout.workers.clamp(1, slots));
-        let part = |i: usize| i * slots / count..(i + 1) * slots / count;
+        let parts = || cut(slots, count);
         let envs =
-            (0..count).map(|i| made(make_env(&config.env, part(i).len()))).collect::<Result<Vec<_>, _>>()?;
+            parts().map(|part| made(make_env(&config.env, part.len()))).collect::<Result<Vec<_>, _>>()?;
         check_env(config, &*envs[0])?;
         let actions = envs[0].action_space().clone();
         let agent = made(make_agent(&config.settings(), envs[0].observation_space(), &actions, seed))?;
         let distribution = agent.acting_policy().distribution().clone();
         let mut actors = Vec::with_capacity(count);
-        for (i, env) in envs.into_iter().enumerate() {
-            actors.push(begun(Actor::watched(
-                env,
-                part(i).start,
-                distribution.clone(),
-                seed,
-                streams,
-                false,
-            ))?);
+        for (part, env) in parts().zip(envs) {
+            let actor = Actor::watched(env, part.start, distribution.clone(), seed, streams, false);
+            actors.push(begun(actor)?);
         }
         let spec = made(relax_envs::spec(&config.env.id))?;
         let one = actors[0].rollout();
         let batch = Rollout::new(slots, one.observation_dim, one.noise_dim, one.actions);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if workers == 0 { 1 } else { cores.min(workers + 1) };
+        let threads = if workers == 0 { 1 } else { cores().min(workers + 1) };
         let crew = Crew::new(actors, workers > 0, agent.acting_policy())?;
         Ok(Self::of(config, agent, crew, batch, actions, &spec, threads))
     }
@@ -320,6 +313,15 @@ impl Trainer {
             metrics,
         }
     }
+}
+
+/// `slots` slots in `count` parts, as even as can be.
+fn cut(slots: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).map(move |i| i * slots / count..(i + 1) * slots / count)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What cannot be made is a mistake in the configuration.

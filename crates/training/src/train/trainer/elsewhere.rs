@@ -4,7 +4,7 @@ use relax_agents::{Agent, make_agent};
 use relax_envs::EnvSpec;
 use relax_runtime::Error;
 
-use super::{Trainer, begun, check_env, made};
+use super::{Trainer, begun, check_env, cores, cut, made};
 use crate::actor::{Actor, ActorState, Streams, make_env};
 use crate::cluster::batch::Shape;
 use crate::cluster::{Fleet, message};
@@ -19,7 +19,7 @@ impl Trainer {
         let pure = actor.state().has_environments();
         let count = fleet.begin(config, pure)?.clamp(1, slots);
         let mut states = Vec::with_capacity(count);
-        for part in (0..count).map(|i| i * slots / count..(i + 1) * slots / count) {
+        for part in cut(slots, count) {
             let state = if pure {
                 let env = made(make_env(&config.env, part.len()))?;
                 let distribution = agent.acting_policy().distribution().clone();
@@ -32,7 +32,6 @@ impl Trainer {
         }
         let elsewhere = Elsewhere::new(fleet, message::identity(config), shape.clone(), states);
         let crew = Crew::elsewhere(elsewhere, agent.acting_policy());
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self::of(
             config,
             agent,
@@ -40,7 +39,7 @@ impl Trainer {
             shape.rollout(slots),
             actor.env().action_space().clone(),
             &spec,
-            threads,
+            cores(),
         ))
     }
 
@@ -48,9 +47,8 @@ impl Trainer {
     pub(crate) fn alone(config: &Config) -> Result<(Self, Shape), Error> {
         let Seat { agent, actor, shape, spec } = Seat::new(config)?;
         let crew = Crew::nobody(agent.acting_policy());
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (batch, actions) = (shape.rollout(config.rollout.envs), actor.env().action_space().clone());
-        Ok((Self::of(config, agent, crew, batch, actions, &spec, threads), shape))
+        Ok((Self::of(config, agent, crew, batch, actions, &spec, cores()), shape))
     }
 }
 

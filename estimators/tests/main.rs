@@ -7,4 +7,5 @@ mod golden;
 mod identities;
 mod one_call;
 mod rivals;
+mod several_choices;
 mod unbiased;

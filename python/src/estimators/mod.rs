@@ -1,5 +1,5 @@
 //! The estimators on NumPy's arrays. Here everything is flat and of the right type; shapes, types and what can be wrong with them are
-//! Python's business (`relax_rl/estimators.py`).
+//! Python's business (`relax_rl/estimators/`).
 //!
 //! | file | holds |
 //! | --- | --- |

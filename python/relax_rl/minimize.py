@@ -233,7 +233,8 @@ def minimize(
     and returns as many numbers. It is called at most `calls` times; unless it is `noisy`, never twice at the same point. Calls of a
     batch run on `workers` threads, or on an executor of `concurrent.futures`.
 
-    `constraint(name, chosen)` returns the choices of `name` that are allowed after those of the names before it.
+    `constraint(name, chosen)` returns the choices of `name` that are allowed after those of the names before it; after the same choices
+    it must always return the same.
 
     It ends after `calls` calls or, looked at after each batch, `seconds`; when f is at most `target` (at least, when maximising); when
     no new point comes any more; or when `progress(history)`, called after each batch, returns true. `progress=True` shows a bar on

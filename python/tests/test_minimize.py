@@ -19,10 +19,10 @@ def left_behind(packed):
 
 
 def test_the_best_is_found():
-    found = relax_rl.minimize(left_behind, THINGS, calls=1500)
+    found = relax_rl.minimize(left_behind, THINGS, calls=400)
     assert found.value <= 28 and left_behind(found.best) == found.value  # 27 is the best of 4096
     assert found.best_so_far[-1] == found.value and "calls" in repr(found)
-    most = relax_rl.minimize(lambda x: -left_behind(x), THINGS, calls=1500, maximize=True)
+    most = relax_rl.minimize(lambda x: -left_behind(x), THINGS, calls=400, maximize=True)
     assert most.best == found.best and most.value == -found.value
 
 
@@ -52,7 +52,7 @@ def test_a_constraint_is_kept():
     def three_at_most(name, chosen):
         return [False] if sum(chosen.values()) == 3 else [False, True]
 
-    found = relax_rl.minimize(lambda x: -sum(x.values()), THINGS, calls=200, constraint=three_at_most)
+    found = relax_rl.minimize(lambda x: -sum(x.values()), THINGS, calls=100, constraint=three_at_most)
     assert found.value == -3 and all(sum(x.values()) <= 3 for x, _ in found.history)
     with pytest.raises(ZeroDivisionError):
         relax_rl.minimize(left_behind, THINGS, constraint=lambda name, chosen: 1 // 0)

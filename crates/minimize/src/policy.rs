@@ -1,5 +1,7 @@
 //! What the estimators are told of a minimisation: [`Policy`], a model of as many layers as the space has.
 
+use std::collections::HashMap;
+
 use relax_estimators::{EstimatorError, Family, Layer, Model, Place as Where};
 
 use crate::MinimizeError;
@@ -9,6 +11,9 @@ use crate::space::{Layout, Place, Space, centred};
 /// Takes the place of −∞ at choices that are ruled out: their probability is exactly 0 in double precision, and nothing is NaN.
 const RULED_OUT: f64 = -1e4;
 
+/// Prefixes whose masks are remembered.
+const MASKS: usize = 1 << 16;
+
 /// The distributions of the choices, and c.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
@@ -17,6 +22,7 @@ pub(crate) struct Policy {
     /// One a column of [`Layout`], whole row.
     pub logits: Vec<f64>,
     pub learner: Option<Learner>,
+    masks: HashMap<Vec<usize>, Vec<bool>>,
     rows: Vec<f32>,
     slopes: Vec<f64>,
 }
@@ -25,36 +31,62 @@ impl Policy {
     pub fn new(space: &Space, learner: Option<Learner>) -> Self {
         let layout = Layout::new(space);
         let logits = vec![0.0; layout.width];
-        Self { space: space.clone(), layout, logits, learner, rows: Vec::new(), slopes: Vec::new() }
+        let (space, masks) = (space.clone(), HashMap::new());
+        Self { space, layout, logits, learner, masks, rows: Vec::new(), slopes: Vec::new() }
     }
 
     /// Logits of layer `layer` where some choices are ruled out by what was chosen before.
-    fn masked(&self, layer: usize, below: &[Vec<f64>], logits: &mut [f64]) -> Result<(), MinimizeError> {
-        let Some(constraint) = self.space.constraint() else { return Ok(()) };
-        let variable = &self.space.variables()[layer];
-        let mut allowed = vec![true; variable.choices];
-        for (row, logits) in logits.chunks_exact_mut(self.layout.layers[layer].width).enumerate() {
+    fn masked(&mut self, layer: usize, below: &[Vec<f64>], logits: &mut [f64]) -> Result<(), MinimizeError> {
+        if !self.space.is_constrained() {
+            return Ok(());
+        }
+        let Layer { family, width, .. } = self.layout.layers[layer];
+        for (row, logits) in logits.chunks_exact_mut(width).enumerate() {
             let before: Vec<usize> = self.layout.places[..layer]
                 .iter()
                 .map(|&place| self.layout.choice(place, below, row))
                 .collect();
-            allowed.fill(true);
-            constraint(&before, &mut allowed);
+            let allowed = self.allowed(&before);
             if !allowed.contains(&true) {
-                let (variable, point) = (variable.name.clone(), self.space.describe(&before));
-                return Err(MinimizeError::NoChoice { variable, point });
+                return Err(self.no_choice(&before));
             }
-            match (self.layout.layers[layer].family, &allowed[..]) {
+            match (family, allowed) {
                 (Family::Bernoulli, [false, _]) => logits[0] = -RULED_OUT,
                 (Family::Bernoulli, [_, false]) => logits[0] = RULED_OUT,
                 (Family::Bernoulli, _) => {}
                 (Family::Categorical, _) => {
-                    let out = logits.iter_mut().zip(&allowed).filter(|(_, allowed)| !**allowed);
+                    let out = logits.iter_mut().zip(allowed).filter(|(_, allowed)| !**allowed);
                     out.for_each(|(logit, _)| *logit = RULED_OUT);
                 }
             }
         }
         Ok(())
+    }
+
+    /// What the constraint leaves after the choices of the variables before. It is asked once, as long as there is room to remember:
+    /// free samples and probes ask for the same again and again, and it may be slow.
+    fn allowed(&mut self, before: &[usize]) -> &[bool] {
+        if !self.masks.contains_key(before) {
+            if self.masks.len() >= MASKS {
+                self.masks.clear();
+            }
+            let mut allowed = vec![true; self.space.variables()[before.len()].choices];
+            if let Some(constraint) = self.space.constraint() {
+                constraint(before, &mut allowed);
+            }
+            self.masks.insert(before.to_vec(), allowed);
+        }
+        &self.masks[before]
+    }
+
+    /// Whether the constraint allows the point.
+    pub fn allows(&mut self, point: &[usize]) -> bool {
+        !self.space.is_constrained() || (0..point.len()).all(|i| self.allowed(&point[..i])[point[i]])
+    }
+
+    fn no_choice(&self, before: &[usize]) -> MinimizeError {
+        let variable = self.space.variables()[before.len()].name.clone();
+        MinimizeError::NoChoice { variable, point: self.space.describe(before) }
     }
 
     /// Rows as c reads them.

@@ -112,7 +112,7 @@ impl Probe {
                 }
                 let mut point = here.clone();
                 point[changes[row].0] = changes[row].1;
-                if !policy.space.allows(&point) {
+                if !policy.allows(&point) {
                     continue;
                 }
                 if useful && new(&point) {

@@ -17,7 +17,8 @@ pub struct Variable {
 }
 
 /// Which choices are allowed: given the choices of the variables before, clears `allowed` for those that are not. `allowed` holds one
-/// entry a choice of variable number `prefix.len()`, all of them true at first.
+/// entry a choice of variable number `prefix.len()`, all of them true at first. After the same choices it must always leave the same: its
+/// answers are remembered.
 pub type Constraint = dyn Fn(&[usize], &mut [bool]) + Send + Sync;
 
 /// The variables, and a constraint or none.
@@ -109,16 +110,6 @@ impl Space {
 
     pub(crate) fn constraint(&self) -> Option<&Constraint> {
         self.constraint.as_deref()
-    }
-
-    /// Whether the constraint allows the point.
-    pub(crate) fn allows(&self, point: &[usize]) -> bool {
-        let Some(constraint) = self.constraint() else { return true };
-        self.variables.iter().zip(point).enumerate().all(|(i, (variable, &choice))| {
-            let mut allowed = vec![true; variable.choices];
-            constraint(&point[..i], &mut allowed);
-            allowed[choice]
-        })
     }
 
     /// Choices by name: `x0=1 x1=0`.

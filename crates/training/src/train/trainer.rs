@@ -20,6 +20,7 @@ use crate::config::{Config, RolloutMode};
 use crate::predict::predict_masked;
 
 mod elsewhere;
+mod given;
 mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -115,26 +116,37 @@ impl Trainer {
 
     fn with_streams(config: &Config, streams: Streams) -> Result<Self, Error> {
         config.validate()?;
-        let (slots, seed) = (config.rollout.envs, config.run.seed);
-        let (workers, count) = (config.rollout.workers, config.rollout.workers.clamp(1, slots));
-        let parts = || cut(slots, count);
         let envs =
-            parts().map(|part| made(make_env(&config.env, part.len()))).collect::<Result<Vec<_>, _>>()?;
+            parts(config).map(|part| made(make_env(&config.env, part.len()))).collect::<Result<_, _>>()?;
+        Self::assembled(config, envs, None, &made(relax_envs::spec(&config.env.id))?, streams)
+    }
+
+    /// The trainer of `envs`, one of each of the configuration's [`parts`], and of `agent`, or of the one that the configuration names.
+    fn assembled(
+        config: &Config,
+        envs: Vec<Box<dyn VecEnv>>,
+        agent: Option<Box<dyn Agent>>,
+        spec: &EnvSpec,
+        streams: Streams,
+    ) -> Result<Self, Error> {
         check_env(config, &*envs[0])?;
-        let actions = envs[0].action_space().clone();
-        let agent = made(make_agent(&config.settings(), envs[0].observation_space(), &actions, seed))?;
+        let (slots, seed, workers) = (config.rollout.envs, config.run.seed, config.rollout.workers);
+        let (observations, actions) = (envs[0].observation_space(), envs[0].action_space().clone());
+        let agent = match agent {
+            Some(agent) => agent,
+            None => made(make_agent(&config.settings(), observations, &actions, seed))?,
+        };
         let distribution = agent.acting_policy().distribution().clone();
-        let mut actors = Vec::with_capacity(count);
-        for (part, env) in parts().zip(envs) {
+        let mut actors = Vec::with_capacity(envs.len());
+        for (part, env) in parts(config).zip(envs) {
             let actor = Actor::watched(env, part.start, distribution.clone(), seed, streams, false);
             actors.push(begun(actor)?);
         }
-        let spec = made(relax_envs::spec(&config.env.id))?;
         let one = actors[0].rollout();
         let batch = Rollout::new(slots, one.observation_dim, one.noise_dim, one.actions);
         let threads = if workers == 0 { 1 } else { cores().min(workers + 1) };
         let crew = Crew::new(actors, workers > 0, agent.acting_policy())?;
-        Ok(Self::of(config, agent, crew, batch, actions, &spec, threads))
+        Ok(Self::of(config, agent, crew, batch, actions, spec, threads))
     }
 
     fn of(
@@ -313,6 +325,12 @@ impl Trainer {
             metrics,
         }
     }
+}
+
+/// The slots of each worker, or of the learner if there is none.
+fn parts(config: &Config) -> impl Iterator<Item = Range<usize>> + use<> {
+    let slots = config.rollout.envs;
+    cut(slots, config.rollout.workers.clamp(1, slots))
 }
 
 /// `slots` slots in `count` parts, as even as can be.

@@ -9,7 +9,9 @@ use relax_nn::candle_core::{self, Device, Tensor};
 use relax_nn::candle_nn::{Linear, Module, VarBuilder};
 use relax_rl::agents::register_encoder;
 use relax_rl::config::Config;
+use relax_rl::evaluate::Trained;
 use relax_rl::evaluate::{EvalOptions, Trained, evaluate};
+use relax_runtime::sealed::{Format, decode, encode};
 
 #[path = "../examples/custom_encoder.rs"]
 #[allow(dead_code)]
@@ -182,6 +184,18 @@ fn a_policy_whose_encoder_is_not_there_says_so() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("there is no encoder `tiny`"), "{text}");
+
+    // The same policy in bytes, as it comes to a process that knows the encoder, and to one that does not.
+    const FORMAT: Format = Format { name: "relax-rl policy", version: 1 };
+    let (there, observation) = (Trained::load(&place.run).expect("a policy"), [0.0; 50]);
+    let bytes = there.to_bytes();
+    let here = Trained::from_bytes(&bytes).expect("the encoder is registered");
+    assert_eq!(here.policy, there.policy);
+    assert_eq!(here.predict(&observation).unwrap(), there.predict(&observation).unwrap());
+    let (mut words, state) = decode(&FORMAT, &bytes).expect("whole");
+    words.values_mut().for_each(|word| *word = word.replace("\"tiny\"", "\"tinier\""));
+    let error = Trained::from_bytes(&encode(&FORMAT, &words, &state).0).expect_err("no such encoder");
+    assert!(error.to_string().contains("the policy: there is no encoder `tinier`"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Self, final
 
@@ -57,7 +57,10 @@ class Learner:
 
 @final
 class Policy:
-    """The best policy of a run."""
+    """The best policy of a run.
+
+    It pickles and copies, with where it stands in drawing actions, and so goes to other processes. Its environment is made again there:
+    one of Python's that is registered by a module must be named as Gymnasium imports it, `module:Name-v0`."""
 
     def __new__(cls, dir: str | PathLike[str]) -> Self: ...
     @property
@@ -80,6 +83,10 @@ class Policy:
         Observations and actions are elements of the environment's own spaces, or batches of them as Gymnasium's vector
         environments have them. These policies have no memory: `state` must be None, as the second thing returned is,
         and `episode_start` changes nothing. The signature is that of Stable-Baselines3."""
+
+    def __reduce__(self) -> tuple[Callable[[bytes, list[int]], Policy], tuple[bytes, list[int]]]: ...
+    @classmethod
+    def _restored(cls, bytes: bytes, words: Sequence[int]) -> Self: ...
 
 def estimator_table() -> list[tuple[str, str, bool, dict[str, Any], str]]:
     """Name, label, whether it is unbiased, what it needs, and what it is: every line of the table."""

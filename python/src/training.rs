@@ -1,6 +1,6 @@
 //! Training from Python, with Python's lock released and Ctrl-C heard; and trained policies.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyBytes, PyInt, PyType};
 use relax_agents::{ActingScratch, ActionBuffer, ActionRange};
 use relax_envs::gym::{Codec, Rows};
 use relax_envs::{EnvRng, MakeOptions, Vectorization};
@@ -148,20 +148,50 @@ pub struct Policy {
     rng: EnvRng,
 }
 
+/// What a pickled policy consists of: itself, and the state of its generator.
+type Pickled<'py> = (Bound<'py, PyBytes>, [u64; 6]);
+
+impl Policy {
+    fn acting(trained: Trained, codec: Codec, rng: EnvRng) -> Self {
+        Self {
+            range: ActionRange::new(&trained.action_space),
+            actions: trained.policy.distribution().action_buffer(),
+            scratch: ActingScratch::default(),
+            rng,
+            trained,
+            codec,
+        }
+    }
+}
+
 #[pymethods]
 impl Policy {
     #[new]
     fn new(py: Python<'_>, dir: PathBuf) -> PyResult<Self> {
         guarded(|| {
-            let (trained, codec) = py.detach(|| load(&dir)).map_err(|error| raise(&error))?;
-            Ok(Self {
-                range: ActionRange::new(&trained.action_space),
-                actions: trained.policy.distribution().action_buffer(),
-                scratch: ActingScratch::default(),
-                rng: EnvRng::from_seed(0),
-                trained,
-                codec,
-            })
+            let loaded = py.detach(|| convertible(Trained::load(&dir)?));
+            let (trained, codec) = loaded.map_err(|error| raise(&error))?;
+            Ok(Self::acting(trained, codec, EnvRng::from_seed(0)))
+        })
+    }
+
+    /// For `pickle` and `copy`: also where the drawing of actions stands.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Pickled<'py>)> {
+        let (py, policy) = (slf.py(), slf.borrow());
+        let bytes = PyBytes::new(py, &policy.trained.to_bytes());
+        let restore = slf.get_type().getattr("_restored")?;
+        Ok((restore, (bytes, policy.rng.state())))
+    }
+
+    /// The policy that was pickled.
+    #[classmethod]
+    fn _restored(cls: &Bound<'_, PyType>, bytes: &[u8], words: [u64; 6]) -> PyResult<Self> {
+        let py = cls.py();
+        let rng = EnvRng::from_state(words).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        guarded(|| {
+            let loaded = py.detach(|| convertible(Trained::from_bytes(bytes)?));
+            let (trained, codec) = loaded.map_err(|error| raise(&error))?;
+            Ok(Self::acting(trained, codec, rng))
         })
     }
 
@@ -252,9 +282,8 @@ fn shown(value: &Bound<'_, PyAny>) -> String {
     value.repr().map_or_else(|_| "that".to_owned(), |text| text.to_string())
 }
 
-/// The best policy of the run folder `dir`, and the conversion to and from its environment's spaces.
-fn load(dir: &Path) -> Result<(Trained, Codec), Error> {
-    let trained = Trained::load(dir)?;
+/// A policy with the conversion to and from its environment's spaces.
+fn convertible(trained: Trained) -> Result<(Trained, Codec), Error> {
     let env = &trained.config.env;
     let options = MakeOptions {
         kwargs: env.kwargs.clone(),

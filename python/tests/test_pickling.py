@@ -74,7 +74,8 @@ def played(env, steps):
 
 
 def decided(policy, observations):
-    return policy.predict(observations)[0], policy.predict(observations, deterministic=False)[0]
+    """In another process, too. Whoever draws again draws otherwise."""
+    return [policy.predict(observations, deterministic=flag)[0] for flag in (True, False, False)]
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,50 @@ def test_an_environment_goes_to_another_process(id, elsewhere):
     envs.reset(seed=1)
     envs.action_space.seed(1)
     assert np.array_equal(elsewhere.submit(played, envs, 6).result(), played(envs, 6))
+
+
+POLICIES = {
+    "choices": {"env": {"id": "CartPole-v1"}, "agent": {"kind": "relax-a2c"}},
+    "numbers": {"env": {"id": "Pendulum-v1"}, "agent": {"kind": "ppo"}},
+    "deterministic": {"env": {"id": "Pendulum-v1"}, "agent": {"kind": "td3"}, "learner": {"replay": {"warm_up_steps": 20}}},
+    "squashed": {"env": {"id": "Pendulum-v1"}, "agent": {"kind": "sac"}, "learner": {"replay": {"warm_up_steps": 20}}},
+    "an encoder": {"env": {"id": "CatchImage-v0"}, "agent": {"kind": "a2c", "encoder": "small-cnn"}, "rollout": {"envs": 2}},
+    "Python's environment": {"env": {"id": "gym:FrozenLake-v1", "kwargs": {"is_slippery": False}}, "agent": {"kind": "a2c"}},
+}
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def trained(request, tmp_path_factory):
+    config = POLICIES[request.param]
+    run = relax_rl.train(config, out=tmp_path_factory.mktemp("policy") / "run", run__env_steps=80, run__evaluation_episodes=1)
+    return config["env"], run
+
+
+def test_a_policy_goes_on_where_it_was(trained, elsewhere):
+    """Pickled, copied, in another process: the same actions, and the same draws after those that were made already."""
+    env, run = trained
+    made = gymnasium.make_vec(env["id"].removeprefix("gym:") if ":" in env["id"] else f"relax_rl/{env['id']}", 5, **env.get("kwargs", {}))
+    observations = made.reset(seed=4)[0]
+    policy = relax_rl.load(run.dir)
+    policy.seed(7)
+    first = decided(policy, observations)
+    twins = [there_and_back(policy), copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy, protocol=2))]
+    sent = elsewhere.submit(decided, policy, observations).result()
+    ours = decided(policy, observations)
+    for theirs in [sent, *(decided(twin, observations) for twin in twins)]:
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert np.array_equal(first[0], ours[0]) and twins[0].config == policy.config
+    # A twin is another policy: what it draws moves nothing else.
+    twins[1].seed(1)
+    assert all(np.array_equal(a, b) for a, b in zip(decided(policy, observations), decided(twins[0], observations), strict=True))
+
+
+def test_a_pickled_policy_that_is_damaged_is_refused(trained):
+    make, (data, words) = relax_rl.load(trained[1].dir).__reduce__()
+    for wrong in [data[:-1], data[:-1] + bytes([data[-1] ^ 1]), b"", pickle.dumps(3)]:
+        with pytest.raises(ValueError, match="^the policy cannot be read: it"):
+            make(wrong, words)
+    with pytest.raises(ValueError, match="version of relax-rl"):
+        make(data.replace(b'"format_version":"1"', b'"format_version":"9"'), words)
+    with pytest.raises(ValueError):
+        make(data, [0] * 6)

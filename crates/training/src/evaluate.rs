@@ -3,19 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use relax_agents::{ActingPolicy, Rollout, make_agent};
+use relax_agents::{ActingPolicy, AgentError, PolicyCard, Rollout, make_agent};
 use relax_envs::{Action, Kwarg, Space};
 
 use crate::actor::{Actor, Plan, Streams, make_env};
+use crate::cluster::batch::misfit;
 use crate::config::{Config, EnvConfig, RolloutMode};
 use crate::gif::{CLASSIC_CONTROL_FPS, GifWriter};
 use crate::predict::predict_masked;
 use relax_runtime::Error;
 use relax_runtime::checkpoint;
 use relax_runtime::run::{best_checkpoint, latest_checkpoint};
+use relax_runtime::sealed::{self, Format, Unreadable, Words};
 
 /// The note of a checkpoint that holds its policy's card, JSON ([`relax_agents::PolicyCard`]).
 pub(crate) const POLICY_NOTE: &str = "policy";
+/// The format of [`Trained::to_bytes`].
+const FORMAT: Format = Format { name: "relax-rl policy", version: 1 };
 /// Most slots that evaluate side by side.
 const SLOTS: usize = 64;
 /// Most slots of Python's environments, which may be processes.
@@ -85,23 +89,66 @@ impl Trained {
     /// As [`load`](Self::load).
     pub fn load_checkpoint(path: &Path) -> Result<Self, Error> {
         let (header, state) = checkpoint::load(path)?;
-        let config = Config::recorded(&header.config, &path.display().to_string(), &[])?;
-        let bad = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
-        let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
-        let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
+        let name = path.display().to_string();
+        let config = Config::recorded(&header.config, &name, &[])?;
         let state = state.subset("agent");
         let card = header.notes.get(POLICY_NOTE).and_then(|text| serde_json::from_str(text).ok());
-        let policy = match card.map(|card| ActingPolicy::load(&card, &state)) {
-            Some(Ok(policy)) => policy,
-            // A checkpoint without a card, or of a distribution that only its agent knows: the agent has the policy.
-            _ => {
-                let (settings, seed) = (config.settings(), config.run.seed);
-                let mut agent = make_agent(&settings, &observation_space, &action_space, seed)
-                    .map_err(|error| bad(&error))?;
-                agent.restore(&state).map_err(|error| bad(&error))?;
-                agent.acting_policy()
+        Self::in_its_spaces(config, &name, |config, observation_space, action_space| {
+            match card.map(|card| ActingPolicy::load(&card, &state)) {
+                Some(Ok(policy)) => Ok(policy),
+                // A checkpoint without a card, or of a distribution that only its agent knows: the agent has the policy.
+                _ => {
+                    let (settings, seed) = (config.settings(), config.run.seed);
+                    let mut agent = make_agent(&settings, observation_space, action_space, seed)?;
+                    agent.restore(&state)?;
+                    Ok(agent.acting_policy())
+                }
             }
-        };
+        })
+    }
+
+    /// Everything that [`from_bytes`](Self::from_bytes) needs to make it again, in one piece with a checksum. On a machine with other
+    /// instructions the last bits of what the policy's network computes may be others.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let card = serde_json::to_string(&self.policy.card()).unwrap_or_default();
+        let words = [
+            ("crate_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("config", self.config.to_toml()),
+            (POLICY_NOTE, card),
+        ];
+        let words: Words = words.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        sealed::encode(&FORMAT, &words, &self.policy.state()).0
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) was told, with its environment as it is here.
+    ///
+    /// # Errors
+    /// If the bytes are damaged or of another format version; if its environment cannot be made here; if its encoder, or its
+    /// distribution, was registered where it comes from and is not here.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        const NAME: &str = "the policy";
+        let bad = |why: &dyn std::fmt::Display| Error::input(format!("{NAME} cannot be read: {why}"));
+        let (words, state) = sealed::decode(&FORMAT, bytes).map_err(|error| match error {
+            Unreadable::Version { .. } => bad(&error).with_hint("use the version of relax-rl that wrote it"),
+            _ => bad(&error),
+        })?;
+        let word = |name: &str| words.get(name).map_or("", String::as_str);
+        let config = Config::recorded(word("config"), NAME, &[])?;
+        let card: PolicyCard = serde_json::from_str(word(POLICY_NOTE)).map_err(|error| bad(&error))?;
+        Self::in_its_spaces(config, NAME, |_, _, _| ActingPolicy::load(&card, &state))
+    }
+
+    /// The policy that `policy` makes, with the spaces of its environment; `name` is what it comes from, in messages.
+    fn in_its_spaces(
+        config: Config,
+        name: &str,
+        policy: impl FnOnce(&Config, &Space, &Space) -> Result<ActingPolicy, AgentError>,
+    ) -> Result<Self, Error> {
+        let bad = |error: &dyn std::fmt::Display| Error::input(format!("{name}: {error}"));
+        let env = make_env(&config.env, 1).map_err(|error| bad(&error))?;
+        let (observation_space, action_space) = (env.observation_space().clone(), env.action_space().clone());
+        let policy = policy(&config, &observation_space, &action_space).map_err(|error| bad(&error))?;
         let dim = observation_space.flat_dim();
         if policy.observation_dim() != dim {
             let found = policy.observation_dim();
@@ -109,6 +156,9 @@ impl Trained {
                 "its policy observes {found} numbers, and {} gives {dim}",
                 config.env.id
             )));
+        }
+        if let Some(why) = misfit(&**policy.distribution(), &action_space) {
+            return Err(bad(&why));
         }
         Ok(Self { policy, config, observation_space, action_space })
     }

@@ -9,7 +9,6 @@ use relax_nn::candle_core::{self, Device, Tensor};
 use relax_nn::candle_nn::{Linear, Module, VarBuilder};
 use relax_rl::agents::register_encoder;
 use relax_rl::config::Config;
-use relax_rl::evaluate::Trained;
 use relax_rl::evaluate::{EvalOptions, Trained, evaluate};
 use relax_runtime::sealed::{Format, decode, encode};
 

@@ -23,6 +23,20 @@ def resume_with(
     dir: str | PathLike[str], overrides: list[str], quiet: bool, fleet: Any
 ) -> tuple[str, str, bool]: ...
 
+def compare(
+    configs: list[str],
+    agents: list[str],
+    seeds: tuple[int, int],
+    budget: int | None,
+    overrides: list[str],
+    out: str | PathLike[str],
+    jobs: int,
+    maker: Any,
+) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]: ...
+def sweep_settings(
+    text: str, name: str, trials: int | None, out: str | PathLike[str], jobs: int, maker: Any
+) -> tuple[list[tuple[list[str], list[tuple[float | None, str]]]], int | None]: ...
+
 @final
 class Worker:
     """Some slots of a run, and their environments."""

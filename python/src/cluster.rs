@@ -177,18 +177,23 @@ struct Led(Py<PyAny>);
 
 impl Led {
     fn ask<T>(&self, work: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Result<T, Error> {
-        Python::attach(|py| {
-            work(self.0.bind(py)).map_err(|error| {
-                let text = error.value(py).to_string();
-                if error.is_instance_of::<PyValueError>(py) {
-                    return Error::input(text);
-                }
-                let name = error.get_type(py).name().map_or_else(|_| String::new(), |name| name.to_string());
-                // A failure of a worker's own has said all there is to say.
-                Error::runtime(if name == "RuntimeError" { text } else { format!("{name}: {text}") })
-            })
-        })
+        asked(&self.0, work)
     }
+}
+
+/// What `work` finds out from an object of Python's; its exceptions are errors of ours.
+pub fn asked<T>(object: &Py<PyAny>, work: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Result<T, Error> {
+    Python::attach(|py| {
+        work(object.bind(py)).map_err(|error| {
+            let text = error.value(py).to_string();
+            if error.is_instance_of::<PyValueError>(py) {
+                return Error::input(text);
+            }
+            let name = error.get_type(py).name().map_or_else(|_| String::new(), |name| name.to_string());
+            // A failure of a worker's own has said all there is to say.
+            Error::runtime(if name == "RuntimeError" { text } else { format!("{name}: {text}") })
+        })
+    })
 }
 
 impl Fleet for Led {

@@ -7,12 +7,14 @@
 //! | `estimators/` | gradient estimators on arrays, and certificates of them |
 //! | `vector.rs` | many of them, with arrays that are handed over without a copy |
 //! | `minimize.rs` | minimising what can only be called |
+//! | `studies.rs` | comparisons and sweeps whose runs are made elsewhere |
 //! | `training.rs` | training, resuming, and trained policies |
 
 mod cluster;
 mod envs;
 mod estimators;
 mod minimize;
+mod studies;
 mod training;
 mod vector;
 
@@ -53,6 +55,8 @@ mod module {
     };
     #[pymodule_export]
     use super::minimize::Minimizer;
+    #[pymodule_export]
+    use super::studies::{compare, sweep_settings};
     #[pymodule_export]
     use super::training::{Policy, export, resume, state_hash, train};
     #[pymodule_export]

@@ -26,13 +26,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Run folder, summary as JSON, and whether the run was interrupted.
 pub type Ended = (PathBuf, String, bool);
 
-/// Runs `work` in a thread of its own. Ctrl-C sets `stop`; the run then saves its state and ends, and
-/// `KeyboardInterrupt` is raised.
-pub fn run(
+/// Runs `work` in a thread of its own. Ctrl-C sets `stop`, whereupon it saves its state and ends, and `KeyboardInterrupt` is raised.
+pub fn heard<T: Send + 'static>(
     py: Python<'_>,
     stop: Arc<AtomicBool>,
-    work: impl FnOnce() -> Result<Outcome, Error> + Send + 'static,
-) -> PyResult<Ended> {
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
     let (send, receive) = channel();
     let thread = std::thread::spawn(move || {
         let _ = send.send(work());
@@ -55,19 +54,27 @@ pub fn run(
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let _ = thread.join();
-                return Err(PyRuntimeError::new_err("training panicked"));
+                return Err(PyRuntimeError::new_err("a mistake in relax_rl, please report it: it panicked"));
             }
         }
     };
     match (outcome, interrupt) {
         (Err(error), _) => Err(raise(&error)),
         (Ok(_), Some(signal)) => Err(signal),
-        (Ok(outcome), None) => {
-            let summary = serde_json::to_string(&outcome.summary)
-                .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-            Ok((outcome.dir, summary, outcome.interrupted))
-        }
+        (Ok(outcome), None) => Ok(outcome),
     }
+}
+
+/// As [`heard`], for training.
+pub fn run(
+    py: Python<'_>,
+    stop: Arc<AtomicBool>,
+    work: impl FnOnce() -> Result<Outcome, Error> + Send + 'static,
+) -> PyResult<Ended> {
+    let outcome = heard(py, stop, work)?;
+    let summary = serde_json::to_string(&outcome.summary)
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    Ok((outcome.dir, summary, outcome.interrupted))
 }
 
 /// The configuration that the TOML `text` describes (`name` stands for it in messages).

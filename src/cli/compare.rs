@@ -73,6 +73,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Error> {
     let options = CompareOptions {
         out: args.out.clone(),
         jobs: args.jobs.map(|jobs| jobs as usize),
+        maker: None,
         imports: args.import.clone(),
         quiet: args.quiet,
         stop: stop_on_signals()?,

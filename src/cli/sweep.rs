@@ -59,6 +59,7 @@ pub(super) fn run(args: &SweepArgs) -> Result<ExitCode, Error> {
     let options = SweepOptions {
         out: out.clone(),
         jobs: args.jobs.map(|jobs| jobs as usize),
+        maker: None,
         quiet: args.quiet,
         stop: stop_on_signals()?,
         command: output::command_line(),

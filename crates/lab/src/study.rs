@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use relax_runtime::Error;
 use relax_runtime::terminal::note;
 
+use crate::compare::jobs::{How, Maker};
 use crate::compare::{Analysis, Plan, Request, RunData, import, jobs};
 use crate::report::{self, Provenance};
 
@@ -17,6 +18,8 @@ pub struct CompareOptions {
     pub out: Option<PathBuf>,
     /// Runs at a time; none for as many as the machine has cores.
     pub jobs: Option<usize>,
+    /// Who makes the runs; none for this process.
+    pub maker: Option<Arc<dyn Maker>>,
     /// Tables of other libraries' runs.
     pub imports: Vec<PathBuf>,
     /// Show nothing while running.
@@ -66,7 +69,8 @@ pub fn compare(request: &Request, options: &CompareOptions) -> Result<Compared, 
     let folder = out.join("runs");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.jobs.unwrap_or(cores);
-    let made = jobs::make(&plan.jobs, &folder, threads, options.quiet, &options.stop)?;
+    let how = How { threads, maker: options.maker.as_deref(), quiet: options.quiet, stop: &options.stop };
+    let made = jobs::make(&plan.jobs, &folder, how)?;
     if made.interrupted {
         return Ok(Compared { out, analysis: None, failed: made.failed });
     }

@@ -12,6 +12,29 @@ use relax_runtime::{Error, jobs};
 use relax_training::Summary;
 use relax_training::{Config, train};
 
+/// Makes runs that this process does not make itself.
+pub trait Maker: std::fmt::Debug + Send + Sync {
+    /// Trains as `config` says into the folder `dir`, or goes on with the run that is there if it has begun; `dir` holds the run folder in
+    /// the end. Called by several threads at a time. Once `stop` is set nobody waits for it.
+    ///
+    /// # Errors
+    /// If the run fails.
+    fn make(&self, config: &Config, dir: &Path, begun: bool, stop: &AtomicBool) -> Result<(), Error>;
+}
+
+/// How to make runs.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    /// How many at a time, at least one.
+    pub threads: usize,
+    /// Who makes them; this process if nobody else does.
+    pub maker: Option<&'a dyn Maker>,
+    /// Show nothing.
+    pub quiet: bool,
+    /// Once set, the runs under way are saved, and no others begun.
+    pub stop: &'a Arc<AtomicBool>,
+}
+
 /// How making the runs ended.
 #[derive(Debug, Default)]
 pub struct Made {
@@ -29,18 +52,13 @@ enum Found {
     Finished,
 }
 
-/// Makes `runs` under `folder`, `threads` at a time, in their order. What is finished stays as it is; what was interrupted
+/// Makes `runs` under `folder` in their order. What is finished stays as it is; what was interrupted
 /// or killed continues from its newest checkpoint, and comes to the same numbers.
 ///
 /// # Errors
 /// If a folder holds a run with other settings. Runs that fail are in the result instead: the others go on.
-pub fn make(
-    runs: &[Job],
-    folder: &Path,
-    threads: usize,
-    quiet: bool,
-    stop: &Arc<AtomicBool>,
-) -> Result<Made, Error> {
+pub fn make(runs: &[Job], folder: &Path, how: How<'_>) -> Result<Made, Error> {
+    let How { threads, quiet, stop, .. } = how;
     fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let mut open: Vec<(&Job, PathBuf, Found)> = Vec::new();
     for job in runs {
@@ -60,7 +78,7 @@ pub fn make(
         threads,
         || stop.load(Ordering::Relaxed),
         |_, (job, dir, found)| {
-            let outcome = run(job, dir, found, stop);
+            let outcome = run(job, dir, found, how);
             let number = count.fetch_add(1, Ordering::Relaxed) + 1;
             if !quiet {
                 let text = match &outcome {
@@ -77,7 +95,12 @@ pub fn make(
     Ok(Made { failed, interrupted: unfinished || stop.load(Ordering::Relaxed) })
 }
 
-fn run(job: &Job, dir: &Path, found: &Found, stop: &Arc<AtomicBool>) -> Result<Summary, Error> {
+fn run(job: &Job, dir: &Path, found: &Found, how: How<'_>) -> Result<Summary, Error> {
+    let How { maker, stop, .. } = how;
+    if let Some(maker) = maker {
+        maker.make(&job.config, dir, *found == Found::Begun, stop)?;
+        return Summary::load(&dir.join("summary.json"));
+    }
     let outcome = match found {
         Found::Begun => train::resume(dir, &[], true, stop)?,
         _ => {

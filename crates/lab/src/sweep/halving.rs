@@ -2,8 +2,6 @@
 
 use std::cmp::Ordering;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use relax_runtime::Error;
 use relax_training::Summary;
@@ -11,7 +9,7 @@ use toml::Value;
 
 use super::settings::Plan;
 use super::suggest;
-use crate::compare::jobs;
+use crate::compare::jobs::{self, How};
 use crate::compare::plan::Job;
 
 /// What was tried, and what came of it.
@@ -69,13 +67,7 @@ pub(super) struct Halved {
 }
 
 /// Goes through all brackets, making what runs are missing.
-pub(super) fn run(
-    plan: &Plan,
-    folder: &Path,
-    threads: usize,
-    quiet: bool,
-    stop: &Arc<AtomicBool>,
-) -> Result<Halved, Error> {
+pub(super) fn run(plan: &Plan, folder: &Path, how: How<'_>) -> Result<Halved, Error> {
     let keep = plan.settings.keep as usize;
     let most = keep.saturating_pow(plan.rungs() as u32 - 1);
     let all = plan.settings.trials as usize;
@@ -96,7 +88,7 @@ pub(super) fn run(
         trials.extend(bracket);
         let mut running: Vec<usize> = (first..trials.len()).collect();
         for rung in 0..plan.rungs() {
-            let scores = rung_scores(plan, &trials, &running, rung, (folder, threads, quiet, stop))?;
+            let scores = rung_scores(plan, &trials, &running, rung, folder, how)?;
             let Some(scores) = scores else { return Ok(Halved { trials, interrupted: true }) };
             for (&at, score) in running.iter().zip(scores) {
                 trials[at].scores.push(score);
@@ -109,15 +101,14 @@ pub(super) fn run(
     Ok(Halved { trials, interrupted: false })
 }
 
-type How<'a> = (&'a Path, usize, bool, &'a Arc<AtomicBool>);
-
 /// The scores of the trials `running` on a rung; none if it was stopped.
 fn rung_scores(
     plan: &Plan,
     trials: &[Trial],
     running: &[usize],
     rung: usize,
-    (folder, threads, quiet, stop): How<'_>,
+    folder: &Path,
+    how: How<'_>,
 ) -> Result<Option<Vec<Score>>, Error> {
     let seeds = plan.settings.first_seed..plan.settings.first_seed + plan.settings.seeds[rung];
     let mut made = Vec::new();
@@ -147,7 +138,7 @@ fn rung_scores(
     if made.is_empty() {
         return Ok(Some(refused.into_iter().map(|why| Score::Failed(why.unwrap_or_default())).collect()));
     }
-    let ended = jobs::make(&made, folder, threads, quiet, stop)?;
+    let ended = jobs::make(&made, folder, how)?;
     if ended.interrupted {
         return Ok(None);
     }

@@ -30,6 +30,7 @@ use relax_runtime::owner::Owner;
 use relax_runtime::{Error, files};
 use relax_training::Config;
 
+use crate::compare::jobs::{How, Maker};
 use crate::report::Provenance;
 
 pub use halving::{Score, Trial};
@@ -44,6 +45,8 @@ pub struct SweepOptions {
     pub out: PathBuf,
     /// Runs at a time; none for as many as the machine has cores.
     pub jobs: Option<usize>,
+    /// Who makes the runs; none for this process.
+    pub maker: Option<Arc<dyn Maker>>,
     /// Show nothing.
     pub quiet: bool,
     /// Once set, every run under way is saved and the sweep ends; the same call continues it.
@@ -78,7 +81,8 @@ pub fn sweep(plan: &Plan, options: &SweepOptions) -> Result<Swept, Error> {
     begin(plan, out)?;
     owner.sign().map_err(|source| Error::io("write to", out, source))?;
     let threads = options.jobs.unwrap_or_else(relax_runtime::jobs::cores);
-    let halved = halving::run(plan, &out.join("runs"), threads, options.quiet, &options.stop)?;
+    let how = How { threads, maker: options.maker.as_deref(), quiet: options.quiet, stop: &options.stop };
+    let halved = halving::run(plan, &out.join("runs"), how)?;
     let best = halving::best(&halved.trials);
     let importance = if halved.interrupted { Vec::new() } else { importance::of(plan, &halved.trials) };
     let swept = Swept { trials: halved.trials, best, importance, interrupted: halved.interrupted };

@@ -47,6 +47,36 @@ fn results(folder: &Path, out: &str) -> (String, String) {
     (read("trials.csv"), read("best.toml"))
 }
 
+/// Kills it `often` times at the least, at moments that are drawn; what it then comes to.
+fn killed(folder: &Path, out: &str, often: usize) -> (String, String) {
+    let mut rng = EnvRng::from_seed(5);
+    let mut kills = 0;
+    let runs = folder.join(out).join("runs");
+    for attempt in 0.. {
+        let mut child = sweep(folder, out, if attempt % 2 == 0 { "1" } else { "2" })
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if attempt < 2 * often {
+            // So many more runs, and some moments.
+            let count = || std::fs::read_dir(&runs).map_or(0, Iterator::count);
+            let enough = count() + 1 + rng.integers(0, 3) as usize;
+            while count() < enough && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            std::thread::sleep(Duration::from_micros(rng.integers(0, 20_000) as u64));
+            child.kill().unwrap();
+        }
+        match child.wait().unwrap().code() {
+            Some(0) => break,
+            None => kills += 1,
+            Some(code) => panic!("exit code {code}"),
+        }
+    }
+    assert!(kills >= often, "only {kills} kills came before the end");
+    results(folder, out)
+}
+
 #[test]
 fn a_sweep_that_is_killed_comes_to_the_same_trials() {
     let root = place();
@@ -65,33 +95,7 @@ fn a_sweep_that_is_killed_comes_to_the_same_trials() {
     let best = Config::load(&folder.join("whole/best.toml"), &[]).unwrap();
     assert_eq!((best.run.env_steps, best.run.seed, best.rollout.envs), (2_000, 0, 2));
     assert!((1e-4..=1e-1).contains(&best.learner["learning_rate"].as_float().unwrap()));
-
-    let mut rng = EnvRng::from_seed(5);
-    let mut kills = 0;
-    let runs = folder.join("killed/runs");
-    for attempt in 0.. {
-        let mut child = sweep(folder, "killed", if attempt % 2 == 0 { "1" } else { "2" })
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        if attempt < 6 {
-            // So many more runs, and some moments.
-            let count = || std::fs::read_dir(&runs).map_or(0, Iterator::count);
-            let enough = count() + 1 + rng.integers(0, 3) as usize;
-            while count() < enough && child.try_wait().unwrap().is_none() {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            std::thread::sleep(Duration::from_micros(rng.integers(0, 20_000) as u64));
-            child.kill().unwrap();
-        }
-        match child.wait().unwrap().code() {
-            Some(0) => break,
-            None => kills += 1,
-            Some(code) => panic!("exit code {code}"),
-        }
-    }
-    assert!(kills >= 3, "only {kills} kills came before the end");
-    assert_eq!(results(folder, "killed"), whole);
+    assert_eq!(killed(folder, "killed", 3), whole);
 
     // Another seed of the search is another search, and not this folder's.
     std::fs::write(folder.join("sweep.toml"), SWEEP.replace("startup = 4", "startup = 4\nseed = 1")).unwrap();
@@ -100,6 +104,21 @@ fn a_sweep_that_is_killed_comes_to_the_same_trials() {
     assert!(out.status.code() == Some(2) && text.contains("another file"), "{text}");
     assert!(sweep(folder, "seed", "2").status().unwrap().success());
     assert_ne!(results(folder, "seed").0, whole.0);
+}
+
+#[test]
+fn an_evolution_strategy_that_is_killed_comes_to_the_same_trials() {
+    let root = place();
+    let folder = root.root.path();
+    let file = SWEEP.replace("startup = 4", "startup = 4\nsampler = 'cma-es'");
+    std::fs::write(folder.join("sweep.toml"), &file).unwrap();
+    assert!(sweep(folder, "whole", "2").status().unwrap().success());
+    let whole = results(folder, "whole");
+    assert_eq!(whole.0.lines().count(), 15, "{}", whole.0);
+    assert_eq!(killed(folder, "killed", 2), whole);
+    std::fs::write(folder.join("sweep.toml"), SWEEP).unwrap();
+    assert!(sweep(folder, "tpe", "2").status().unwrap().success());
+    assert_ne!(results(folder, "tpe").0, whole.0);
 }
 
 #[test]
@@ -133,6 +152,7 @@ fn what_is_wrong_is_refused_before_anything_runs() {
         ("seeds = [1, 2]", "seeds = [1]", &["sweep.seeds", "2 budgets"]),
         ("seeds = [1, 2]", "seeds = [2, 1]", &["sweep.seeds"]),
         ("seeds = [1, 2]", "seeds = [1, 2]\nkeep = 1", &["sweep.keep = 1"]),
+        ("startup = 4", "sampler = 'cma'", &["`cma`", "tpe", "cma-es"]),
         (
             "'learner.learning_rate'",
             "'learner.learning_rat'",

@@ -7,7 +7,8 @@ use relax_runtime::Error;
 use relax_training::Summary;
 use toml::Value;
 
-use super::settings::Plan;
+use super::evolution::Evolution;
+use super::settings::{Plan, Sampler};
 use super::suggest;
 use crate::compare::jobs::{self, How};
 use crate::compare::plan::Job;
@@ -69,7 +70,12 @@ pub(super) struct Halved {
 /// Goes through all brackets, making what runs are missing.
 pub(super) fn run(plan: &Plan, folder: &Path, how: How<'_>) -> Result<Halved, Error> {
     let keep = plan.settings.keep as usize;
-    let most = keep.saturating_pow(plan.rungs() as u32 - 1);
+    let mut most = keep.saturating_pow(plan.rungs() as u32 - 1);
+    let mut evolution = (plan.settings.sampler == Sampler::CmaEs).then(|| Evolution::new(plan));
+    if let Some(evolution) = &evolution {
+        // A bracket is a generation.
+        most = evolution.population().div_ceil(most).saturating_mul(most);
+    }
     let all = plan.settings.trials as usize;
     let mut trials: Vec<Trial> = Vec::new();
     while trials.len() < all {
@@ -82,7 +88,10 @@ pub(super) fn run(plan: &Plan, folder: &Path, how: How<'_>) -> Result<Halved, Er
             let pending: Vec<&[Value]> = bracket.iter().map(|trial| trial.values.as_slice()).collect();
             // The first trial is what the file itself says.
             let own = plan.start.clone().filter(|_| number == 0);
-            let values = own.unwrap_or_else(|| suggest::next(plan, number as u64, &ranked, &pending));
+            let values = own.unwrap_or_else(|| match &evolution {
+                Some(evolution) => evolution.next(plan, number as u64, &ranked, &pending),
+                None => suggest::next(plan, number as u64, &ranked, &pending),
+            });
             bracket.push(Trial { number, values, scores: Vec::new() });
         }
         trials.extend(bracket);
@@ -96,6 +105,12 @@ pub(super) fn run(plan: &Plan, folder: &Path, how: How<'_>) -> Result<Halved, Er
             running.sort_by(|&a, &b| trials[a].rank(&trials[b]));
             running.retain(|&at| trials[at].scores.last().is_some_and(|score| score.mean().is_some()));
             running.truncate((running.len() / keep).max(1));
+        }
+        if let Some(evolution) = &mut evolution {
+            let mut bracket: Vec<&Trial> = trials[first..].iter().collect();
+            bracket.sort_by(|a, b| a.rank(b));
+            let bracket: Vec<&[Value]> = bracket.iter().map(|trial| trial.values.as_slice()).collect();
+            evolution.learn(plan, &bracket);
         }
     }
     Ok(Halved { trials, interrupted: false })

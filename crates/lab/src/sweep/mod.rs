@@ -1,8 +1,10 @@
-//! `relax sweep`: which settings of a configuration do best, by a tree-structured Parzen estimator with successive halving.
+//! `relax sweep`: which settings of a configuration do best, by a tree-structured Parzen estimator or an evolution strategy, with successive
+//! halving.
 //!
 //! Trials come in brackets. Every trial of a bracket is run on the first rung: the smallest budget, the fewest seeds; one in
 //! [`keep`](Settings::keep) goes on to the next, and so on to the last. What the next bracket tries is drawn where good trials so far are
-//! denser than the others (a tree-structured Parzen estimator, `suggest.rs`).
+//! denser than the others (a tree-structured Parzen estimator, `suggest.rs`), or from a normal distribution that every bracket moves (CMA-ES,
+//! `evolution.rs`).
 //!
 //! **The same trials, whatever happens.** What is tried next depends on the file and on the results of whole brackets, never on the order
 //! in which runs end or on how many run at a time. A sweep that is continued goes through the same steps again; runs that are there already
@@ -14,11 +16,14 @@
 //! OUT/report.html   table, parallel coordinates, importance of every setting; figures/ holds them alone
 //! ```
 
+mod evolution;
 mod figures;
 mod halving;
 mod importance;
 mod report;
 mod settings;
+#[cfg(test)]
+mod side_by_side;
 mod space;
 mod suggest;
 
@@ -35,7 +40,7 @@ use crate::report::Provenance;
 
 pub use halving::{Score, Trial};
 pub use importance::Importance;
-pub use settings::{Plan, Settings};
+pub use settings::{Plan, Sampler, Settings};
 pub use space::{Parameter, Range};
 
 /// How to sweep.

@@ -13,6 +13,16 @@ const MOST: u64 = 100_000;
 /// Keys that the sweep itself sets.
 const OWN: [&str; 4] = ["run.seed", "run.env_steps", "run.seconds", "rollout.workers"];
 
+/// What draws the next trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampler {
+    /// A tree-structured Parzen estimator.
+    Tpe,
+    /// An evolution strategy with a covariance matrix.
+    CmaEs,
+}
+
 /// `[sweep]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,7 +39,9 @@ pub struct Settings {
     pub keep: u64,
     /// Names the random numbers of the search.
     pub seed: u64,
-    /// Trials drawn anywhere before any is drawn from what was found.
+    /// How the next trials are drawn: "tpe" or "cma-es".
+    pub sampler: Sampler,
+    /// Trials drawn anywhere before any is drawn from what was found; of CMA-ES only the choices.
     pub startup: u64,
     /// What is searched: `KEY = { low = …, high = …, log = true }` or `KEY = [choice, choice, …]`.
     pub space: toml::Table,
@@ -44,6 +56,7 @@ impl Default for Settings {
             first_seed: 1000,
             keep: 3,
             seed: 0,
+            sampler: Sampler::Tpe,
             startup: 10,
             space: toml::Table::new(),
         }

@@ -13,7 +13,7 @@
 use relax_envs::EnvRng;
 use toml::Value;
 
-use super::settings::Plan;
+use super::settings::{Plan, Settings};
 use super::space::{Parameter, Range};
 
 /// Share of the trials that counts as good.
@@ -28,35 +28,21 @@ const OTHER: f64 = 0.3;
 /// The values of trial `number`, given those of the earlier ones from the best to the worst, and those that are tried at the same time, of which
 /// nothing is known yet: they count as bad, so that not all try the same.
 pub(super) fn next(plan: &Plan, number: u64, ranked: &[&[Value]], pending: &[&[Value]]) -> Vec<Value> {
+    let parameters = &plan.parameters;
     // A spawn key of one word: the streams of runs have two and more.
     let mut rng = EnvRng::from_seed_sequence(plan.settings.seed, &[number as u32]);
-    let anywhere = |rng: &mut EnvRng| -> Vec<f64> {
-        plan.parameters.iter().map(|parameter| draw(&parameter.range, rng)).collect()
-    };
-    let values = |point: &[f64]| -> Vec<Value> {
-        plan.parameters.iter().zip(point).map(|(parameter, x)| decode(&parameter.range, *x)).collect()
-    };
     if (ranked.len() as u64) < plan.settings.startup.max(2) {
-        return values(&anywhere(&mut rng));
+        return values_at(parameters, &anywhere(parameters, &mut rng));
     }
-    let count = (GOOD * ranked.len() as f64).ceil() as usize;
-    let point = |values: &&[Value]| -> Vec<f64> {
-        plan.parameters
-            .iter()
-            .zip(*values)
-            .map(|(parameter, value)| encode(&parameter.range, value))
-            .collect()
-    };
-    let good = Mixture::new(&plan.parameters, ranked[..count].iter().map(point).collect());
-    let bad = Mixture::new(&plan.parameters, ranked[count..].iter().chain(pending).map(point).collect());
+    let count = good_of(ranked.len());
+    let point = |values: &&[Value]| places(parameters, values);
+    let good = Mixture::new(parameters, ranked[..count].iter().map(point).collect());
+    let bad = Mixture::new(parameters, ranked[count..].iter().chain(pending).map(point).collect());
     let mut candidates: Vec<(f64, Vec<Value>)> = (0..CANDIDATES)
         .map(|_| {
-            // The uniform part of the mixture is one trial's share.
-            let at = rng.integers(0, good.points.len() as i64 + 1) as usize;
-            let drawn = if at == good.points.len() { anywhere(&mut rng) } else { good.around(at, &mut rng) };
             // What will be tried, whole numbers and all.
-            let values = values(&drawn);
-            let at = point(&values.as_slice());
+            let values = values_at(parameters, &good.draw(&mut rng));
+            let at = places(parameters, &values);
             (good.density(&at).ln() - bad.density(&at).ln(), values)
         })
         .collect();
@@ -65,6 +51,37 @@ pub(super) fn next(plan: &Plan, number: u64, ranked: &[&[Value]], pending: &[&[V
     let tried = |values: &[Value]| ranked.iter().chain(pending).any(|other| *other == values);
     let fresh = candidates.iter().position(|(_, values)| !tried(values)).unwrap_or(0);
     candidates.swap_remove(fresh).1
+}
+
+/// A draw from the mixture of the good trials alone, of these parameters alone. Among few choices there is nothing to be the best of: the
+/// likeliest would be drawn always.
+pub(super) fn from_good(
+    parameters: &[Parameter],
+    settings: &Settings,
+    number: u64,
+    ranked: &[Vec<Value>],
+) -> Vec<Value> {
+    let mut rng = EnvRng::from_seed_sequence(settings.seed, &[number as u32]);
+    let count = if (ranked.len() as u64) < settings.startup.max(2) { 0 } else { good_of(ranked.len()) };
+    let points = ranked[..count].iter().map(|values| places(parameters, values)).collect();
+    values_at(parameters, &Mixture::new(parameters, points).draw(&mut rng))
+}
+
+/// How many of so many trials count as good.
+fn good_of(trials: usize) -> usize {
+    (GOOD * trials as f64).ceil() as usize
+}
+
+fn places(parameters: &[Parameter], values: &[Value]) -> Vec<f64> {
+    parameters.iter().zip(values).map(|(parameter, value)| encode(&parameter.range, value)).collect()
+}
+
+fn values_at(parameters: &[Parameter], point: &[f64]) -> Vec<Value> {
+    parameters.iter().zip(point).map(|(parameter, x)| decode(&parameter.range, *x)).collect()
+}
+
+fn anywhere(parameters: &[Parameter], rng: &mut EnvRng) -> Vec<f64> {
+    parameters.iter().map(|parameter| draw(&parameter.range, rng)).collect()
 }
 
 /// Points, and kernels around them.
@@ -108,6 +125,12 @@ impl<'a> Mixture<'a> {
         (-0.5 * z * z).exp() / (self.width * std::f64::consts::TAU.sqrt())
     }
 
+    /// A draw. The uniform part is one trial's share.
+    fn draw(&self, rng: &mut EnvRng) -> Vec<f64> {
+        let at = rng.integers(0, self.points.len() as i64 + 1) as usize;
+        if at == self.points.len() { anywhere(self.parameters, rng) } else { self.around(at, rng) }
+    }
+
     /// A draw from the kernel around a point.
     fn around(&self, at: usize, rng: &mut EnvRng) -> Vec<f64> {
         self.parameters
@@ -145,7 +168,7 @@ fn encode(range: &Range, value: &Value) -> f64 {
     }
 }
 
-fn decode(range: &Range, x: f64) -> Value {
+pub(super) fn decode(range: &Range, x: f64) -> Value {
     let between = |low: f64, high: f64, log: bool| {
         if log { (low.ln() + x * (high.ln() - low.ln())).exp() } else { low + x * (high - low) }
             .clamp(low, high)

@@ -194,7 +194,7 @@ fn a_policy_whose_encoder_is_not_there_says_so() {
     let (mut words, state) = decode(&FORMAT, &bytes).expect("whole");
     words.values_mut().for_each(|word| *word = word.replace("\"tiny\"", "\"tinier\""));
     let error = Trained::from_bytes(&encode(&FORMAT, &words, &state).0).expect_err("no such encoder");
-    assert!(error.to_string().contains("the policy: there is no encoder `tinier`"), "{error}");
+    assert!(error.to_string().contains("there is no encoder `tinier`"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ RUN = {
     "checkpoint": {"every_env_steps": 300},
 }
 GYM = RUN | {"env": {"id": "gym:CartPole-v1", "vectorization": "sync"}}
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C is heard, also where these tests were started in the background, with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +81,12 @@ class Interrupted(relax_rl.ray.Fleet):
             _thread.interrupt_main()
 
     def gather(self, patience):
-        return None if self.rounds >= 5 else super().gather(patience)
+        if self.rounds < 5:
+            return super().gather(patience)
+        self.asked = getattr(self, "asked", 0) + 1
+        assert self.asked < 10_000, "nobody has heard Ctrl-C"
+        time.sleep(0.01)
+        return None
 
 
 def test_one_hash_wherever_it_was_trained(alone, tmp_path):

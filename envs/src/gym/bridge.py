@@ -355,6 +355,9 @@ class Async(Driver):
         gc.collect()
 
 
+LARGEST_INT = 2**31 - 1
+
+
 class Vector(Driver):
     """An environment's own vector entry point, in whichever autoreset mode it has."""
 
@@ -377,11 +380,21 @@ class Vector(Driver):
     def reset(self, seeds):
         # One generator for all slots is the rule among vector environments, and a whole number the seed they all take.
         try:
-            observations, infos = self.vec.reset(seed=seeds[0])
+            observations, infos = self.seeded(seeds[0])
             self.codec.write(observations, self.observations)
             self.masks.start_all(infos, np.ones(self.slots, dtype=np.bool_))
         except Exception as error:
             raise self.batch_fault(error) from None
+
+    def seeded(self, seed):
+        """A first reset. A seed that does not go into 31 bits, as ALE's must, is taken without its highest one if it is refused."""
+        try:
+            return self.vec.reset(seed=seed)
+        except (OverflowError, TypeError):
+            # The slots' seeds are counted up from it.
+            if seed + self.slots <= LARGEST_INT:
+                raise
+            return self.vec.reset(seed=seed % (LARGEST_INT - self.slots))
 
     def step(self, active):
         try:
@@ -567,10 +580,15 @@ def missing(id, module, entry_point=""):
     return sentence + line
 
 
+# Namespaces of ids whose module is known, so that it need not be named.
+NAMESPACES = {"ALE": "ale_py"}
+
+
 def find(id):
     """Gymnasium's spec of `id`."""
     try:
         module, _, name = id.rpartition(":")
+        module = module or NAMESPACES.get(name.partition("/")[0] if "/" in name else "")
         if module:
             __import__(module)
         return gym.spec(name)

@@ -65,3 +65,14 @@ fn agents_learn_from_frames() {
         assert!(matches!(action, relax_envs::Action::Discrete(0..6)));
     }
 }
+
+#[test]
+fn what_is_shown_is_what_agents_see() {
+    let shown = std::process::Command::new(env!("CARGO_BIN_EXE_relax"))
+        .args(["envs", "show", "gym:ALE/Pong-v5"])
+        .env("RELAX_PYTHON", crate::python::python())
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains("Box(0.0, 255.0, (4, 84, 84), float32)"), "{text}");
+}

@@ -75,7 +75,9 @@ fn elsewhere() -> Vec<String> {
 
 fn show(id: &str) -> Result<ExitCode, Error> {
     let spec = find(id)?;
-    let env = spec.make(&MakeOptions::default()).map_err(|error| Error::runtime(error.to_string()))?;
+    // As training makes them: what steps all slots at once may observe otherwise than a single environment does.
+    let env = relax_envs::make_vec(id, 1, &MakeOptions::default())
+        .map_err(|error| Error::runtime(error.to_string()))?;
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     let rows = [
         ("id", spec.id.clone()),

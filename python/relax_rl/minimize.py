@@ -245,8 +245,8 @@ def minimize(
 
     Other options: `batch` (4 points a step are drawn) and `probe` (4 more are where the surrogate is lowest; 0 for none),
     `learning_rate` (0.05), `estimator` ("surrogate", "leave-one-out" or "reinforce") and
-    `surrogate`, a dictionary: `function` ("linear", "quadratic" or `{"network": [64, 64]}`), `free`, `window`, `steps`, `minibatch`,
-    `learning_rate`, `early_stop`, `gain`, `relaxed`.
+    `surrogate`, a dictionary: `function` (`{"network": [64, 64]}`, "kernel", "linear" or "quadratic"), `free`, `window`, `steps`,
+    `minibatch`, `learning_rate`, `early_stop`, `gain`, `relaxed`.
 
     Raises `ValueError` for a wrong argument, and `FailedCall` where f raises or returns no finite number: it names the point and has
     the `history` of all calls before it; they are in the journal, too. `TypeError` for an argument of another type.

@@ -26,6 +26,14 @@ def test_the_best_is_found():
     assert most.best == found.best and most.value == -found.value
 
 
+def test_a_kernel_is_quick():
+    options = {"surrogate": {"function": "kernel"}, "batch": 2, "probe": 6}
+    found = [relax_rl.minimize(left_behind, THINGS, seed=seed, calls=400, target=28, **options) for seed in range(3)]
+    assert all(run.reason == "target" for run in found)
+    with pytest.raises(ValueError, match="a kernel has none"):
+        relax_rl.minimize(left_behind, THINGS, surrogate={"function": "kernel", "relaxed": True})
+
+
 def test_probes_save_calls():
     def calls(**options):
         runs = [relax_rl.minimize(left_behind, THINGS, calls=1500, target=28, seed=seed, **options) for seed in range(1000, 1005)]

@@ -5,6 +5,7 @@ use relax_estimators::polynomial_gradient;
 use relax_nn::{Activation, MlpShape, Optimizer, Rule, Workspace};
 use relax_rng::stream::stream;
 
+use crate::kernel::Kernel;
 use crate::options::{Function, Surrogate};
 use crate::space::Layout;
 
@@ -34,6 +35,7 @@ enum Shape {
         width: usize,
         pairs: Vec<bool>,
     },
+    Kernel(Box<Kernel>),
 }
 
 /// c and everything that fits it.
@@ -62,7 +64,7 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    pub fn new(settings: &Surrogate, layout: &Layout, seed: u64) -> Self {
+    pub fn new(settings: &Surrogate, layout: &Layout, seed: u64, noisy: bool) -> Self {
         let width = layout.width;
         let (shape, parameters) = match &settings.function {
             Function::Network(hidden) => {
@@ -70,6 +72,9 @@ impl Learner {
                 // c is 0 at first: leave-one-out until it knows better.
                 let parameters = shape.orthogonal(&mut stream(seed, role::INIT, 0), 1.0, 0.0);
                 (Shape::Network(shape), parameters)
+            }
+            Function::Kernel => {
+                (Shape::Kernel(Box::new(Kernel::new(layout, settings.window, noisy))), Vec::new())
             }
             Function::Linear => (Shape::Polynomial { width, pairs: Vec::new() }, vec![0.0; 1 + width]),
             Function::Quadratic => {
@@ -109,6 +114,9 @@ impl Learner {
 
     /// c at centred rows, in units of f.
     pub fn values(&mut self, rows: &[f32], c: &mut [f64]) {
+        if let Shape::Kernel(kernel) = &self.shape {
+            return kernel.values(rows, self.width, c);
+        }
         self.output.resize(c.len(), 0.0);
         self.forward(rows);
         for (c, &net) in c.iter_mut().zip(&self.output) {
@@ -127,6 +135,8 @@ impl Learner {
                 shape.value_and_gradient(&self.parameters, rows, &mut self.workspace, output, slope);
                 gradient.iter_mut().zip(slope).for_each(|(g, s)| *g = scale * f64::from(*s));
             }
+            // A kernel is not differentiated: the relaxed form is refused.
+            Shape::Kernel(_) => gradient.fill(f64::NAN),
             Shape::Polynomial { .. } => {
                 self.forward(rows);
                 let mut slope = vec![0.0; width];
@@ -160,9 +170,13 @@ impl Learner {
         matches!(self.shape, Shape::Polynomial { .. })
     }
 
+    pub fn kernel(&self) -> Option<&Kernel> {
+        if let Shape::Kernel(kernel) = &self.shape { Some(kernel) } else { None }
+    }
+
     /// Whether c has seen calls; it is their mean before.
     pub fn is_fitted(&self) -> bool {
-        self.fitted
+        self.kernel().map_or(self.fitted, Kernel::is_fitted)
     }
 
     fn forward(&mut self, rows: &[f32]) {
@@ -170,6 +184,7 @@ impl Learner {
             Shape::Network(shape) => {
                 shape.forward(&self.parameters, rows, &mut self.workspace, &mut self.output);
             }
+            Shape::Kernel(_) => {}
             Shape::Polynomial { width, pairs } => {
                 let (linear, quadratic) = self.parameters[1..].split_at(*width);
                 for (out, row) in self.output.iter_mut().zip(rows.chunks_exact(*width)) {
@@ -190,6 +205,9 @@ impl Learner {
     /// Fits c on the window, then takes the batch just called into it: `rows` `[B, D]`, `f` `[B]`. The batch has been used for ĝ
     /// already, and no step of this call sees it; with an early stop it says when the steps end.
     pub fn fit(&mut self, rows: &[f32], f: &[f64], seed: u64, index: u64) {
+        if let Shape::Kernel(kernel) = &mut self.shape {
+            return kernel.learn(rows, self.width, f);
+        }
         let count = self.values.len();
         if count >= self.settings.minibatch.min(2 * f.len()) {
             self.normalise();
@@ -277,6 +295,7 @@ impl Learner {
                 let (parameters, gradient) = (&self.parameters, &mut self.gradient);
                 shape.reverse(parameters, &batch[..], &self.workspace, &self.upstream, gradient, None);
             }
+            Shape::Kernel(_) => {}
             Shape::Polynomial { width, pairs } => {
                 let (first, quadratic) = self.gradient.split_at_mut(1 + width);
                 for (&d, row) in self.upstream.iter().zip(batch.chunks_exact(*width)) {

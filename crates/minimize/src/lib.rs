@@ -31,6 +31,7 @@
 mod error;
 mod fit;
 mod journal;
+mod kernel;
 mod minimizer;
 mod options;
 mod policy;

@@ -63,7 +63,8 @@ impl Minimizer {
             let what = "surrogate.relaxed is for spaces of bits without a constraint; leave it out here";
             return Err(MinimizeError::Option(what.into()));
         }
-        let learner = options.fits().then(|| Learner::new(&options.surrogate, &layout, options.seed));
+        let learner =
+            options.fits().then(|| Learner::new(&options.surrogate, &layout, options.seed, options.noisy));
         Ok(Self {
             estimator: options.resolved(),
             adam: Optimizer::new(Rule::ADAM, layout.width),
@@ -73,7 +74,7 @@ impl Minimizer {
             baseline: 0.0,
             estimate: Estimate::new(),
             asked: Vec::new(),
-            probe: Probe::default(),
+            probe: Probe::new(space.variables().len()),
             known: HashSet::new(),
             batches: 0,
             best: None,
@@ -124,6 +125,10 @@ impl Minimizer {
         // ĝ sees the batch alone.
         for (to, value) in self.estimate.f_mut().iter_mut().zip(values) {
             *to = sign * value;
+        }
+        if let (Some(best), [_, ..]) = (&self.best, &values[self.options.batch..]) {
+            let better = |value: &f64| sign * value < sign * best.value;
+            self.probe.learn(values[self.options.batch..].iter().any(better));
         }
         for (point, &value) in self.asked.iter().zip(values) {
             if self.best.as_ref().is_none_or(|best| sign * value < sign * best.value) {

@@ -16,6 +16,9 @@ pub enum Function {
     Linear,
     /// One weight a choice and one a pair of choices of two variables; a closed form too, unless there is a constraint.
     Quadratic,
+    /// The mean of a Gaussian process whose covariance falls with the number of variables that differ, of the last 2048 calls at most;
+    /// `steps`, `minibatch`, `learning_rate` and `early_stop` are of no use to it. Half of its probes stay near the best point.
+    Kernel,
     /// A tanh network of these hidden widths.
     Network(Vec<usize>),
 }
@@ -160,6 +163,9 @@ impl Options {
         if self.probe > MOST_PROBES {
             let probe = self.probe;
             return wrong(format!("probe is {probe}, and must be {MOST_PROBES} or fewer"));
+        }
+        if surrogate.relaxed && surrogate.function == Function::Kernel {
+            return wrong("surrogate.relaxed needs a c that has a gradient; a kernel has none".into());
         }
         if surrogate.gain.is_some_and(|gain| !gain.is_finite()) {
             return wrong("surrogate.gain is not a finite number".into());

@@ -3,6 +3,9 @@
 //! c is free, so it is searched as one would search a cheap f: from the best point so far and from points of the distribution, always
 //! to the best neighbour (one variable changed) until none is better. What has not been called yet and has the lowest c on the way is
 //! called next. The search knows nothing of the batch that is drawn beside it, and the batch's ĝ nothing of what it finds.
+//!
+//! A kernel's probes are half of this kind, and half of them stay within a ball around the best point so far. Its radius grows when a
+//! probe was better than all before, shrinks when none was, and starts anew when nothing is left of it.
 
 use std::collections::HashSet;
 
@@ -10,6 +13,7 @@ use rand::Rng;
 use relax_estimators::{Estimate, Estimator};
 
 use crate::MinimizeError;
+use crate::fit::Learner;
 use crate::policy::Policy;
 
 /// Points drawn, of which those with the lowest c are starts.
@@ -20,19 +24,40 @@ const NEIGHBOURS: usize = 256;
 const NUMBERS: usize = 1 << 18;
 const BUDGET: usize = 1 << 23;
 
+/// The ball's radius when a probe was better, and when none was, over the one before.
+const GROWS: f64 = 1.5;
+const SHRINKS: f64 = 0.85;
+
 /// A point and c there.
 type Candidate = (f64, Vec<usize>);
 
 /// The search.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Probe {
+    variables: usize,
+    /// Variables in which a probe near the best point may differ from it.
+    radius: f64,
     estimate: Estimate<f64>,
     rows: Vec<f32>,
     c: Vec<f64>,
 }
 
 impl Probe {
-    /// `count` points, or fewer where there are no more, none of them twice and none in `known`, lowest c first.
+    pub fn new(variables: usize) -> Self {
+        let radius = variables as f64 / 2.0;
+        Self { variables, radius, estimate: Estimate::new(), rows: Vec::new(), c: Vec::new() }
+    }
+
+    /// Whether a probe was better than all before.
+    pub fn learn(&mut self, better: bool) {
+        self.radius *= if better { GROWS } else { SHRINKS };
+        self.radius = self.radius.min(self.variables as f64);
+        if self.radius < 1.0 {
+            self.radius = self.variables as f64 / 2.0;
+        }
+    }
+
+    /// `count` points, or fewer where no more are found, none of them twice and none in `known`, lowest c first.
     pub fn search(
         &mut self,
         policy: &mut Policy,
@@ -48,19 +73,46 @@ impl Probe {
         let c = self.values(policy, DRAWN).to_vec();
         let mut order: Vec<usize> = (0..DRAWN).collect();
         order.sort_by(|&a, &b| c[a].total_cmp(&c[b]));
-        let starts: Vec<Vec<usize>> = std::iter::once(best.to_vec())
-            .chain(order.into_iter().take(count).map(|row| std::mem::take(&mut drawn[row])))
-            .collect();
+        let mut drawn = order.into_iter().map(|row| std::mem::take(&mut drawn[row]));
+        let everywhere = self.variables;
+        let starts: Vec<(Vec<usize>, usize)> = if policy
+            .learner
+            .as_ref()
+            .is_some_and(|l| l.kernel().is_some())
+        {
+            let mut starts = Vec::new();
+            for n in 0..count {
+                let start = if n % 2 == 1 { drawn.next().map(|start| (start, everywhere)) } else { None };
+                let near = || (self.near(policy, best, n, rng), self.radius as usize);
+                starts.push(start.unwrap_or_else(near));
+            }
+            starts
+        } else {
+            std::iter::once(best.to_vec()).chain(drawn.take(count)).map(|start| (start, everywhere)).collect()
+        };
         let mut found: Vec<Candidate> = Vec::new();
         let budget = BUDGET / starts.len();
-        for start in starts {
-            if let Some(candidate) = self.climb(policy, start, known, &found, budget, rng) {
-                found.push(candidate);
-            }
+        for (start, radius) in starts {
+            found.extend(self.climb(policy, start, known, &found, budget, rng, (best, radius)));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         found.truncate(count);
         Ok(found.into_iter().map(|(_, point)| point).collect())
+    }
+
+    /// The best point, and after that such with half a radius of changes.
+    fn near(&self, policy: &mut Policy, best: &[usize], n: usize, rng: &mut impl Rng) -> Vec<usize> {
+        let mut point = best.to_vec();
+        let changes = if n == 0 { 0 } else { ((self.radius as usize) / 2).max(1) };
+        for _ in 0..changes {
+            let variable = below(rng, point.len());
+            let (old, choices) = (point[variable], policy.space.variables()[variable].choices);
+            point[variable] = (old + 1 + below(rng, choices - 1)) % choices;
+            if !policy.allows(&point) {
+                point[variable] = old;
+            }
+        }
+        point
     }
 
     /// c of `count` rows.
@@ -73,7 +125,26 @@ impl Probe {
         &self.c
     }
 
-    /// Down c from a start that is allowed; the lowest new point on the way.
+    /// c at `here` with one variable changed.
+    fn neighbours(&mut self, policy: &mut Policy, here: &[usize], changes: &[(usize, usize)]) -> &[f64] {
+        self.rows.clear();
+        if let Some(kernel) = policy.learner.as_ref().and_then(Learner::kernel) {
+            policy.layout.push(here, &mut self.rows);
+            self.c.clear();
+            self.c.resize(changes.len(), 0.0);
+            kernel.neighbours(&self.rows, here, changes, &mut self.c);
+            return &self.c;
+        }
+        for &(variable, choice) in changes {
+            let at = self.rows.len();
+            policy.layout.push(here, &mut self.rows);
+            policy.layout.set(policy.layout.places[variable], choice, &mut self.rows[at..]);
+        }
+        self.values(policy, changes.len())
+    }
+
+    /// Down c from a start that is allowed; the lowest new point on the way. None differs from `centre` in more than `radius` variables.
+    #[allow(clippy::too_many_arguments)]
     fn climb(
         &mut self,
         policy: &mut Policy,
@@ -82,7 +153,10 @@ impl Probe {
         found: &[Candidate],
         budget: usize,
         rng: &mut impl Rng,
+        (centre, radius): (&[usize], usize),
     ) -> Option<Candidate> {
+        let bounded = radius < self.variables;
+        let differ = |point: &[usize]| point.iter().zip(centre).filter(|(a, b)| a != b).count();
         let new =
             |point: &Vec<usize>| !known.contains(point) && found.iter().all(|(_, other)| other != point);
         self.rows.clear();
@@ -94,13 +168,7 @@ impl Probe {
         while used < budget {
             let changes = neighbours(policy, &here, rng);
             used += changes.len() * policy.layout.width;
-            self.rows.clear();
-            for &(variable, choice) in &changes {
-                let at = self.rows.len();
-                policy.layout.push(&here, &mut self.rows);
-                policy.layout.set(policy.layout.places[variable], choice, &mut self.rows[at..]);
-            }
-            let c = self.values(policy, changes.len());
+            let c = self.neighbours(policy, &here, &changes);
             let mut order: Vec<usize> = (0..changes.len()).collect();
             order.sort_by(|&a, &b| c[a].total_cmp(&c[b]));
             let mut next = None;
@@ -112,7 +180,7 @@ impl Probe {
                 }
                 let mut point = here.clone();
                 point[changes[row].0] = changes[row].1;
-                if !policy.allows(&point) {
+                if bounded && differ(&point) > radius || !policy.allows(&point) {
                     continue;
                 }
                 if useful && new(&point) {
@@ -139,10 +207,13 @@ fn neighbours(policy: &Policy, here: &[usize], rng: &mut impl Rng) -> Vec<(usize
         let of = |(variable, v): (usize, &crate::Variable)| (0..v.choices - 1).map(move |n| (variable, n));
         return variables.iter().enumerate().flat_map(of).map(|(v, n)| other(v, n)).collect();
     }
-    let mut below = |n: usize| ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize;
     let draw = |_| {
-        let variable = below(variables.len());
-        other(variable, below(variables[variable].choices - 1))
+        let variable = below(rng, variables.len());
+        other(variable, below(rng, variables[variable].choices - 1))
     };
     (0..most).map(draw).collect()
+}
+
+fn below(rng: &mut impl Rng, n: usize) -> usize {
+    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
 }

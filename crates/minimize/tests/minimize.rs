@@ -31,6 +31,7 @@ fn the_best_is_found_by_every_estimator_and_function() {
         (Options::default(), network(true)),
         (Options::default(), of(Function::Linear)),
         (Options::default(), of(Function::Quadratic)),
+        (Options::default(), of(Function::Kernel)),
         (Options { estimator: leave_one_out(), ..Options::default() }, network(false)),
         (Options { estimator: Estimator::Reinforce, ..Options::default() }, network(false)),
     ];
@@ -100,9 +101,12 @@ fn estimates_are_unbiased_while_c_learns() {
         }
     });
     for (space, exact) in [(space, gradient(any)), (masked, gradient(some))] {
-        let functions = [Function::Linear, Function::Quadratic, Function::Network(vec![8])];
+        let functions = [Function::Linear, Function::Quadratic, Function::Kernel, Function::Network(vec![8])];
         for (function, probe) in functions.into_iter().flat_map(|f| [(f.clone(), 0), (f, 2)]) {
-            let surrogate = Surrogate { function, free: 32, steps: 4, minibatch: 16, ..Surrogate::default() };
+            // A kernel's window is short, so that it sheds points.
+            let window = if function == Function::Kernel { 64 } else { 10_000 };
+            let surrogate =
+                Surrogate { function, free: 32, steps: 4, minibatch: 16, window, ..Surrogate::default() };
             // The logits hardly move: 2000 batches at 1e-9.
             // Noisy, so that probes go on when all points are known.
             let options = Options {
@@ -162,6 +166,39 @@ fn probes_are_new_allowed_and_beside_the_batch() {
     let options = Options { probe: 3, estimator: leave_one_out(), ..Options::default() };
     let found = minimize(knapsack, &Space::bits(12), &options).unwrap();
     assert_eq!(found, minimize(knapsack, &Space::bits(12), &Options { probe: 0, ..options }).unwrap());
+}
+
+/// A kernel's probes: half of them stay in a ball around the best point, which shrinks while none is better and starts anew.
+#[test]
+fn half_of_a_kernels_probes_are_near_the_best() {
+    let surrogate = Surrogate { function: Function::Kernel, ..Surrogate::default() };
+    let options = Options { probe: 2, surrogate, ..Options::default() };
+    let few = |chosen: &[usize], allowed: &mut [bool]| allowed[1] = chosen.iter().sum::<usize>() < 25;
+    for space in [Space::bits(40), Space::bits(40).constrained(few)] {
+        let mut minimizer = Minimizer::new(&space, &options).unwrap();
+        let (mut radius, mut nearest, mut anew) = (20.0_f64, 40, 0);
+        for batch in 0..60 {
+            let points = minimizer.ask().unwrap().to_vec();
+            // Nothing is better than the first.
+            let value = |i: usize| if batch + i == 0 { 0.0 } else { 1.0 + ((i + batch) % 5) as f64 };
+            let values: Vec<f64> = (0..points.len()).map(value).collect();
+            if let probes @ [_, ..] = &points[4..] {
+                assert_eq!(batch >= 4, probes.len() == 2);
+                let best = &minimizer.best().unwrap().choices;
+                let differ = |x: &Vec<usize>| x.iter().zip(best).filter(|(a, b)| a != b).count();
+                let near = probes.iter().map(differ).min().unwrap();
+                assert!((1..=radius as usize).contains(&near), "{near} of {radius}");
+                assert!(!space.is_constrained() || probes.iter().all(|x| x.iter().sum::<usize>() <= 25));
+                nearest = nearest.min(near);
+                radius *= 0.85;
+                if radius < 1.0 {
+                    (radius, anew) = (20.0, anew + 1);
+                }
+            }
+            minimizer.tell(&values).unwrap();
+        }
+        assert_eq!((nearest, anew), (1, 2));
+    }
 }
 
 /// A space too large for all neighbours to be looked at, and one that is used up.
@@ -331,6 +368,8 @@ fn mistakes_are_named() {
     assert!(refuse(Options { surrogate: few, ..fine.clone() }).contains("surrogate.free is 3"));
     assert!(refuse(Options { probe: 1001, ..fine.clone() }).contains("probe is 1001, and must be 1000"));
     let relaxed = Surrogate { relaxed: true, ..Surrogate::default() };
+    let kernel = Surrogate { function: Function::Kernel, ..relaxed.clone() };
+    assert!(refuse(Options { surrogate: kernel, ..fine.clone() }).contains("a kernel has none"));
     let options = Options { surrogate: relaxed, ..fine.clone() };
     let error = minimize(|_: &[usize]| 0.0, &Space::choices(&[2, 3]), &options).unwrap_err();
     assert!(error.to_string().contains("surrogate.relaxed is for spaces of bits"), "{error}");

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Every method has one number that is tuned: the best of its grid of four by the mean of the best value found, on seeds 1000 and
-//! 1001, is used on seeds 0 to 9. Where the best is an end of the grid, the grid goes on that way, three numbers at most. No method calls a point twice; a call is a call of a new point. `serve` is for methods in other
-//! languages (`rivals.py`, and `tables.py`, which puts all lines together).
+//! 1001, is used on seeds 0 to 9. Where the best is an end of the grid, the grid goes on that way, three numbers at most. No method
+//! calls a point twice; a call is a call of a new point. `serve` is for methods in other languages (`rivals.py`, and `tables.py`, which
+//! puts all lines together).
 
 mod methods;
 mod problems;
@@ -19,8 +20,8 @@ use std::time::Instant;
 
 use methods::{Calls, METHODS, Method};
 use problems::Problem;
-use relax_estimators::Estimator;
 use relax_estimators::certify::Moments;
+use relax_estimators::{Coupling, Estimator};
 use relax_minimize::{Function, Minimizer, Options, Surrogate};
 
 fn main() {
@@ -213,6 +214,20 @@ fn variance(problem: &Problem) {
         let name = format!("{hidden:?} M=256");
         settings
             .push((name, with(Surrogate { function: Function::Network(hidden), ..Surrogate::default() })));
+    }
+    for estimator in [Estimator::DisArm, Estimator::Relax(Coupling::Coupled)] {
+        if !problem.bits() {
+            continue;
+        }
+        let (mut moments, mut batch) = (Moments::new(problem.choices.len()), 0);
+        methods::steps(&mut Calls::new(problem), 1e-12, 0, estimator, |_, gradient| {
+            if batch >= 1000 {
+                moments.push(gradient);
+            }
+            batch += 1;
+            batch < 1500
+        });
+        println!("{},{estimator},{:.4},", problem.name, moments.variance().iter().sum::<f64>());
     }
     for (name, options) in settings {
         let Ok(mut minimizer) = Minimizer::new(&problem.space(), &options) else { continue };

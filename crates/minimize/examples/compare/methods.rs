@@ -71,6 +71,13 @@ pub const METHODS: &[Method] = &[
         serves: any,
     },
     Method {
+        name: "surrogate-kernel",
+        grid: RATES,
+        most: f64::INFINITY,
+        run: |c, r, s| logits(c, r, s, kernel()),
+        serves: any,
+    },
+    Method {
         name: "surrogate-no-probes",
         grid: RATES,
         most: f64::INFINITY,
@@ -142,6 +149,11 @@ pub const METHODS: &[Method] = &[
         serves: any,
     },
 ];
+
+fn kernel() -> Options {
+    let surrogate = Surrogate { function: Function::Kernel, ..Surrogate::default() };
+    Options { batch: 2, probe: 6, surrogate, ..Options::default() }
+}
 
 fn unprobed(surrogate: Surrogate) -> Options {
     Options { batch: 8, probe: 0, surrogate, ..Options::default() }
@@ -224,8 +236,19 @@ impl Model<f64> for Bits<'_, '_> {
     }
 }
 
-/// DisARM and RELAX: eight calls a step, as the others; RELAX's network has 32 units and a step size of 0.003.
 fn engine(calls: &mut Calls<'_>, rate: f64, seed: u64, estimator: Estimator) {
+    steps(calls, rate, seed, estimator, |calls, _| !calls.over());
+}
+
+/// DisARM and RELAX: eight calls a step, as the others; RELAX's network has 32 units and a step size of 0.003. `go_on` sees every step's
+/// gradient.
+pub fn steps(
+    calls: &mut Calls<'_>,
+    rate: f64,
+    seed: u64,
+    estimator: Estimator,
+    mut go_on: impl FnMut(&Calls<'_>, &[f64]) -> bool,
+) {
     let k = calls.problem.choices.len();
     let shape = MlpShape::new(k, &[32], 1, Activation::Tanh);
     let mut rng = stream(seed, 110, 0);
@@ -245,7 +268,7 @@ fn engine(calls: &mut Calls<'_>, rate: f64, seed: u64, estimator: Estimator) {
     let (mut adam, mut phi_adam) = (Optimizer::new(Rule::ADAM, k), Optimizer::new(Rule::ADAM, count));
     let (tuning, mut estimate) = ([Tuning::default()], Estimate::new());
     let rows = if estimator == Estimator::DisArm { 4 } else { 8 };
-    while !model.calls.over() {
+    loop {
         if estimator.estimate(&mut model, &tuning, rows, &mut rng, &mut estimate).is_err() {
             return;
         }
@@ -259,6 +282,9 @@ fn engine(calls: &mut Calls<'_>, rate: f64, seed: u64, estimator: Estimator) {
             phi_adam.step(&mut model.phi, &model.d, 0.003, 1.0);
             let f = estimate.f().iter().sum::<f64>() / rows as f64;
             model.mean += 0.05 * f;
+        }
+        if !go_on(model.calls, &gradient) {
+            return;
         }
     }
 }

@@ -1,5 +1,8 @@
 """The tables of docs/minimise.md from the lines of `compare calls` and `rivals.py`: python tables.py FILE …
 
+First the median calls of the surrogate, and of the one with a kernel, over those of each estimator of a gradient. Where fewer than half of the runs get there the calls of a
+run stand in for the median, which is larger: `< .4`. Then a table for each problem.
+
 Calls: median over ten seeds, a run that does not get there counting as infinite; in brackets how many of ten do. Seconds: processor
 time of the method a call of f. Pays from: the cost of a call of f from which the surrogate reaches the first value sooner, given both
 medians and both methods' own seconds.
@@ -10,23 +13,57 @@ import statistics
 import sys
 
 
+GRADIENTS = ["leave-one-out", "leave-one-out-of-4", "disarm", "reinforce", "relax"]
+
+
+def calls_to(lines, i):
+    """Median calls to value `i`, and how many runs get there."""
+    calls = [math.inf if line[1][i] == "-" else int(line[1][i]) for line in lines]
+    return statistics.median(calls), sum(c < math.inf for c in calls)
+
+
+def ratios(runs, surrogate):
+    print(f"\n| {surrogate}: problem, value | {' | '.join(GRADIENTS)} |\n| --- " + "| --- " * len(GRADIENTS) + "|")
+    for problem, methods in runs.items():
+        named = {method: lines for (method, _), lines in methods.items()}
+        if surrogate not in named:
+            continue
+        most = int(named[surrogate][0][2][-1].split(":")[0])
+        for i, value in enumerate(["first", "second"]):
+            ours, reach = calls_to(named[surrogate], i)
+            cells = []
+            for method in GRADIENTS:
+                if method not in named:
+                    cells.append("")
+                    continue
+                theirs, count = calls_to(named[method], i)
+                if ours == theirs == math.inf:
+                    ratio = "both more"
+                elif theirs == math.inf:
+                    ratio = f"< {ours / most:.2f}"
+                else:
+                    ratio = f"{ours / theirs:.2f}" if ours < math.inf else f"> {most / theirs:.2f}"
+                cells.append(f"{ratio} ({count})")
+            print(f"| {problem}, {value} ({reach}) | {' | '.join(cells)} |")
+
+
 def main():
     runs = {}
     for path in sys.argv[1:]:
         for line in open(path):
             problem, method, tuned, seed, seconds, reached, firsts = line.strip().split(",")
             runs.setdefault(problem, {}).setdefault((method, tuned), []).append((float(seconds), reached.split("/"), firsts.split()))
+    for surrogate in ["surrogate", "surrogate-kernel"]:
+        ratios(runs, surrogate)
     for problem, methods in runs.items():
         print(f"\n**{problem}**\n\n| method (tuned) | first value | second value | best at the end | ms a call | surrogate pays from |\n| --- " + "| --- " * 5 + "|")
         cost = {}
         for (method, _), lines in methods.items():
-            calls = [math.inf if line[1][0] == "-" else int(line[1][0]) for line in lines]
-            cost[method] = statistics.median(calls), statistics.mean(line[0] for line in lines) / int(lines[0][2][-1].split(":")[0])
+            cost[method] = calls_to(lines, 0)[0], statistics.mean(line[0] for line in lines) / int(lines[0][2][-1].split(":")[0])
         for (method, tuned), lines in methods.items():
             cells = []
             for i in range(2):
-                calls = [math.inf if line[1][i] == "-" else int(line[1][i]) for line in lines]
-                median, reach = statistics.median(calls), sum(c < math.inf for c in calls)
+                median, reach = calls_to(lines, i)
                 cells.append(f"{median:.0f} ({reach})" if median < math.inf else f"— ({reach})")
             ends = [float(line[2][-1].split(":")[1]) for line in lines]
             (ours, own), (theirs, other) = cost.get("surrogate", (math.inf, 0.0)), cost[method]

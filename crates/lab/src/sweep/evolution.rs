@@ -6,9 +6,8 @@
 //!
 //! Reference: Hansen 2016 (The CMA evolution strategy: a tutorial), with its constants and positive weights only.
 //!
-//! Written here, as the Parzen estimator is: the crates for it ask nobody for the points' values in another order than their own (`cmaes`), draw
-//! from a generator without a seed (`haru_cmaes`), or found less in the same trials (`optimizer`); each brings a linear algebra of its own
-//! for matrices of five rows. docs/sweep.md has the figures.
+//! Written here, as the Parzen estimator is: of the crates for it, `cmaes` and `optimizer` found less in the same trials, and `haru_cmaes` draws
+//! from a generator without a seed; each brings a linear algebra of its own for matrices of five rows.
 
 use relax_envs::EnvRng;
 use toml::Value;

@@ -76,7 +76,7 @@ impl Target for Drawn<'_> {
 
     fn sample(&mut self, rows: &mut Vec<f64>) -> Result<(), Failure> {
         let drawn = self.draw.call0()?;
-        let array = drawn.extract::<PyReadonlyArray2<f64>>().map_err(PyErr::from)?;
+        let array = drawn.extract::<PyReadonlyArray2<f64>>()?;
         rows.extend_from_slice(array.as_slice().map_err(PyErr::from)?);
         Ok(())
     }

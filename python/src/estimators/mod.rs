@@ -70,9 +70,12 @@ fn fill(out: &mut [f64], returned: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
+/// A line of the table of estimators.
+type Line<'py> = (&'py str, &'py str, bool, Bound<'py, PyDict>, &'py str);
+
 /// Name, label, whether it is unbiased, what it needs, and what it is: every line of the table.
 #[pyfunction]
-pub fn estimator_table(py: Python<'_>) -> PyResult<Vec<(&str, &str, bool, Bound<'_, PyDict>, &str)>> {
+pub fn estimator_table(py: Python<'_>) -> PyResult<Vec<Line<'_>>> {
     let line = |entry: &'static relax_rl::estimators::Entry| {
         let needs = PyDict::new(py);
         needs.set_item("samples", entry.needs.samples)?;

@@ -4,7 +4,6 @@ import _thread
 import hashlib
 import multiprocessing
 import random
-import signal
 import subprocess
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -23,14 +22,6 @@ RUN = {
     "checkpoint": {"every_env_steps": 300},
 }
 GYM = RUN | {"env": {"id": "gym:CartPole-v1", "vectorization": "sync"}}
-
-
-@pytest.fixture(autouse=True)
-def heard():
-    """Ctrl-C is heard, also where these tests were started in the background, with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

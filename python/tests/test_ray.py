@@ -28,14 +28,6 @@ RUN = {
 GYM = RUN | {"env": {"id": "gym:CartPole-v1", "vectorization": "sync"}}
 
 
-@pytest.fixture(autouse=True)
-def heard():
-    """Ctrl-C is heard, also where these tests were started in the background, with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def this_machine():
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)

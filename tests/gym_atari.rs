@@ -1,12 +1,12 @@
 //! Atari games by the emulator's own vector environment, all slots at once.
 
-use relax_envs::gym::{GymVecEnv, use_python};
+use relax_envs::gym::GymVecEnv;
 use relax_envs::{Actions, MakeOptions, Space, StepBuffers, VecEnv, Vectorization};
 use relax_rl::config::Config;
 use relax_rl::train::Trainer;
 
 fn pong(slots: usize) -> GymVecEnv {
-    use_python(crate::python::python());
+    crate::python::start();
     GymVecEnv::make("gym:ALE/Pong-v5", slots, &MakeOptions::default()).expect("ale-py is there")
 }
 
@@ -49,7 +49,7 @@ fn a_game_repeats_by_its_seed_whatever_its_size() {
 
 #[test]
 fn agents_learn_from_frames() {
-    use_python(crate::python::python());
+    crate::python::start();
     for kind in ["a2c", "relax-a2c"] {
         let text = format!(
             "[env]\nid = 'gym:ALE/Pong-v5'\n[agent]\nkind = '{kind}'\n[rollout]\nenvs = 2\nsteps = 4\n[run]\nenv_steps = 16\n"

@@ -1,15 +1,13 @@
 //! The bridge beyond parity: spaces, autoreset modes, wrappers and arguments, and what it says when something is missing.
 
-use relax_envs::gym::{GymVecEnv, use_python};
+use relax_envs::gym::GymVecEnv;
 use relax_envs::{
     Actions, EnvError, Kwarg, Kwargs, MakeOptions, Space, StepBuffers, VecEnv, Vectorization, WrapperConfig,
 };
 
 /// Makes one of the tests' own environments.
 fn make(name: &str, slots: usize, options: MakeOptions) -> Result<GymVecEnv, EnvError> {
-    use_python(crate::python::python());
-    static FOLDER: std::sync::Once = std::sync::Once::new();
-    FOLDER.call_once(crate::python::enter_modules);
+    crate::python::start();
     GymVecEnv::make(&format!("gym:bridge_envs:{name}-v0"), slots, &options)
 }
 

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use relax_envs::gym::{GymVecEnv, use_python};
+use relax_envs::gym::GymVecEnv;
 use relax_envs::{Actions, MakeOptions, NativeVecEnv, StepBuffers, VecEnv, Vectorization};
 
 const SEEDS: usize = 20;
@@ -102,7 +102,7 @@ fn options(vectorization: Vectorization) -> MakeOptions {
 }
 
 fn check(id: &str, discrete: bool, native: bool, least_ends: usize) {
-    use_python(crate::python::python());
+    crate::python::start();
     let expected = reference(id, discrete, &[]);
     let mut bridged =
         GymVecEnv::make(&format!("gym:{id}"), SEEDS, &options(Vectorization::Sync)).expect("makes");
@@ -156,7 +156,7 @@ fn lunar_lander() {
 
 #[test]
 fn subprocesses_step_as_a_plain_loop_does() {
-    use_python(crate::python::python());
+    crate::python::start();
     let expected = reference("LunarLander-v3", true, &[]);
     let mut env =
         GymVecEnv::make("gym:LunarLander-v3", SEEDS, &options(Vectorization::Async)).expect("makes");
@@ -166,7 +166,7 @@ fn subprocesses_step_as_a_plain_loop_does() {
 
 #[test]
 fn a_vector_entry_point_steps_as_its_own_loop_does() {
-    use_python(crate::python::python());
+    crate::python::start();
     let expected = reference("CartPole-v1", true, &["vector"]);
     let mut env = GymVecEnv::make("gym:CartPole-v1", SEEDS, &options(Vectorization::Vector)).expect("makes");
     assert!(replay(&mut env, &expected) >= 100);
@@ -174,7 +174,7 @@ fn a_vector_entry_point_steps_as_its_own_loop_does() {
 
 #[test]
 fn the_comparison_can_fail() {
-    use_python(crate::python::python());
+    crate::python::start();
     let mut expected = reference("CartPole-v1", true, &[]);
     let last = expected.after.len() - 1;
     expected.after[last] = f32::from_bits(expected.after[last].to_bits() ^ 1);

@@ -19,8 +19,12 @@ pub fn modules() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python")
 }
 
-/// Makes the folder of the tests' modules the working folder, where the bridge looks for modules. To be called before
-/// the first environment is made.
-pub fn enter_modules() {
-    std::env::set_current_dir(modules()).expect("the folder is there");
+/// Names the interpreter, and makes the folder of the tests' modules the working folder, where the bridge looks for modules when the first
+/// environment is made: whichever test comes first, it has to call this.
+pub fn start() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        std::env::set_current_dir(modules()).expect("the folder is there");
+        relax_envs::gym::use_python(python());
+    });
 }

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 import tomllib
@@ -307,7 +306,7 @@ class _Runs:
             run = Path(folder) / "run"
             _unpack(packed, run)
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(Path(folder) / "before")
             run.rename(path)
         return True
 

@@ -588,7 +588,7 @@ def find(id):
     """Gymnasium's spec of `id`."""
     try:
         module, _, name = id.rpartition(":")
-        module = module or NAMESPACES.get(name.partition("/")[0] if "/" in name else "")
+        module = module or NAMESPACES.get(name.rpartition("/")[0])
         if module:
             __import__(module)
         return gym.spec(name)

@@ -233,6 +233,8 @@ fn eigen(matrix: &[f64], axes: &mut [f64], n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::Sampler;
+    use crate::sweep::side_by_side;
 
     #[test]
     fn eigenvectors_rebuild_the_matrix() {
@@ -269,65 +271,9 @@ mod tests {
         assert!((axis[0] - axis[1]).abs() < 0.2 && axis[2].abs() < 0.5, "{axis:?}");
     }
 
-    const FILE: &str = "
-[env]
-id = 'CartPole-v1'
-[agent]
-kind = 'a2c'
-[sweep]
-SEED
-[sweep.space]
-'learner.gamma' = { low = 0.0, high = 1.0 }
-'learner.learning_rate' = { low = 1e-6, high = 1.0, log = true }
-'rollout.steps' = { low = 1, high = 1000, log = true }
-'agent.activation' = ['tanh', 'relu', 'elu']
-";
-
-    /// The best of `trials` trials, in brackets of nine, and the trials.
-    fn search(seed: u64, trials: u64, learns: bool) -> (f64, Vec<Vec<Value>>) {
-        let plan =
-            Plan::parse(&FILE.replace("SEED", &format!("seed = {seed}")), "test", None).expect("a plan");
-        // In alphabetical order: the activation, γ, the learning rate, the steps. Least, 0, at elu, 0.9, 1e-3 and 30.
-        let f = |values: &[Value]| {
-            let place = |at: usize| plan.parameters[at].range.place(&values[at]);
-            let named = if values[0].as_str() == Some("elu") { 0.0 } else { 0.3 };
-            (place(1) - 0.9).powi(2) + (place(2) - 0.5).powi(2) + (place(3) - 0.4924).powi(2) + named
-        };
-        let mut evolution = Evolution::new(&plan);
-        assert!(evolution.population() <= 9);
-        let mut all: Vec<(f64, Vec<Value>)> = Vec::new();
-        for number in 0..trials {
-            let (known, pending) = all.split_at(all.len() - all.len() % 9);
-            let slices = |of: &[(f64, Vec<Value>)]| {
-                let mut of: Vec<(f64, Vec<Value>)> = of.to_vec();
-                of.sort_by(|a, b| a.0.total_cmp(&b.0));
-                of.into_iter().map(|(_, values)| values).collect::<Vec<_>>()
-            };
-            if learns && pending.is_empty() && !known.is_empty() {
-                let bracket = slices(&known[known.len() - 9..]);
-                evolution.learn(&plan, &bracket.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            }
-            let (ranked, pending) = (slices(if learns { known } else { &[] }), slices(pending));
-            let ranked: Vec<&[Value]> = ranked.iter().map(Vec::as_slice).collect();
-            let pending: Vec<&[Value]> = pending.iter().map(Vec::as_slice).collect();
-            let values = evolution.next(&plan, number, &ranked, &pending);
-            assert!(
-                plan.parameters.iter().zip(&values).all(|(p, v)| (0.0..=1.0).contains(&p.range.place(v)))
-            );
-            all.push((f(&values), values));
-        }
-        let best = all.iter().map(|(value, _)| *value).fold(f64::INFINITY, f64::min);
-        (best, all.into_iter().map(|(_, values)| values).collect())
-    }
-
     #[test]
     fn it_finds_more_than_chance_does() {
-        let mean = |learns| (0..20).map(|seed| search(seed, 90, learns).0).sum::<f64>() / 20.0;
-        let (found, chance) = (mean(true), mean(false));
-        println!("{found:.5} found, {chance:.5} around the middle, where 0 would be right");
-        assert!(found < 0.3 * chance, "{found} and {chance}, where 0 would be right");
-        assert_eq!(search(3, 30, true).1, search(3, 30, true).1);
-        assert_ne!(search(3, 30, true).1, search(4, 30, true).1);
+        side_by_side::finds_more_than_chance(Sampler::CmaEs, 90, 0.3);
     }
 
     /// Where there are few settings, none is tried twice for long.

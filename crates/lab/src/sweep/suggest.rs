@@ -189,70 +189,12 @@ pub(super) fn decode(range: &Range, x: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const FILE: &str = "
-[env]
-id = 'CartPole-v1'
-[agent]
-kind = 'a2c'
-[sweep]
-SEED
-[sweep.space]
-'learner.gamma' = { low = 0.0, high = 1.0 }
-'learner.lambda' = { low = 0.0, high = 1.0 }
-'learner.learning_rate' = { low = 1e-6, high = 1.0, log = true }
-'rollout.steps' = { low = 1, high = 1000, log = true }
-'agent.activation' = ['tanh', 'relu', 'elu']
-";
-
-    fn plan(seed: u64) -> Plan {
-        Plan::parse(&FILE.replace("SEED", &format!("seed = {seed}")), "test", None).expect("a plan")
-    }
-
-    /// Largest, 0, where γ = 0.9, λ = 0.1, the learning rate 1e-3, with 30 steps and elu.
-    fn value(values: &[Value]) -> f64 {
-        let number = |at: usize| {
-            values[at].as_float().or(values[at].as_integer().map(|i| i as f64)).expect("a number")
-        };
-        let named = if values[0].as_str() == Some("elu") { 0.0 } else { 0.3 };
-        let rate = (number(3).log10() + 3.0) / 6.0;
-        let steps = (number(4).log10() - 30f64.log10()) / 3.0;
-        -(number(1) - 0.9).powi(2) - (number(2) - 0.1).powi(2) - rate * rate - steps * steps - named
-    }
-
-    /// The best of `trials` trials, in brackets of nine, and the trials.
-    fn search(seed: u64, trials: u64, learns: bool) -> (f64, Vec<Vec<Value>>) {
-        let plan = plan(seed);
-        let mut all: Vec<(f64, Vec<Value>)> = Vec::new();
-        for number in 0..trials {
-            let (known, pending) = all.split_at(all.len() - all.len() % 9);
-            let mut ranked: Vec<&(f64, Vec<Value>)> = known.iter().collect();
-            ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let ranked: Vec<&[Value]> =
-                ranked.iter().filter(|_| learns).map(|(_, values)| values.as_slice()).collect();
-            let pending: Vec<&[Value]> = pending.iter().map(|(_, values)| values.as_slice()).collect();
-            let values = next(&plan, number, &ranked, &pending);
-            assert!(
-                plan.parameters.iter().zip(&values).all(|(p, v)| (0.0..=1.0).contains(&p.range.place(v)))
-            );
-            all.push((value(&values), values));
-        }
-        let best = all.iter().map(|(value, _)| *value).fold(f64::NEG_INFINITY, f64::max);
-        (best, all.into_iter().map(|(_, values)| values).collect())
-    }
+    use crate::sweep::Sampler;
+    use crate::sweep::side_by_side::{self, plan};
 
     #[test]
     fn it_finds_more_than_chance_does() {
-        let mean = |learns| (0..20).map(|seed| search(seed, 40, learns).0).sum::<f64>() / 20.0;
-        let (found, chance) = (mean(true), mean(false));
-        println!("{found:.4} found, {chance:.4} by chance, where 0 would be right");
-        assert!(found > 0.5 * chance, "{found} and {chance}, where 0 would be right");
-    }
-
-    #[test]
-    fn the_same_seed_tries_the_same() {
-        assert_eq!(search(3, 30, true).1, search(3, 30, true).1);
-        assert_ne!(search(3, 30, true).1, search(4, 30, true).1);
+        side_by_side::finds_more_than_chance(Sampler::Tpe, 40, 0.5);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use mlp::Mlp;
 pub use optim::{Optimizer, OptimizerStep, Rule, clip_scale, global_norm};
 pub use real::Real;
 pub use shape::{MlpShape, NamedSlice};
-pub use solve::solve_positive;
+pub use solve::{eigen_symmetric, solve_positive};
 pub use state::{StateDict, StateError, StateTensor};
 pub use team::with_threads;
 /// The versions of candle that this crate's types belong to.

@@ -7,9 +7,10 @@
 //! Reference: Hansen 2016 (The CMA evolution strategy: a tutorial), with its constants and positive weights only.
 //!
 //! Written here, as the Parzen estimator is: of the crates for it, `cmaes` and `optimizer` found less in the same trials, and `haru_cmaes` draws
-//! from a generator without a seed; each brings a linear algebra of its own for matrices of five rows.
+//! from a generator without a seed.
 
 use relax_envs::EnvRng;
+use relax_nn::eigen_symmetric;
 use toml::Value;
 
 use super::settings::Plan;
@@ -184,8 +185,9 @@ impl Search {
         }
         // No wider than the cube, where folding makes one width like another.
         self.sigma = (self.sigma * ((sigma_rate / damping) * (length / usual - 1.0)).exp()).clamp(1e-6, 1.0);
-        let values = eigen(&self.covariance, &mut self.axes, n);
-        self.lengths = values.into_iter().map(|value| value.max(1e-12).sqrt()).collect();
+        if let Some(values) = eigen_symmetric(&self.covariance, &mut self.axes, n) {
+            self.lengths = values.into_iter().map(|value| value.max(1e-12).sqrt()).collect();
+        }
     }
 }
 
@@ -195,62 +197,11 @@ fn folded(x: f64) -> f64 {
     if x > 1.0 { 2.0 - x } else { x }
 }
 
-/// The eigenvalues of a symmetric matrix `[n, n]`, and its eigenvectors as rows of `axes`, by Jacobi's rotations.
-fn eigen(matrix: &[f64], axes: &mut [f64], n: usize) -> Vec<f64> {
-    let mut a = matrix.to_vec();
-    axes.iter_mut().enumerate().for_each(|(at, x)| *x = f64::from(u8::from(at / n == at % n)));
-    let size: f64 = a.iter().map(|x| x * x).sum();
-    for _ in 0..64 {
-        let off: f64 = (0..n * n).filter(|at| at / n != at % n).map(|at| a[at] * a[at]).sum();
-        if off <= 1e-30 * size {
-            break;
-        }
-        for p in 0..n {
-            for q in p + 1..n {
-                if a[p * n + q] == 0.0 {
-                    continue;
-                }
-                let slope = (a[q * n + q] - a[p * n + p]) / (2.0 * a[p * n + q]);
-                let t = slope.signum() / (slope.abs() + (slope * slope + 1.0).sqrt());
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let s = t * c;
-                for k in 0..n {
-                    let (x, y) = (a[k * n + p], a[k * n + q]);
-                    (a[k * n + p], a[k * n + q]) = (c * x - s * y, s * x + c * y);
-                }
-                for k in 0..n {
-                    let (x, y) = (a[p * n + k], a[q * n + k]);
-                    (a[p * n + k], a[q * n + k]) = (c * x - s * y, s * x + c * y);
-                    let (x, y) = (axes[p * n + k], axes[q * n + k]);
-                    (axes[p * n + k], axes[q * n + k]) = (c * x - s * y, s * x + c * y);
-                }
-            }
-        }
-    }
-    (0..n).map(|k| a[k * n + k]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sweep::Sampler;
     use crate::sweep::side_by_side;
-
-    #[test]
-    fn eigenvectors_rebuild_the_matrix() {
-        let matrix = [4.0, 1.0, -2.0, 1.0, 3.0, 0.5, -2.0, 0.5, 5.0];
-        let mut axes = [0.0; 9];
-        let values = eigen(&matrix, &mut axes, 3);
-        for i in 0..3 {
-            for j in 0..3 {
-                let rebuilt: f64 = (0..3).map(|k| values[k] * axes[3 * k + i] * axes[3 * k + j]).sum();
-                let dot: f64 = (0..3).map(|k| axes[3 * i + k] * axes[3 * j + k]).sum();
-                assert!((rebuilt - matrix[3 * i + j]).abs() < 1e-13, "{i} {j}");
-                assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-13);
-            }
-        }
-        assert!((values.iter().sum::<f64>() - 12.0).abs() < 1e-13);
-    }
 
     /// The published constants take it down a narrow valley, across the axes, and its covariance follows the valley.
     #[test]

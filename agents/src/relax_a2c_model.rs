@@ -70,7 +70,7 @@ pub struct RelaxA2cModel {
     replay: Replay,
     /// Draws the minibatches.
     rng: EnvRng,
-    /// Of the free and the bounded q.
+    /// Of the loosely and the tightly bounded q.
     gains: [Gains<4>; 2],
     guard: Guard,
     horizon: Horizon,
@@ -143,7 +143,7 @@ impl RelaxA2cModel {
             return (0, [gain, gain, gain, 0.0]);
         }
         let (version, allowed) = self.guard.choice();
-        let version = usize::from(version == Version::Bounded);
+        let version = usize::from(version == Version::Tight);
         (version, if allowed { of_versions[version] } else { [0.0; 4] })
     }
 }
@@ -175,7 +175,7 @@ impl Agent for RelaxA2cModel {
             // Without a window there is no B₄.
             _ => gains.iter().sum::<f64>() / if self.learner.model.window > 0 { 4.0 } else { 3.0 },
         };
-        let bound = self.guard.bound() as f32;
+        let bounds = self.guard.bounds().map(|bound| bound as f32);
 
         self.normalizer.begin(batch);
         // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
@@ -216,7 +216,7 @@ impl Agent for RelaxA2cModel {
                         normalizer.rewards(rewards);
                     },
                 );
-                lookahead.expect(actions, bound);
+                lookahead.expect(actions, bounds);
             })
         })?;
         for version in 0..2 {
@@ -315,7 +315,7 @@ impl Agent for RelaxA2cModel {
         let shards = self.policy.shards();
         self.horizon.take(batch, shards.iter().map(|shard| &shard.extra.lookahead.candidates));
         let (horizon, normalizer) = (&mut self.horizon, &self.normalizer);
-        let bound = if version == 0 { f32::INFINITY } else { self.guard.bound() as f32 };
+        let bound = self.guard.bounds()[version] as f32;
         self.critic.read(|shape, parameters| {
             let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
                 normalizer.observations(observations);

@@ -3,16 +3,17 @@
 //! A learned q can be far off where the policy has not been before, and one such batch can be many times louder than A2C's.
 //! Three rules, none of which looks at the batch at hand:
 //!
-//! - **Bound.** There is a second version of the control variate, of q clipped to ±κ·√(median of the mean δ² of the last 20
-//!   batches), before any expectation of it is taken.
+//! - **Bounds.** q is clipped to ±κ·√(median of the mean δ² of the last 20 batches), before any expectation of it is taken; there are
+//!   two versions of the control variate, of κ = 8 and of κ = 2. Without any bound one state at the edge, whose ending the model
+//!   gets wrong, makes a batch on which A2C's gradient is next to nothing a thousand times louder.
 //! - **Choice.** Of both versions a moving average is kept of what they made, or would have made, of each batch's ‖ĝ‖². The next
-//!   batch gets the one with the lower average, and none while both are above 1. (Bounds cost dense tasks a little and save
-//!   tasks with endings from disasters; which it is, past batches show.)
+//!   batch gets the one with the lower average, and none while both are above 1. (The tight bound costs dense tasks a little and
+//!   saves tasks with endings; which it is, past batches show.)
 //! - **Breaker.** After a batch on which ‖ĝ‖² rose by more than a half there is none for three batches. A rise by a tenth says
 //!   nothing yet: of Pendulum's batches of 128 rows one in ten rises by more, though their mean falls by a fifth.
 
-/// κ.
-const BOUND: f64 = 2.0;
+/// κ of both versions.
+const BOUNDS: [f64; 2] = [8.0, 2.0];
 /// Batches whose δ² the bound looks at.
 const WINDOW: usize = 20;
 /// How fast the choice forgets.
@@ -21,15 +22,15 @@ const DECAY: f64 = 0.95;
 const BREAKS: f64 = 1.5;
 const PAUSE: u64 = 3;
 /// A batch counts for no more than this in the averages: one disaster would rule them for long.
-const LOUDEST: f64 = 2.0;
+const LOUDEST: f64 = 10.0;
 
 /// Which version of q a batch gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// As it is.
-    Free,
-    /// Clipped to [`Guard::bound`].
-    Bounded,
+    /// Clipped to the first of [`Guard::bounds`].
+    Loose,
+    /// Clipped to the second.
+    Tight,
 }
 
 /// What past batches say.
@@ -38,7 +39,7 @@ pub struct Guard {
     /// Mean δ² of the last batches, the oldest to be overwritten next.
     errors: Vec<f64>,
     next: usize,
-    /// Moving averages of ‖ĝ‖² over A2C's, of the free and the bounded version.
+    /// Moving averages of ‖ĝ‖² over A2C's, of the loose and the tight version.
     ratios: [f64; 2],
     /// Batches left without any.
     pause: u64,
@@ -58,22 +59,26 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// Largest |q| of the bounded version; 0 before the first batch.
+    /// Largest |q| of the loose and of the tight version; no bound before the first batch.
     #[must_use]
-    pub fn bound(&mut self) -> f64 {
+    pub fn bounds(&mut self) -> [f64; 2] {
         self.sorted.clear();
         self.sorted.extend_from_slice(&self.errors);
         self.sorted.sort_by(f64::total_cmp);
         let n = self.sorted.len();
-        if n == 0 { 0.0 } else { BOUND * ((self.sorted[(n - 1) / 2] + self.sorted[n / 2]) / 2.0).sqrt() }
+        if n == 0 {
+            return [f64::INFINITY; 2];
+        }
+        let usual = ((self.sorted[(n - 1) / 2] + self.sorted[n / 2]) / 2.0).sqrt();
+        BOUNDS.map(|kappa| kappa * usual)
     }
 
     /// The version for the next batch, and whether it may be used at all.
     #[must_use]
     pub fn choice(&self) -> (Version, bool) {
-        let [free, bounded] = self.ratios;
-        let version = if free < bounded { Version::Free } else { Version::Bounded };
-        (version, self.pause == 0 && free.min(bounded) <= 1.0)
+        let [loose, tight] = self.ratios;
+        let version = if loose < tight { Version::Loose } else { Version::Tight };
+        (version, self.pause == 0 && loose.min(tight) <= 1.0)
     }
 
     /// Takes in a batch that has been used: its mean δ², what each version made or would have made of A2C's ‖ĝ‖² at its own
@@ -106,11 +111,11 @@ impl Guard {
     /// Takes over what [`state`](Self::state) gave; false if it is of another size.
     #[must_use]
     pub fn restore(&mut self, state: &[f64]) -> bool {
-        let [free, bounded, pause, next, errors @ ..] = state else { return false };
+        let [loose, tight, pause, next, errors @ ..] = state else { return false };
         if errors.len() > WINDOW || *next as usize >= WINDOW {
             return false;
         }
-        (self.ratios, self.pause, self.next) = ([*free, *bounded], *pause as u64, *next as usize);
+        (self.ratios, self.pause, self.next) = ([*loose, *tight], *pause as u64, *next as usize);
         self.errors.clear();
         self.errors.extend_from_slice(errors);
         true
@@ -122,18 +127,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bound_is_of_the_median_of_the_last_twenty() {
+    fn the_bounds_are_of_the_median_of_the_last_twenty() {
         let mut guard = Guard::default();
-        assert_eq!(guard.bound(), 0.0);
+        assert_eq!(guard.bounds(), [f64::INFINITY; 2]);
         for i in 0..100 {
             // One loud batch in four changes nothing.
             guard.update(if i % 4 == 0 { 1e6 } else { 9.0 }, [1.0, 1.0], 1.0);
         }
-        assert_eq!(guard.bound(), 6.0);
+        assert_eq!(guard.bounds(), [24.0, 6.0]);
         for _ in 0..20 {
             guard.update(1.0, [1.0, 1.0], 1.0);
         }
-        assert_eq!(guard.bound(), 2.0);
+        assert_eq!(guard.bounds(), [8.0, 2.0]);
     }
 
     #[test]
@@ -142,18 +147,26 @@ mod tests {
         for _ in 0..10 {
             guard.update(1.0, [0.5, 0.6], 0.6);
         }
-        assert_eq!(guard.choice(), (Version::Free, true));
+        assert_eq!(guard.choice(), (Version::Loose, true));
         (0..5).for_each(|_| guard.update(1.0, [30.0, 0.9], 0.9));
-        assert_eq!(guard.choice(), (Version::Bounded, true));
+        assert_eq!(guard.choice(), (Version::Tight, true));
         guard.update(1.0, [0.5, 1.6], 1.6);
         for _ in 0..3 {
             assert!(!guard.choice().1);
             guard.update(1.0, [0.5, 0.5], 1.0);
         }
-        assert_eq!(guard.choice(), (Version::Bounded, true));
+        assert_eq!(guard.choice(), (Version::Tight, true));
         let mut other = Guard::default();
         assert!(other.restore(&guard.state()));
         assert_eq!(other.state(), guard.state());
+        // One disaster in fifty batches is not forgotten for a few good ones.
+        let mut loud = Guard::default();
+        (0..100).for_each(|_| loud.update(1.0, [0.5, 0.6], 0.5));
+        loud.update(1.0, [900.0, 0.9], 900.0);
+        (0..20).for_each(|_| loud.update(1.0, [0.5, 0.6], 0.6));
+        assert_eq!(loud.choice(), (Version::Tight, true));
+        (0..80).for_each(|_| loud.update(1.0, [0.5, 0.6], 0.6));
+        assert_eq!(loud.choice(), (Version::Loose, true));
         // Both have done harm: none.
         for _ in 0..50 {
             guard.update(1.0, [1.2, 1.05], 1.0);

@@ -70,7 +70,7 @@ pub struct Terms {
 /// One shard's q and what becomes of it.
 #[derive(Debug, Default)]
 pub struct Lookahead {
-    /// Of q as it is, and of q within a bound.
+    /// Of q within the loose bound, and within the tight one.
     pub terms: [Terms; 2],
     /// What q is made of.
     pub candidates: Candidates,
@@ -221,12 +221,12 @@ impl Lookahead {
         candidates.weights.extend(weights);
     }
 
-    /// C, G and EA of both versions: of q as it is, and of q within ±`bound`.
-    pub fn expect(&mut self, actions: Actions<'_>, bound: f32) {
+    /// C, G and EA of both versions: of q within ± each of `bounds`.
+    pub fn expect(&mut self, actions: Actions<'_>, bounds: [f32; 2]) {
         let Self { terms, candidates, appraisal: Appraisal { q, .. }, noise, drawn, .. } = self;
         let rows = 0..candidates.taken.len();
         let n = rows.len();
-        for (terms, bound) in terms.iter_mut().zip([f32::INFINITY, bound]) {
+        for (terms, bound) in terms.iter_mut().zip(bounds) {
             terms.c.clear();
             terms.g.clear();
             terms.mean.clear();

@@ -31,7 +31,7 @@ fn with_numbers_c_has_mean_0_and_g_is_the_gradient_but_not_with_a_mean_that_hold
         let taken = MEAN + STD * rng.standard_normal() as f32;
         let mut it = drawn(&mut rng, samples, taken);
         let actions = Actions::Numbers { mean: &[MEAN], std: &[STD], taken: &[taken], samples };
-        it.expect(actions, f32::INFINITY);
+        it.expect(actions, [f32::INFINITY; 2]);
         let Terms { c, g, .. } = &it.terms[0];
         let own: f32 = it.appraisal.q[1..].iter().sum::<f32>() / 4.0;
         let wrong = |score: &dyn Fn(f32) -> f32| {
@@ -63,7 +63,7 @@ fn with_choices_the_sums_are_exact_and_the_bound_clips_q_before_them() {
     let mut it = Lookahead::default();
     it.appraisal.q = vec![1.0, -2.0, 5.0];
     it.candidates = Candidates { weights: probs.to_vec(), taken: vec![2], ..Candidates::default() };
-    it.expect(Actions::Choices { sizes: &[3], probs: &probs, taken: &[2], samples: 1 }, 2.0);
+    it.expect(Actions::Choices { sizes: &[3], probs: &probs, taken: &[2], samples: 1 }, [f32::INFINITY, 2.0]);
     // EA = 0.2 − 0.6 + 2.5 = 2.1, and with 2 for 5: 0.6.
     for (terms, mean, top) in [(&it.terms[0], 2.1f32, 5.0), (&it.terms[1], 0.6, 2.0)] {
         assert!((terms.c[0] - (top - mean)).abs() < 1e-6 && (terms.mean[0] - mean).abs() < 1e-6);
@@ -96,7 +96,10 @@ fn with_several_choices_drawn_ones_have_the_mean_of_the_sum_over_all() {
     exact.appraisal.q = (0..27).map(|i| q(&choices(&few, i).collect::<Vec<_>>())).collect();
     exact.candidates.weights = (0..27).map(|i| probability(&few, &p, i)).collect();
     exact.candidates.taken = vec![14];
-    exact.expect(Actions::Choices { sizes: &few, probs: &p, taken: &[1, 1, 2], samples: 2 }, f32::INFINITY);
+    exact.expect(
+        Actions::Choices { sizes: &few, probs: &p, taken: &[1, 1, 2], samples: 2 },
+        [f32::INFINITY; 2],
+    );
 
     let p: Vec<f32> = p.into_iter().chain([1.0, 0.0, 0.0]).collect();
     let (mut rng, mut it, taken) = (EnvRng::from_seed(1), Lookahead::default(), [1, 1, 2, 0]);
@@ -107,7 +110,10 @@ fn with_several_choices_drawn_ones_have_the_mean_of_the_sum_over_all() {
         it.appraisal.q = it.drawn.chunks_exact(4).map(|drawn| q(&wide(drawn))).collect();
         it.candidates.weights = vec![0.0, 0.25, 0.25, 0.25, 0.25];
         it.candidates.taken = vec![0];
-        it.expect(Actions::Choices { sizes: &many, probs: &p, taken: &taken, samples: 2 }, f32::INFINITY);
+        it.expect(
+            Actions::Choices { sizes: &many, probs: &p, taken: &taken, samples: 2 },
+            [f32::INFINITY; 2],
+        );
         let terms = &it.terms[0];
         for (sum, &x) in sums.iter_mut().zip(terms.g.iter().chain(&terms.mean)) {
             sum[0] += f64::from(x);

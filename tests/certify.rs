@@ -83,3 +83,63 @@ fn a_variance_has_its_parts() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no estimator"));
 }
+
+#[test]
+fn whole_batches_are_compared_with_a2cs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    };
+    let run = |arguments: &[&str]| {
+        relax().current_dir(folder.path()).args(["variance"]).args(arguments).output().unwrap()
+    };
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = |kind: &str| {
+        format!("[env]\nid = \"CartPole-v1\"\n[agent]\nkind = \"{kind}\"\n[run]\nenv_steps = 4096\n")
+    };
+    file("a2c.toml", &text("a2c"));
+    let points = |name: &str| {
+        let json = std::fs::read_to_string(folder.path().join(name).join("batches.json")).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+        found["points"].as_array().unwrap().clone()
+    };
+
+    // A2C is itself, whatever chance does.
+    let own = run(&["a2c.toml", "--batches", "5", "--points", "2", "--out", "own"]);
+    assert!(own.status.success(), "{}", said(&own.stderr));
+    assert!(said(&own.stdout).contains("with the same V"), "{}", said(&own.stdout));
+    assert_eq!(points("own").len(), 2);
+    for point in points("own") {
+        assert!((point["ratio"]["value"].as_f64().unwrap() - 1.0).abs() < 1e-4, "{point}");
+        assert!(point["variance"]["value"].as_f64().unwrap() > 0.0, "{point}");
+    }
+    // With a critic that hardly learns A2C is worse than with its own.
+    let swinging = text("a2c").replace("CartPole-v1", "Pendulum-v1");
+    file("own.toml", &swinging);
+    file("poor.toml", &format!("{swinging}[learner]\nvalue_learning_rate = 1e-9\n"));
+    let arguments =
+        ["own.toml", "--batches", "20", "--points", "1", "--critic-of", "poor.toml", "--out", "other"];
+    let other = run(&arguments);
+    assert!(other.status.success(), "{}", said(&other.stderr));
+    assert!(said(&other.stdout).contains("the other agent's V"));
+    let ratio = points("other")[0]["ratio"]["value"].as_f64().unwrap();
+    assert!(ratio < 0.5, "{ratio}");
+
+    file("pole.toml", &text("a2c").replace("CartPole-v1", "Acrobot-v1"));
+    file("ddpg.toml", &text("ddpg").replace("CartPole-v1", "Pendulum-v1"));
+    for (arguments, reason) in [
+        (
+            &["a2c.toml", "--batches", "5", "--critic-of", "pole.toml"][..],
+            "give a configuration of the same environment",
+        ),
+        (&["ddpg.toml", "--batches", "5"], "no estimator"),
+        (&["a2c.toml", "--batches", "2"], "a whole number from 3"),
+        (&["a2c.toml", "--batches", "5", "--states", "9"], "cannot be used with"),
+        (&["a2c.toml", "--critic-of", "pole.toml"], "--batches"),
+        (&["own", "--batches", "5"], "give own/config.toml instead"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(said(&output.stderr).contains(reason), "{arguments:?}: {}", said(&output.stderr));
+    }
+}

@@ -11,7 +11,7 @@ use relax_training::config::{Config, RolloutMode};
 /// Rows drawn from one batch; more would be too alike.
 const PER_BATCH: usize = 4;
 /// Steps of every slot before the first batch, so that episodes are under way as they are in training.
-const BURN_IN: u64 = 500;
+pub(super) const BURN_IN: u64 = 500;
 
 /// A row of a batch: where its slot stands, and how many steps the batch goes on from there.
 struct Start {
@@ -43,7 +43,7 @@ impl Brancher {
     ) -> Result<Self, Error> {
         let actor = |slots: usize, index: u32| {
             let env = make_env(&config.env, slots).map_err(|error| Error::input(error.to_string()))?;
-            let seed = stream(options, env_steps, index).next_u64() >> 1;
+            let seed = stream(options.seed, env_steps, index).next_u64() >> 1;
             Actor::new(env, 0, policy.distribution().clone(), seed, Streams::EVALUATION, false)
                 .map_err(|error| Error::runtime(error.to_string()))
         };
@@ -73,7 +73,7 @@ impl Brancher {
             actions: options.actions,
             continuations: options.continuations,
             starts: Vec::new(),
-            rng: stream(options, env_steps, 2),
+            rng: stream(options.seed, env_steps, 2),
         })
     }
 

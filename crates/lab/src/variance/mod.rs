@@ -8,6 +8,7 @@
 //! ([`Agent::last_gradient`]), so returns, bootstrapping and normalisation are the ones it is trained with. An estimate's
 //! dependence on the relaxed noise behind an action counts as the action's.
 
+mod batches;
 mod branch;
 pub mod nested;
 
@@ -16,7 +17,8 @@ use std::path::Path;
 use relax_agents::{Agent, Compute, Metrics, Refusal, make_agent};
 use relax_envs::EnvRng;
 
-use branch::Brancher;
+pub use batches::{BatchOptions, Batches, Compared, of_batches};
+use branch::{BURN_IN, Brancher};
 use nested::Baseline;
 pub use nested::{Estimate, Parts};
 use relax_runtime::Error;
@@ -139,8 +141,7 @@ fn dissect(
         let mut metrics = Metrics::default();
         agent.improve_policy(batch, 0.5, &Compute::serial(), &mut metrics).map_err(|error| failed(&error))?;
         if agent.last_gradient(&mut estimates).is_none() {
-            let Refusal { message, hint, .. } = Refusal::no_estimator(&config.agent.kind);
-            return Err(Error::input(message).with_hint(hint));
+            return Err(no_estimator(config));
         }
         own += metrics.squared_norm;
         a2c += metrics.squared_norm_a2c;
@@ -187,9 +188,14 @@ fn dissect(
     })
 }
 
-/// A stream of the dissection at `env_steps`.
-fn stream(options: &VarianceOptions, env_steps: u64, index: u32) -> EnvRng {
-    EnvRng::from_seed_sequence(options.seed, &[0xd155, env_steps as u32, index])
+fn no_estimator(config: &Config) -> Error {
+    let Refusal { message, hint, .. } = Refusal::no_estimator(&config.agent.kind);
+    Error::input(message).with_hint(hint)
+}
+
+/// A stream of the measurement `seed` at `env_steps`.
+fn stream(seed: u64, env_steps: u64, index: u32) -> EnvRng {
+    EnvRng::from_seed_sequence(seed, &[0xd155, env_steps as u32, index])
 }
 
 impl Dissection {

@@ -305,6 +305,12 @@ impl Trainer {
         self.agent.as_mut()
     }
 
+    /// The batch that was learned from last; without rows before the first.
+    #[must_use]
+    pub fn batch(&self) -> &Rollout {
+        &self.batch
+    }
+
     /// One update: a batch gathered and learned from.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! Wrappers against Gymnasium 1.4.0 and against direct computation.
 use relax_envs::classic::{CartPole, Pendulum};
 use relax_envs::wrappers::{
-    ClipAction, FrameStack, NormalizeObservation, NormalizeReward, ObservationScale, OrderEnforcing,
-    PerElement, RunningMeanStd, TimeLimit,
+    Bins, ClipAction, DiscretizeAction, FrameStack, NormalizeObservation, NormalizeReward, ObservationScale,
+    OrderEnforcing, PerElement, RunningMeanStd, TimeLimit,
 };
-use relax_envs::{ActionRef, Env, EnvError, EnvRng, Space, WrapperConfig};
+use relax_envs::{ActionRef, Env, EnvError, EnvRng, Space, Step, WrapperConfig};
 
 /// Observations (resets included) and rewards of `steps` steps from seed 8.
 fn roll(
@@ -185,6 +185,95 @@ fn clip_action_clips() {
     assert!(ClipAction::new(cart_pole()).is_err());
 }
 
+/// The middles are Gymnasium 1.4.0's `bin_centers`.
+#[test]
+fn discretize_action_makes_choices_of_numbers() {
+    let centres = |bins: usize| -> Vec<f32> {
+        let mut env = DiscretizeAction::new(Probe::new(1, 2.0), &Bins::All(bins), false).unwrap();
+        let (mut rng, mut observation) = (EnvRng::from_seed(0), [0.0]);
+        let step = |index| {
+            env.step(ActionRef::Discrete(index), &mut rng, &mut observation).unwrap();
+            observation[0]
+        };
+        (0..bins).map(step).collect()
+    };
+    let ten = [-1.8, -1.4000001, -1.0, -0.59999996, -0.19999999, 0.20000005, 0.6, 1.0, 1.4000001, 1.8000001];
+    assert_eq!(centres(10), ten);
+    let seven = [-1.7142857, -1.1428571, -0.5714285, 1.1920929e-07, 0.57142866, 1.1428573, 1.7142859];
+    assert_eq!(centres(7), seven);
+    assert_eq!(centres(1), [0.0]);
+
+    // Of several numbers the last one's part changes fastest.
+    let two = Probe::new(2, 2.0);
+    let bins = Bins::Each(vec![2, 4]);
+    let mut flat = DiscretizeAction::new(two.clone(), &bins, false).unwrap();
+    let mut several = DiscretizeAction::new(two.clone(), &bins, true).unwrap();
+    assert_eq!(flat.action_space().to_string(), "Discrete(8)");
+    assert_eq!(several.action_space().to_string(), "MultiDiscrete([2 4])");
+    let (mut rng, mut observation) = (EnvRng::from_seed(0), [0.0; 2]);
+    for index in 0..8 {
+        flat.step(ActionRef::Discrete(index), &mut rng, &mut observation).unwrap();
+        assert_eq!(observation, [[-1.0, 1.0][index / 4], [-1.5, -0.5, 0.5, 1.5][index % 4]]);
+        several.step(ActionRef::MultiDiscrete(&[index / 4, index % 4]), &mut rng, &mut observation).unwrap();
+        assert_eq!(observation, [[-1.0, 1.0][index / 4], [-1.5, -0.5, 0.5, 1.5][index % 4]]);
+    }
+    for action in [ActionRef::Discrete(8), ActionRef::Box(&[0.0; 2]), ActionRef::MultiDiscrete(&[0, 0])] {
+        let error = flat.step(action, &mut rng, &mut observation).unwrap_err();
+        assert!(matches!(error, EnvError::InvalidAction { .. }), "{error}");
+    }
+
+    let refused = |env: Probe, bins, multidiscrete| {
+        DiscretizeAction::new(env, &bins, multidiscrete).unwrap_err().to_string()
+    };
+    assert!(refused(two.clone(), Bins::Each(vec![2]), true).contains("give one number or 2"));
+    assert!(refused(two.clone(), Bins::Each(vec![2, 0]), true).contains("`bins`[1] is 0"));
+    assert!(refused(two, Bins::All(2000), false).contains("multidiscrete = true"));
+    let unbounded = Probe::new(2, f32::INFINITY);
+    assert!(refused(unbounded, Bins::All(3), true).contains("finite bounds"));
+    assert!(DiscretizeAction::new(cart_pole(), &Bins::All(3), true).is_err());
+}
+
+/// Shows what it is told to do.
+#[derive(Clone, Debug)]
+struct Probe {
+    actions: Space,
+    observations: Space,
+}
+
+impl Probe {
+    fn new(numbers: usize, high: f32) -> Self {
+        let observations = Space::uniform_box(f32::NEG_INFINITY, f32::INFINITY, &[numbers]);
+        Self { actions: Space::uniform_box(-2.0, high, &[numbers]), observations }
+    }
+}
+
+impl Env for Probe {
+    fn observation_space(&self) -> &Space {
+        &self.observations
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.actions
+    }
+
+    fn reset(&mut self, _: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
+        observation.fill(0.0);
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        action: ActionRef<'_>,
+        _: &mut EnvRng,
+        observation: &mut [f32],
+    ) -> Result<Step, EnvError> {
+        if let ActionRef::Box(values) = action {
+            observation.copy_from_slice(values);
+        }
+        Ok(Step::default())
+    }
+}
+
 #[test]
 fn observation_scale_maps_values_and_bounds() {
     let (scale, offset) = (PerElement::Each(vec![1.0, -2.0, 0.125]), PerElement::All(1.0));
@@ -213,6 +302,14 @@ fn configuration_names_are_the_wrappers() {
         (r#"{"name":"NormalizeReward"}"#, WrapperConfig::NormalizeReward { gamma: 0.99 }),
         (r#"{"name":"NormalizeReward","gamma":0.5}"#, WrapperConfig::NormalizeReward { gamma: 0.5 }),
         (r#"{"name":"ClipAction"}"#, WrapperConfig::ClipAction {}),
+        (
+            r#"{"name":"DiscretizeAction","bins":11}"#,
+            WrapperConfig::DiscretizeAction { bins: Bins::All(11), multidiscrete: false },
+        ),
+        (
+            r#"{"name":"DiscretizeAction","bins":[3,5],"multidiscrete":true}"#,
+            WrapperConfig::DiscretizeAction { bins: Bins::Each(vec![3, 5]), multidiscrete: true },
+        ),
         (
             r#"{"name":"ObservationScale","scale":2.0}"#,
             WrapperConfig::ObservationScale { scale: PerElement::All(2.0), offset: PerElement::All(0.0) },

@@ -64,7 +64,8 @@ fn name(id: &str) -> &str {
 
 /// A wrapper as Gymnasium's name and arguments.
 fn wrapper(config: &WrapperConfig) -> Result<(String, crate::Kwargs), EnvError> {
-    use crate::Kwarg::{Float, Int};
+    use crate::Kwarg::{Bool, Float, Int, List};
+    use crate::wrappers::Bins;
     let one = |name: &str, key: &str, value| Ok((name.to_owned(), [(key.to_owned(), value)].into()));
     match config {
         WrapperConfig::Gymnasium { wrapper, kwargs } => Ok((wrapper.clone(), kwargs.clone())),
@@ -72,6 +73,14 @@ fn wrapper(config: &WrapperConfig) -> Result<(String, crate::Kwargs), EnvError> 
         WrapperConfig::NormalizeObservation {} => Ok(("NormalizeObservation".to_owned(), Default::default())),
         WrapperConfig::NormalizeReward { gamma } => one("NormalizeReward", "gamma", Float(*gamma)),
         WrapperConfig::ClipAction {} => Ok(("ClipAction".to_owned(), Default::default())),
+        WrapperConfig::DiscretizeAction { bins, multidiscrete } => {
+            let bins = match bins {
+                Bins::All(bins) => Int(*bins as i64),
+                Bins::Each(bins) => List(bins.iter().map(|&bins| Int(bins as i64)).collect()),
+            };
+            let kwargs = [("bins".to_owned(), bins), ("multidiscrete".to_owned(), Bool(*multidiscrete))];
+            Ok(("DiscretizeAction".to_owned(), kwargs.into()))
+        }
         WrapperConfig::TimeLimit { max_episode_steps } => {
             one("TimeLimit", "max_episode_steps", Int(i64::from(*max_episode_steps)))
         }

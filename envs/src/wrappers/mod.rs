@@ -1,6 +1,7 @@
 //! Wrappers: environments around an environment. Each is an [`Env`] itself, generic over what it wraps.
 
 mod clip_action;
+mod discretize_action;
 mod frame_stack;
 mod normalize_observation;
 mod normalize_reward;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use clip_action::ClipAction;
+pub use discretize_action::{Bins, DiscretizeAction};
 pub use frame_stack::FrameStack;
 pub use normalize_observation::NormalizeObservation;
 pub use normalize_reward::NormalizeReward;
@@ -50,6 +52,14 @@ pub enum WrapperConfig {
     },
     /// Continuous actions clipped to the environment's bounds; the action space becomes unbounded.
     ClipAction {},
+    /// Choices between parts of the range of each number of an action.
+    DiscretizeAction {
+        /// Parts: one number for all, or one for each.
+        bins: Bins,
+        /// One choice for each number, in place of one among all combinations.
+        #[serde(default)]
+        multidiscrete: bool,
+    },
     /// Observations become `observation · scale + offset`.
     ObservationScale {
         /// One number for all elements, or one for each.
@@ -90,6 +100,9 @@ impl WrapperConfig {
             Self::NormalizeObservation {} => Box::new(NormalizeObservation::new(env)?),
             Self::NormalizeReward { gamma } => Box::new(NormalizeReward::new(env, *gamma)?),
             Self::ClipAction {} => Box::new(ClipAction::new(env)?),
+            Self::DiscretizeAction { bins, multidiscrete } => {
+                Box::new(DiscretizeAction::new(env, bins, *multidiscrete)?)
+            }
             Self::ObservationScale { scale, offset } => Box::new(ObservationScale::new(env, scale, offset)?),
             Self::TimeLimit { max_episode_steps } => Box::new(TimeLimit::new(env, *max_episode_steps)?),
             Self::Gymnasium { wrapper, .. } => {

@@ -198,6 +198,8 @@ fn task(env: &EnvConfig) -> String {
         | WrapperConfig::NormalizeObservation {}
         | WrapperConfig::ObservationScale { .. }
         | WrapperConfig::ClipAction {} => None,
+        // Another set of actions has another best return.
+        WrapperConfig::DiscretizeAction { .. } => Some("DiscretizeAction".to_owned()),
         WrapperConfig::NormalizeReward { .. } => Some("NormalizeReward".to_owned()),
         WrapperConfig::TimeLimit { max_episode_steps } => Some(format!("TimeLimit {max_episode_steps}")),
         // By the custom of Gymnasium a wrapper's name ends with what it changes.

@@ -7,10 +7,11 @@ use crate::common::{assert_same_run, config, numbers, place, relax, resumed, tra
 use relax_envs::{Action, EnvRng};
 use relax_nn::candle_core::{self, Device, Tensor};
 use relax_nn::candle_nn::{Linear, Module, VarBuilder};
-use relax_rl::agents::register_encoder;
-use relax_rl::config::Config;
+use relax_rl::agents::{Compute, Metrics, make_agent, register_encoder};
+use relax_rl::config::{Config, RolloutMode};
 use relax_rl::evaluate::{EvalOptions, Trained, evaluate};
 use relax_runtime::sealed::{Format, decode, encode};
+use relax_training::actor::{Actor, Plan, Streams, make_env};
 
 #[path = "../examples/custom_encoder.rs"]
 #[allow(dead_code)]
@@ -108,7 +109,7 @@ every_env_steps = 150
 "#;
 
 /// Encoders on the environments that suit them, by the agents that take one.
-const CASES: [&[&str]; 7] = [
+const CASES: [&[&str]; 10] = [
     &["agent.encoder=small-cnn"],
     &["agent.encoder=tiny"],
     &["agent.encoder=tiny", "agent.kind=relax-a2c"],
@@ -121,7 +122,20 @@ const CASES: [&[&str]; 7] = [
     &["agent.encoder=small-cnn", "agent.kind=ppo", "learner.policy_epochs=2", "learner.minibatches=3"],
     &["env.id=CatchImage-v0", "agent.kind=relax-a2c"],
     &["env.id=CatchImage-v0", "agent.encoder=mlp"],
+    &["agent.encoder=small-cnn", "agent.kind=reinforce", "run.evaluation_every_env_steps=280", STACK],
+    &["env.id=CatchImage-v0", "agent.kind=ppo", "learner.policy_epochs=2", "learner.minibatches=3", STACK],
+    &[
+        "env.id=CatchImage-v0",
+        "agent.kind=reinforce",
+        "agent.baseline=leave-one-out",
+        "run.evaluation_every_env_steps=280",
+        STACK,
+    ],
 ];
+
+/// Three frames at a time, of episodes that a limit cuts before the ball arrives.
+const STACK: &str =
+    "env.wrappers=[{ name = \"TimeLimit\", max_episode_steps = 7 }, { name = \"FrameStack\", size = 3 }]";
 
 #[test]
 fn runs_with_an_encoder_are_equal_bit_for_bit_over_workers_and_after_an_interruption() {
@@ -142,6 +156,43 @@ fn runs_with_an_encoder_are_equal_bit_for_bit_over_workers_and_after_an_interrup
     }
 }
 
+/// A rollout keeps every frame of a stack once, as bytes, and that changes no weight.
+#[test]
+fn bytes_train_the_same_weights_as_numbers() {
+    for kind in ["reinforce", "a2c", "relax-a2c", "ppo"] {
+        let config = config(SHORT, &["env.id=CatchImage-v0", STACK, &format!("agent.kind={kind}")]);
+        let run = |bytes: bool| {
+            let env = make_env(&config.env, 3).expect("an environment");
+            let made = make_agent(&config.settings(), env.observation_space(), env.action_space(), 5);
+            let mut agent = made.expect("an agent");
+            let mut policy = agent.acting_policy();
+            policy.set_reads_bytes(bytes);
+            let distribution = policy.distribution().clone();
+            let actor = Actor::new(env, 0, distribution, 7, Streams::TRAINING, false);
+            let mut actor = actor.expect("an actor");
+            let (mut rollout, compute) = (actor.rollout(), Compute::serial());
+            for _ in 0..2 {
+                let plan = Plan { mode: RolloutMode::Steps, steps: 30, extra: 1 };
+                actor.roll(&policy, plan, &mut rollout).expect("a rollout");
+                let metrics = &mut Metrics::default();
+                agent.improve_policy(&rollout, 0.0, &compute, metrics).expect("improved");
+                agent.fit_critics(&rollout, 0.0, &compute, metrics).expect("fitted");
+                agent.refresh(&mut policy);
+            }
+            (agent.state(), rollout)
+        };
+        let ((of_bytes, bytes), (of_numbers, numbers)) = (run(true), run(false));
+        assert!(of_bytes == of_numbers, "{kind}");
+        assert!(numbers.pictures.is_none() && bytes.observations.is_empty(), "{kind}");
+        let (rows, cut) = (bytes.rows(), bytes.truncated_rows.len());
+        assert_eq!((rows, bytes.episodes.len()), (91, 12), "{kind}");
+        assert_eq!(cut, 12, "{kind}");
+        // Three frames where a slot begins, then a frame a step, beside what the episodes ended with.
+        let frames = bytes.pictures.expect("bytes").frames.count();
+        assert!(frames <= 3 * 3 + rows + 3 + cut, "{kind}: {frames} frames of {rows} rows");
+    }
+}
+
 #[test]
 fn what_an_encoder_cannot_do_is_refused_before_anything_runs() {
     for (sets, parts) in [
@@ -157,7 +208,7 @@ fn what_an_encoder_cannot_do_is_refused_before_anything_runs() {
             &["agent.encoder=small-cnn", "agent.kind=relax-a2c", "agent.variance_objective=weights"],
             &["agent.variance_objective = \"weights\""],
         ),
-        (&["env.id=CatchImage-v0", "agent.kind=reinforce"], &["\"reinforce\" has no encoder for pictures"]),
+        (&["env.id=CatchImage-v0", "agent.kind=relax-ddpg"], &["\"relax-ddpg\" has no encoder for pictures"]),
     ] {
         let place = place();
         let file = place.root.path().join("x.toml");

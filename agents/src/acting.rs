@@ -9,7 +9,7 @@ use crate::parts::normalize::Scaling;
 use crate::rollout::ActionBuffer;
 use crate::{ActionRange, AgentError, EncoderCard};
 use relax_envs::{Actions, EnvRng};
-use relax_nn::{EncodedShape, EncodedWorkspace, NamedSlice, StateDict};
+use relax_nn::{EncodedShape, EncodedWorkspace, FrameLayout, NamedSlice, StateDict};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -27,6 +27,8 @@ pub struct ActingPolicy {
     exploration: Option<Exploration>,
     /// What is done to observations before the network sees them.
     scaling: Option<Scaling>,
+    /// Whether its agent reads the bytes that its encoder sees.
+    reads_bytes: bool,
 }
 
 /// A policy in words: with the state of the agent that trained it, enough to make it again.
@@ -47,6 +49,9 @@ pub struct PolicyCard {
     pub scaling: Option<String>,
     /// How it explores, if its noise comes from an exploration process.
     pub exploration: Option<Exploration>,
+    /// Whether the agent that trained it reads observations of bytes as such.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_bytes: bool,
 }
 
 /// A perceptron in words.
@@ -85,7 +90,23 @@ impl ActingPolicy {
             name: name.into(),
             exploration: None,
             scaling: None,
+            reads_bytes: false,
         }
+    }
+
+    /// Sets whether its agent reads a rollout's observations by [`Rollout::seen`](crate::Rollout::seen), so that those that an encoder sees
+    /// need not be kept as numbers.
+    pub fn set_reads_bytes(&mut self, reads_bytes: bool) {
+        self.reads_bytes = reads_bytes;
+    }
+
+    /// How the observations of a rollout of this policy are made of frames, if they are to be kept as bytes where they are some: arrays that
+    /// only encoders see.
+    #[must_use]
+    pub fn frames(&self) -> Option<FrameLayout> {
+        let seen = self.shape.encoder().map(|encoder| encoder.observation());
+        let array = seen.filter(|seen| self.reads_bytes && self.scaling.is_none() && seen.shape.len() > 1);
+        array.map(|seen| FrameLayout::of(&seen.shape))
     }
 
     /// Takes over parameters of the same network without allocating.
@@ -124,6 +145,7 @@ impl ActingPolicy {
             weights: self.name.to_string(),
             scaling: self.scaling.as_ref().map(|_| Scaling::STATE.to_owned()),
             exploration: self.exploration,
+            reads_bytes: self.reads_bytes,
         }
     }
 
@@ -166,7 +188,8 @@ impl ActingPolicy {
         };
         let exploration = card.exploration;
         let name = card.weights.clone().into();
-        Ok(Self { shape, distribution, parameters, name, exploration, scaling })
+        let reads_bytes = card.reads_bytes;
+        Ok(Self { shape, distribution, parameters, name, exploration, scaling, reads_bytes })
     }
 
     /// Draws the noise of one action, `[K]`; `process` `[K]` is the state of its slot's exploration process.

@@ -214,7 +214,7 @@ pub(crate) fn refuse_pictures(kind: &str, observations: &Space) -> Result<(), Ag
         return Ok(());
     }
     Err(AgentError::Config(format!(
-        "agent.kind = \"{kind}\" has no encoder for pictures ({observations}); a2c, relax-a2c and ppo have"
+        "agent.kind = \"{kind}\" has no encoder for pictures ({observations}); reinforce, a2c, relax-a2c and ppo have"
     )))
 }
 

@@ -358,13 +358,14 @@ impl Minibatches {
 
     /// Part `i` as a batch of observations, masks and actions; it has nothing else.
     fn gather(&mut self, i: usize, batch: &Rollout) -> &Rollout {
-        let (range, dim) = (self.range(i), batch.observation_dim);
+        let range = self.range(i);
         self.gathered.clear();
         self.gathered.set_mask_dim(batch.mask_dim);
+        self.gathered.keep_bytes(batch.layout());
+        self.gathered.take_observations(batch, &self.order[range.clone()]);
         for &row in &self.order[range] {
             let row = row as usize;
             self.gathered.slot.push(batch.slot[row]);
-            self.gathered.observations.extend_from_slice(&batch.observations[row * dim..(row + 1) * dim]);
             self.gathered.masks.extend_from_slice(batch.mask_rows(row..row + 1).unwrap_or_default());
             self.gathered.actions.extend(&batch.actions, row..row + 1);
         }

@@ -12,12 +12,14 @@ use crate::config::{
     scaling,
 };
 use crate::distribution;
+use crate::encoders::refuse_unknown;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
 use crate::parts::returns::{Beyond, ReturnScratch, advantages, complete_rows};
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, RolloutShape,
+    Task, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, BaselineObjective, LearnedBaseline, mean_squared_norm, reinforce};
@@ -26,6 +28,8 @@ use relax_nn::{StateDict, StateTensor};
 keys! {
     /// `[agent]` of REINFORCE.
     pub struct ReinforceKeys {
+        /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
+        encoder: String = "auto".to_owned(),
         /// "none", "constant", "learned", "value" or "leave-one-out".
         baseline: BaselineKind = BaselineKind::Value,
         /// The number that `baseline = "constant"` subtracts.
@@ -87,10 +91,12 @@ extras!(ReinforceLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("reinforce", "Monte-Carlo policy gradient", |agent: &ReinforceKeys, learner: &ReinforceLearner, task| {
         let made = Box::new(Reinforce::new(task, agent, learner)?);
-        Ok(Normalized::around(made, task.observations, learner.normalization()))
+        let observed = Observed::new(&agent.encoder, task.observations)?;
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: true, ..RolloutShape::default() })
     .check(|agent: &ReinforceKeys, _: &ReinforceLearner, rollout| {
+        refuse_unknown(&agent.encoder)?;
         if !rollout.episodes {
             return Err(Refusal::new(
                 "rollout.mode",
@@ -151,7 +157,7 @@ impl Reinforce {
         agent: &ReinforceKeys,
         learner: &ReinforceLearner,
     ) -> Result<Self, AgentError> {
-        let dim = task.observations.flat_dim();
+        let observed = Observed::new(&agent.encoder, task.observations)?;
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let baseline = match agent.baseline {
@@ -162,7 +168,7 @@ impl Reinforce {
                 BaselineObjective::SquaredError,
             )),
             BaselineKind::Value => State::Value(Box::new(Critic::new(
-                dim,
+                observed.clone(),
                 &agent.critic_network(),
                 learner.optimizer,
                 &mut rng(1),
@@ -170,7 +176,13 @@ impl Reinforce {
             BaselineKind::LeaveOneOut => State::LeaveOneOut,
         };
         Ok(Self {
-            policy: Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?,
+            policy: Policy::new(
+                observed,
+                distribution,
+                &agent.policy_network(),
+                learner.optimizer,
+                &mut rng(0),
+            )?,
             learner: learner.clone(),
             baseline,
             returns: Vec::new(),

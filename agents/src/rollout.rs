@@ -1,5 +1,9 @@
 //! What the workers hand to the learner: the steps of many slots, with everything an agent needs to learn from them.
 
+use crate::frames::Pictures;
+use relax_nn::{FrameLayout, Observations};
+use std::ops::Range;
+
 /// Actions of the rows of a rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionBuffer {
@@ -125,8 +129,11 @@ pub struct Rollout {
     pub levels: Vec<usize>,
     /// The slot of each row.
     pub slot: Vec<u32>,
-    /// Observation acted on, `[rows, D]`.
+    /// Observation acted on, `[rows, D]`; empty where observations are kept as bytes, as this one and the other two arrays of
+    /// observations are for a policy that [reads them](crate::ActingPolicy::frames).
     pub observations: Vec<f32>,
+    /// The observations as bytes, if they are kept so; [`seen`](Self::seen) reads them either way.
+    pub pictures: Option<Pictures>,
     /// Which choices were allowed there, `[rows, M]`: an entry a choice of every factor.
     pub masks: Vec<bool>,
     /// Noise the action was drawn with, `[rows, K]`: uniforms (discrete) or standard normals (continuous).
@@ -166,6 +173,7 @@ impl Rollout {
             levels: vec![0],
             slot: Vec::new(),
             observations: Vec::new(),
+            pictures: None,
             masks: Vec::new(),
             noise: Vec::new(),
             actions,
@@ -186,6 +194,114 @@ impl Rollout {
     pub fn set_mask_dim(&mut self, dim: usize) {
         self.mask_dim = dim;
         self.next_masks.resize(self.slots() * dim, true);
+    }
+
+    /// Whether observations are kept as bytes, which are made of frames as `layout` says. The rows must have been forgotten. As soon as a
+    /// number is pushed that is no byte, all are numbers again.
+    pub fn keep_bytes(&mut self, layout: Option<FrameLayout>) {
+        let layout = layout.filter(|layout| layout.numbers() == self.observation_dim && layout.frames > 0);
+        let (slots, of_next) = (self.slots(), self.slots() * self.observation_dim);
+        match (layout, &self.pictures) {
+            (Some(layout), Some(pictures)) if pictures.frames.layout == layout => {}
+            (Some(layout), _) => {
+                self.pictures = Some(Pictures::new(layout, slots));
+                (self.observations, self.final_observations) = (Vec::new(), Vec::new());
+                self.next_observations = Vec::new();
+            }
+            (None, _) => {
+                self.pictures = None;
+                self.next_observations.resize(of_next, 0.0);
+            }
+        }
+    }
+
+    /// Adds the observation `[D]` that `slot` acts on.
+    pub fn push_observation(&mut self, slot: u32, observation: &[f32]) {
+        if let Some(pictures) = &mut self.pictures {
+            if pictures.push(slot as usize, observation) {
+                return;
+            }
+            self.turn_into_numbers();
+        }
+        self.observations.extend_from_slice(observation);
+    }
+
+    /// Adds the last observation `[D]` of the episode that was cut in `slot`.
+    pub fn push_final_observation(&mut self, slot: u32, observation: &[f32]) {
+        if let Some(pictures) = &mut self.pictures {
+            if pictures.push_final(slot as usize, observation) {
+                return;
+            }
+            self.turn_into_numbers();
+        }
+        self.final_observations.extend_from_slice(observation);
+    }
+
+    /// Sets the observations `[slots, D]` that the slots will act on next.
+    pub fn set_next_observations(&mut self, observations: &[f32]) {
+        if let Some(pictures) = &mut self.pictures {
+            if pictures.set_next(observations) {
+                return;
+            }
+            self.turn_into_numbers();
+        }
+        self.next_observations.copy_from_slice(observations);
+    }
+
+    /// Keeps numbers from now on, those of the bytes there are.
+    fn turn_into_numbers(&mut self) {
+        let Some(pictures) = self.pictures.take() else { return };
+        let frames = &pictures.frames;
+        Observations::from(frames.stacks(&pictures.observations)).write(&mut self.observations);
+        Observations::from(frames.stacks(&pictures.final_observations)).write(&mut self.final_observations);
+        self.next_observations.resize(self.slots() * self.observation_dim, 0.0);
+    }
+
+    /// The observations of some rows, as networks read them.
+    #[must_use]
+    pub fn seen(&self, rows: Range<usize>) -> Observations<'_> {
+        match &self.pictures {
+            Some(pictures) => pictures.seen(&pictures.observations, rows),
+            None => Observations::Numbers(&self.observations).rows(rows, self.observation_dim),
+        }
+    }
+
+    /// The last observations of the truncated rows' episodes, as networks read them.
+    #[must_use]
+    pub fn seen_finally(&self) -> Observations<'_> {
+        match &self.pictures {
+            Some(pictures) => pictures.frames.stacks(&pictures.final_observations).into(),
+            None => (&self.final_observations).into(),
+        }
+    }
+
+    /// What the slots will act on next, as networks read it.
+    #[must_use]
+    pub fn seen_next(&self) -> Observations<'_> {
+        match &self.pictures {
+            Some(pictures) => pictures.frames.stacks(&pictures.next_observations).into(),
+            None => (&self.next_observations).into(),
+        }
+    }
+
+    /// Adds the observations of some rows of another rollout. Those of this one must be [kept](Self::keep_bytes) as its are.
+    pub(crate) fn take_observations(&mut self, other: &Rollout, rows: &[u32]) {
+        match (&mut self.pictures, &other.pictures) {
+            (Some(own), Some(others)) => own.take_rows(others, rows),
+            _ => {
+                let dim = self.observation_dim;
+                for &row in rows {
+                    let row = row as usize;
+                    self.observations.extend_from_slice(&other.observations[row * dim..(row + 1) * dim]);
+                }
+            }
+        }
+    }
+
+    /// How the observations are made of frames, where they are kept as bytes.
+    #[must_use]
+    pub fn layout(&self) -> Option<FrameLayout> {
+        self.pictures.as_ref().map(|pictures| pictures.frames.layout)
     }
 
     /// The action masks of some rows, `[rows, M]`; none if nothing is masked.
@@ -212,6 +328,9 @@ impl Rollout {
         self.levels.truncate(1);
         self.slot.clear();
         self.observations.clear();
+        if let Some(pictures) = &mut self.pictures {
+            pictures.clear();
+        }
         self.masks.clear();
         self.noise.clear();
         self.actions.clear();
@@ -230,23 +349,43 @@ impl Rollout {
     pub fn merge<'a>(&mut self, parts: impl Iterator<Item = &'a Rollout> + Clone) {
         self.clear();
         self.set_mask_dim(parts.clone().next().map_or(0, |part| part.mask_dim));
+        // Numbers, if one of the parts has met some that are no bytes.
+        let layout = parts.clone().map(Rollout::layout).reduce(|a, b| if a == b { a } else { None });
+        self.keep_bytes(layout.flatten());
+        let mut moved = Vec::new();
+        if let Some(pictures) = &mut self.pictures {
+            moved
+                .extend(parts.clone().flat_map(|part| &part.pictures).map(|part| pictures.take_frames(part)));
+        }
+        let moved = |part: usize| moved.get(part).copied().unwrap_or(0);
         let levels = parts.clone().map(|part| part.levels.len() - 1).max().unwrap_or(0);
         for level in 0..levels {
             let mut first_slot = 0;
-            for part in parts.clone() {
+            for (i, part) in parts.clone().enumerate() {
                 if level + 1 < part.levels.len() {
-                    self.extend(part, level, first_slot);
+                    self.extend(part, level, first_slot, moved(i));
                 }
                 first_slot += part.slots() as u32;
             }
             self.levels.push(self.slot.len());
         }
-        let mut first_slot = 0;
-        for part in parts {
+        let (mut first_slot, mut numbers) = (0, Vec::new());
+        for (i, part) in parts.enumerate() {
             let (slots, dim, masks) = (part.slots(), self.observation_dim, self.mask_dim);
             self.open[first_slot..first_slot + slots].copy_from_slice(&part.open);
-            self.next_observations[first_slot * dim..(first_slot + slots) * dim]
-                .copy_from_slice(&part.next_observations);
+            match (&mut self.pictures, &part.pictures) {
+                (Some(own), Some(others)) => {
+                    let n = others.frames.layout.frames;
+                    let next = &mut own.next_observations[first_slot * n..(first_slot + slots) * n];
+                    let pairs = next.iter_mut().zip(&others.next_observations);
+                    pairs.for_each(|(own, frame)| *own = frame.saturating_add(moved(i)));
+                }
+                _ => {
+                    part.seen_next().write(&mut numbers);
+                    self.next_observations[first_slot * dim..(first_slot + slots) * dim]
+                        .copy_from_slice(&numbers);
+                }
+            }
             self.next_masks[first_slot * masks..(first_slot + slots) * masks]
                 .copy_from_slice(&part.next_masks);
             for episode in &part.episodes {
@@ -257,12 +396,12 @@ impl Rollout {
         self.episodes.sort_by_key(|episode| (episode.level, episode.slot));
     }
 
-    fn extend(&mut self, part: &Rollout, level: usize, first_slot: u32) {
+    /// Adds a level of `part`, whose slots are moved by `first_slot` and whose frames by `moved`.
+    fn extend(&mut self, part: &Rollout, level: usize, first_slot: u32, moved: u32) {
         let rows = part.levels[level]..part.levels[level + 1];
         let wide = |width: usize| rows.start * width..rows.end * width;
         let (start, dim) = (self.slot.len(), self.observation_dim);
         self.slot.extend(part.slot[rows.clone()].iter().map(|slot| slot + first_slot));
-        self.observations.extend_from_slice(&part.observations[wide(dim)]);
         self.masks.extend_from_slice(&part.masks[wide(self.mask_dim)]);
         self.noise.extend_from_slice(&part.noise[wide(self.noise_dim)]);
         self.actions.extend(&part.actions, rows.clone());
@@ -274,8 +413,27 @@ impl Rollout {
         for &row in &part.truncated_rows[of_level.clone()] {
             self.truncated_rows.push((start + row as usize - rows.start) as u32);
         }
-        self.final_observations
-            .extend_from_slice(&part.final_observations[of_level.start * dim..of_level.end * dim]);
+        match (&mut self.pictures, &part.pictures) {
+            (Some(own), Some(others)) => {
+                let n = others.frames.layout.frames;
+                let frames = &others.observations[wide(n)];
+                own.observations.extend(frames.iter().map(|frame| frame + moved));
+                let frames = &others.final_observations[of_level.start * n..of_level.end * n];
+                own.final_observations.extend(frames.iter().map(|frame| frame + moved));
+            }
+            (_, Some(others)) => {
+                let mut numbers = Vec::new();
+                others.seen(&others.observations, rows).write(&mut numbers);
+                self.observations.extend_from_slice(&numbers);
+                others.seen(&others.final_observations, of_level.clone()).write(&mut numbers);
+                self.final_observations.extend_from_slice(&numbers);
+            }
+            (_, None) => {
+                self.observations.extend_from_slice(&part.observations[wide(dim)]);
+                let of_level = of_level.start * dim..of_level.end * dim;
+                self.final_observations.extend_from_slice(&part.final_observations[of_level]);
+            }
+        }
         let dim = self.mask_dim;
         self.final_masks.extend_from_slice(&part.final_masks[of_level.start * dim..of_level.end * dim]);
     }

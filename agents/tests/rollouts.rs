@@ -3,6 +3,7 @@
 use crate::common::{Task, agent, settings};
 use relax_agents::{ActionBuffer, Compute, Episode, Metrics, Rollout};
 use relax_envs::{EnvRng, Space};
+use relax_nn::FrameLayout;
 
 const DIM: usize = 2;
 const K: usize = 3;
@@ -14,10 +15,30 @@ fn step(slot: usize, t: usize) -> (EnvRng, bool, bool) {
     (rng, ends == 0 || ends == 2, ends <= 1)
 }
 
+/// What the observations are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kept {
+    Numbers,
+    /// Stacks of two bytes.
+    Bytes,
+    /// As these, until a number comes that is none.
+    Tried,
+}
+
 /// The rollout of slots `slots`, slot i of all taking `lengths[i]` steps.
-fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
+fn rollout(slots: std::ops::Range<usize>, lengths: &[usize], kept: Kept) -> Rollout {
+    let observation = |rng: &mut EnvRng| {
+        let x: [f32; DIM] = std::array::from_fn(|_| rng.random() as f32);
+        if kept == Kept::Numbers || (kept == Kept::Tried && x[0] < 0.05) {
+            x
+        } else {
+            x.map(|x| (4.0 * x).floor())
+        }
+    };
     let mut r = Rollout::new(slots.len(), DIM, K, ActionBuffer::Discrete(Vec::new()));
     r.set_mask_dim(K);
+    let layout = FrameLayout { frames: DIM, bytes: 1, interleaved: false };
+    r.keep_bytes((kept != Kept::Numbers).then_some(layout));
     let mut running = vec![0u32; slots.len()];
     let longest = slots.clone().map(|slot| lengths[slot]).max().unwrap_or(0);
     for t in 0..longest {
@@ -26,7 +47,8 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
             let (mut rng, terminated, truncated) = step(slot, t);
             let row = r.rows() as u32;
             r.slot.push(local as u32);
-            r.observations.extend((0..DIM).map(|_| rng.random() as f32));
+            let x = observation(&mut rng);
+            r.push_observation(local as u32, &x);
             r.masks.extend((0..K).map(|_| rng.random() < 0.5));
             r.noise.extend((0..K).map(|_| rng.random() as f32));
             let ActionBuffer::Discrete(actions) = &mut r.actions else { unreachable!() };
@@ -47,15 +69,16 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
             }
             if truncated && !terminated {
                 r.truncated_rows.push(row);
-                r.final_observations.extend((0..DIM).map(|_| rng.random() as f32));
+                let x = observation(&mut rng);
+                r.push_final_observation(local as u32, &x);
                 r.final_masks.extend((0..K).map(|_| rng.random() < 0.5));
             }
         }
         r.levels.push(r.rows());
     }
+    let last = if kept == Kept::Numbers { 0.5 } else { 7.0 };
+    r.set_next_observations(&slots.clone().flat_map(|slot| [slot as f32, last]).collect::<Vec<f32>>());
     for slot in slots.clone() {
-        let at = (slot - slots.start) * DIM;
-        r.next_observations[at..at + DIM].copy_from_slice(&[slot as f32, 0.5]);
         let at = (slot - slots.start) * K;
         r.next_masks[at..at + K].copy_from_slice(&[slot % 2 == 0, slot % 3 == 0, true]);
     }
@@ -66,7 +89,7 @@ fn rollout(slots: std::ops::Range<usize>, lengths: &[usize]) -> Rollout {
 fn parts_merge_to_the_whole() {
     let mut rng = EnvRng::from_seed(4);
     let mut merged = Rollout::new(7, DIM, K, ActionBuffer::Discrete(Vec::new()));
-    let mut truncated = 0;
+    let (mut truncated, mut bytes, mut numbers) = (0, 0, 0);
     for case in 0..200 {
         // Ragged as whole episodes are, one step longer in front as the end of a budget is, or with slots that rest.
         let lengths: Vec<usize> = (0..7)
@@ -76,16 +99,20 @@ fn parts_merge_to_the_whole() {
                 _ => usize::from(slot < case % 7),
             })
             .collect();
-        let whole = rollout(0..7, &lengths);
+        let kept = [Kept::Numbers, Kept::Bytes, Kept::Tried][case / 3 % 3];
+        let whole = rollout(0..7, &lengths, kept);
+        bytes += usize::from(whole.layout().is_some());
+        numbers += usize::from(kept == Kept::Tried && whole.layout().is_none());
         truncated += whole.truncated_rows.len();
         let workers = 1 + case % 7;
         let parts: Vec<Rollout> =
-            (0..workers).map(|i| rollout(i * 7 / workers..(i + 1) * 7 / workers, &lengths)).collect();
+            (0..workers).map(|i| rollout(i * 7 / workers..(i + 1) * 7 / workers, &lengths, kept)).collect();
         // Into a buffer that still holds the case before.
         merged.merge(parts.iter());
-        assert_eq!(merged, whole, "{workers} workers, {lengths:?}");
+        assert_eq!(merged, whole, "{workers} workers, {kept:?}, {lengths:?}");
     }
     assert!(truncated > 100, "only {truncated} truncations");
+    assert!(bytes > 66 && numbers > 10, "{bytes} cases of bytes, {numbers} that turned into numbers");
 }
 
 /// Batches of several shards, on one thread and on several: the same metrics and the same state, bit for bit.

@@ -93,15 +93,15 @@ impl Critic {
         compute.each(shards, |i, shard| {
             let rows = shard_rows_of(size, i, rows);
             shard.values.resize(rows.len(), 0.0);
-            let x = &batch.observations[rows.start * dim..rows.end * dim];
+            let x = batch.seen(rows);
             // What fails here fails in the policy as well, and is said when V is fitted at the latest.
             shard.failed = shape.forward(parameters, x, &mut shard.workspace, &mut shard.values).err();
         });
-        for (x, values) in [
-            (&batch.final_observations, &mut self.truncated_values),
-            (&batch.next_observations, &mut self.next_values),
-        ] {
-            for (x, values) in x.chunks(size * dim).zip(values.chunks_mut(size)) {
+        for (x, values) in
+            [(batch.seen_finally(), &mut self.truncated_values), (batch.seen_next(), &mut self.next_values)]
+        {
+            for (i, values) in values.chunks_mut(size).enumerate() {
+                let x = x.rows(i * size..i * size + values.len(), dim);
                 let failed = shape.forward(parameters, x, workspace, values).err();
                 if let (Some(failed), Some(shard)) = (failed, shards.first_mut()) {
                     shard.failed = Some(failed);
@@ -138,8 +138,7 @@ impl Critic {
     /// or the observations themselves.
     #[must_use]
     pub fn seen<'a>(&'a self, batch: &'a Rollout, shard: usize) -> &'a [f32] {
-        let (rows, dim) = (shard_rows_of(self.shard_rows, shard, batch.rows()), batch.observation_dim);
-        let x = &batch.observations[rows.start * dim..rows.end * dim];
+        let x = batch.seen(shard_rows_of(self.shard_rows, shard, batch.rows()));
         self.shape.seen(x, &self.shards[shard].workspace)
     }
 
@@ -200,7 +199,7 @@ impl Critic {
         max_norm: f64,
         compute: &Compute,
     ) -> Result<f64, AgentError> {
-        let (rows, dim, size) = (batch.rows(), batch.observation_dim, self.shard_rows);
+        let (rows, size) = (batch.rows(), self.shard_rows);
         let mut loss = f64::NAN;
         for epoch in 0..epochs {
             let Self { shape, parameters, shards, returns, gradient, .. } = self;
@@ -213,7 +212,7 @@ impl Critic {
                     return;
                 }
                 let rows_here = shard_rows_of(size, i, rows);
-                let x = &batch.observations[rows_here.start * dim..rows_here.end * dim];
+                let x = batch.seen(rows_here.clone());
                 if epoch > 0 {
                     // In the first epoch the activations that `evaluate` left are still those of these weights.
                     shape.forward_head(parameters, x, workspace, values);

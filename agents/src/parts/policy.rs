@@ -7,7 +7,9 @@ use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::rollout::Rollout;
 use crate::{ActingPolicy, AgentError, Observed};
 use relax_envs::EnvRng;
-use relax_nn::{EncodedShape, EncodedWorkspace, NnError, Optimizer, StateDict, clip_scale, global_norm};
+use relax_nn::{
+    EncodedShape, EncodedWorkspace, NnError, Observations, Optimizer, StateDict, clip_scale, global_norm,
+};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -146,7 +148,10 @@ impl<E: Default + Send> Policy<E> {
     #[must_use]
     pub fn snapshot(&self) -> ActingPolicy {
         let distribution = self.distribution.clone();
-        ActingPolicy::new(self.shape.clone(), distribution, self.parameters(), "policy.parameters")
+        let mut policy =
+            ActingPolicy::new(self.shape.clone(), distribution, self.parameters(), "policy.parameters");
+        policy.set_reads_bytes(self.shape.encoder().is_some());
+        policy
     }
 
     /// Brings a copy up to date without allocating.
@@ -172,7 +177,7 @@ impl<E: Default + Send> Policy<E> {
             shard.failed = ACTIVATIONS.with_borrow_mut(|workspace| {
                 shard.output.resize(rows.len() * outputs, 0.0);
                 let output = &mut shard.output;
-                shape.forward(parameters, observations(batch, &rows), workspace, output).err()
+                shape.forward(parameters, batch.seen(rows.clone()), workspace, output).err()
             });
             mask_logits(&mut shard.output, batch.mask_rows(rows.clone()));
             let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
@@ -221,7 +226,7 @@ impl<E: Default + Send> Policy<E> {
         let (rows, outputs, parameters_of_rows) = (batch.rows(), shape.output(), distribution.parameters());
         compute.each(shards, |i, shard| {
             let rows_here = shard_rows_of(*shard_rows, i, rows);
-            let observations = observations(batch, &rows_here);
+            let observations = batch.seen(rows_here.clone());
             ACTIVATIONS.with_borrow_mut(|workspace| {
                 shard.output.resize(rows_here.len() * outputs, 0.0);
                 let failed = shape.forward(parameters, observations, workspace, &mut shard.output).err();
@@ -287,17 +292,18 @@ impl<E: Default + Send> Policy<E> {
         let distribution = &*self.distribution;
         let (rows, net, shape, size) = (batch.rows(), &self.shape, self.shape.head(), self.shard_rows);
         compute.each(&mut self.shards, |i, shard| {
-            let x = observations(batch, &shard_rows_of(size, i, rows));
+            let x = batch.seen(shard_rows_of(size, i, rows)).numbers();
             ACTIVATIONS.with_borrow_mut(|workspace| {
                 shape.forward(theta, x, workspace.head_mut(), &mut shard.output);
-                shard.failed =
-                    shard.reverse((net, theta), x, workspace, (distribution, Extras::default()), rows).err();
+                shard.failed = shard
+                    .reverse((net, theta), x.into(), workspace, (distribution, Extras::default()), rows)
+                    .err();
             });
         });
         sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
         let (gradient, k, p) = (&self.gradient, self.distribution.outputs(), self.distribution.parameters());
         compute.each(&mut self.shards, |i, shard| {
-            let x = observations(batch, &shard_rows_of(size, i, rows));
+            let x = batch.seen(shard_rows_of(size, i, rows)).numbers();
             ACTIVATIONS.with_borrow_mut(|workspace| {
                 shape.forward(theta, x, workspace.head_mut(), &mut shard.output);
                 shape.parameter_tangent(theta, gradient, x, workspace.head(), &mut shard.d_output);
@@ -327,11 +333,6 @@ impl<E: Default + Send> Policy<E> {
     }
 }
 
-fn observations<'a>(batch: &'a Rollout, rows: &Range<usize>) -> &'a [f32] {
-    let dim = batch.observation_dim;
-    &batch.observations[rows.start * dim..rows.end * dim]
-}
-
 impl<E: Default> PolicyShard<E> {
     fn new(distribution: &dyn Distribution) -> Result<Self, AgentError> {
         Ok(Self {
@@ -350,7 +351,7 @@ impl<E: Default> PolicyShard<E> {
     fn reverse(
         &mut self,
         (shape, parameters): (&EncodedShape, &[f32]),
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncodedWorkspace,
         (distribution, extras): (&dyn Distribution, Extras),
         rows: usize,

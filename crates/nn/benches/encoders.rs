@@ -48,13 +48,13 @@ fn passes(c: &mut Criterion) {
             group.throughput(Throughput::Elements(rows as u64));
             group.bench_function(BenchmarkId::new("forward", rows), |bencher| {
                 bencher.iter(|| {
-                    let x = black_box(&observations);
+                    let x = black_box(&observations).into();
                     encoder.forward(&parameters, x, &mut workspace, &mut features).expect("a pass");
                 });
             });
             group.bench_function(BenchmarkId::new("forward and backward", rows), |bencher| {
                 bencher.iter(|| {
-                    let x = black_box(&observations);
+                    let x = black_box(&observations).into();
                     encoder.forward(&parameters, x, &mut workspace, &mut features).expect("a pass");
                     gradient.fill(0.0);
                     encoder

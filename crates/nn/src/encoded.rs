@@ -1,6 +1,6 @@
 //! A network that may have an encoder in front of its fused head: one flat parameter vector, the encoder's weights first.
 
-use crate::{Encoder, EncoderWorkspace, MlpShape, NamedSlice, NnError, Workspace};
+use crate::{Encoder, EncoderWorkspace, MlpShape, NamedSlice, NnError, Observations, Workspace};
 use rand::Rng;
 use std::ops::Range;
 use std::sync::Arc;
@@ -156,20 +156,22 @@ impl EncodedShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn forward(
+    pub fn forward<'a>(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: impl Into<Observations<'a>>,
         workspace: &mut EncodedWorkspace,
         output: &mut [f32],
     ) -> Result<(), NnError> {
         let EncodedWorkspace { head, encoder: passes, features, .. } = workspace;
         let Some(encoder) = &self.encoder else {
-            self.head.forward(parameters, observations, head, output);
+            self.head.forward(parameters, observations.into().numbers(), head, output);
             return Ok(());
         };
+        let observations = observations.into();
         let (of_encoder, of_head) = parameters.split_at(self.encoded);
-        features.resize(observations.len() / encoder.observation().numbers() * encoder.features(), 0.0);
+        let rows = observations.count(encoder.observation().numbers());
+        features.resize(rows * encoder.features(), 0.0);
         encoder.forward(of_encoder, observations, passes, features)?;
         self.head.forward(of_head, &*features, head, output);
         Ok(())
@@ -183,24 +185,25 @@ impl EncodedShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse(
+    pub fn reverse<'a>(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: impl Into<Observations<'a>>,
         workspace: &mut EncodedWorkspace,
         d_output: &[f32],
         d_parameters: &mut [f32],
     ) -> Result<(), NnError> {
         let EncodedWorkspace { head, encoder: passes, features, d_features } = workspace;
         let Some(encoder) = &self.encoder else {
-            self.head.reverse(parameters, observations, head, d_output, d_parameters, None);
+            let x = observations.into().numbers();
+            self.head.reverse(parameters, x, head, d_output, d_parameters, None);
             return Ok(());
         };
         let (of_encoder, of_head) = parameters.split_at(self.encoded);
         let (d_encoder, d_head) = d_parameters.split_at_mut(self.encoded);
         d_features.resize(features.len(), 0.0);
         self.head.reverse(of_head, &*features, head, d_output, d_head, Some(d_features));
-        encoder.reverse(of_encoder, observations, passes, d_features, d_encoder)
+        encoder.reverse(of_encoder, observations.into(), passes, d_features, d_encoder)
     }
 
     /// output `[B, out]` ← the head at the features that the last [`forward`](Self::forward) of these observations left, whatever
@@ -208,15 +211,15 @@ impl EncodedShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn forward_head(
+    pub fn forward_head<'a>(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: impl Into<Observations<'a>>,
         workspace: &mut EncodedWorkspace,
         output: &mut [f32],
     ) {
         let EncodedWorkspace { head, features, .. } = workspace;
-        let seen = if self.encoder.is_some() { features } else { observations };
+        let seen = if self.encoder.is_some() { features } else { observations.into().numbers() };
         self.head.forward(&parameters[self.encoded..], seen, head, output);
     }
 
@@ -224,22 +227,26 @@ impl EncodedShape {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse_head(
+    pub fn reverse_head<'a>(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: impl Into<Observations<'a>>,
         workspace: &EncodedWorkspace,
         d_output: &[f32],
         d_parameters: &mut [f32],
     ) {
-        let seen = self.seen(observations, workspace);
+        let seen = self.seen(observations.into(), workspace);
         let (of_head, d_head) = (&parameters[self.encoded..], &mut d_parameters[self.encoded..]);
         self.head.reverse(of_head, seen, &workspace.head, d_output, d_head, None);
     }
 
     /// What the head sees of a batch that has gone [`forward`](Self::forward): the features, or the observations themselves.
     #[must_use]
-    pub fn seen<'a>(&self, observations: &'a [f32], workspace: &'a EncodedWorkspace) -> &'a [f32] {
-        if self.encoder.is_some() { &workspace.features } else { observations }
+    pub fn seen<'a>(
+        &self,
+        observations: impl Into<Observations<'a>>,
+        workspace: &'a EncodedWorkspace,
+    ) -> &'a [f32] {
+        if self.encoder.is_some() { &workspace.features } else { observations.into().numbers() }
     }
 }

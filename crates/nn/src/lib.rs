@@ -27,7 +27,8 @@ mod thin;
 pub use activation::Activation;
 pub use encoded::{EncodedShape, EncodedWorkspace};
 pub use encoder::{
-    Cnn, CnnWorkspace, Encoder, EncoderWorkspace, ModuleEncoder, ObservationShape, Picture, encode,
+    Cnn, CnnWorkspace, Encoder, EncoderWorkspace, FrameLayout, ModuleEncoder, ObservationShape, Observations,
+    Picture, Stacks, encode,
 };
 pub use input::{Input, Rows};
 pub use instruction_set::instruction_set;

@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 use rand_pcg::Pcg64;
 use relax_nn::{
-    Activation, Cnn, CnnWorkspace, EncodedShape, EncodedWorkspace, Encoder, EncoderWorkspace, Mlp, MlpShape,
-    ModuleEncoder, ObservationShape, Workspace, encode,
+    Activation, Cnn, CnnWorkspace, EncodedShape, EncodedWorkspace, Encoder, EncoderWorkspace, FrameLayout,
+    Mlp, MlpShape, ModuleEncoder, ObservationShape, Observations, Stacks, Workspace, encode,
 };
 use std::sync::Arc;
 
@@ -99,7 +99,9 @@ fn a_row_does_not_depend_on_its_batch() {
         let of = |rows: usize| {
             let mut features = vec![0.0; rows * f];
             let workspace = &mut EncoderWorkspace::default();
-            encoder.forward(&parameters, &observations[..rows * n], workspace, &mut features).unwrap();
+            encoder
+                .forward(&parameters, (&observations[..rows * n]).into(), workspace, &mut features)
+                .unwrap();
             features
         };
         let all = of(33);
@@ -228,8 +230,10 @@ fn a_module_of_candle_nn_gives_the_same_features_and_gradient_as_the_built_in_en
         // Twice, so that the second finds the first's workspace.
         for _ in 0..2 {
             gradient.fill(0.0);
-            encoder.forward(parameters, &observations, &mut workspace, &mut features).unwrap();
-            encoder.reverse(parameters, &observations, &mut workspace, &upstream, &mut gradient).unwrap();
+            encoder.forward(parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
+            encoder
+                .reverse(parameters, (&observations).into(), &mut workspace, &upstream, &mut gradient)
+                .unwrap();
         }
         (features, gradient)
     };
@@ -348,10 +352,10 @@ fn a_modules_gradient_agrees_with_finite_differences() {
     let upstream = numbers(rows * 3, 3);
     let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 3]);
     let mut gradient = vec![0.0; parameters.len()];
-    encoder.forward(&parameters, &observations, &mut workspace, &mut features).unwrap();
-    encoder.reverse(&parameters, &observations, &mut workspace, &upstream, &mut gradient).unwrap();
+    encoder.forward(&parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
+    encoder.reverse(&parameters, (&observations).into(), &mut workspace, &upstream, &mut gradient).unwrap();
     let mut value = |parameters: &[f32]| {
-        encoder.forward(parameters, &observations, &mut workspace, &mut features).unwrap();
+        encoder.forward(parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
         dot(&narrow(&features), &narrow(&upstream))
     };
     for (i, &found) in gradient.iter().enumerate() {
@@ -365,5 +369,54 @@ fn a_modules_gradient_agrees_with_finite_differences() {
             (f64::from(found) - expected).abs() < 2e-3 * (1.0 + expected.abs()),
             "{i}: {found}, {expected}"
         );
+    }
+}
+
+#[test]
+fn bytes_give_the_same_bits_as_the_numbers_that_they_are() {
+    let module = ModuleEncoder::new("module", &seen(&[12, 10, 4], 1.0 / 255.0), candle_small).unwrap();
+    let encoders: [Box<dyn Encoder>; 6] = [
+        Box::new(Cnn::nature(&seen(&[4, 84, 84], 1.0 / 255.0)).unwrap()),
+        Box::new(Cnn::nature(&seen(&[84, 84, 4], 1.0 / 255.0)).unwrap()),
+        Box::new(Cnn::nature(&seen(&[2, 40, 36, 3], 1.0 / 255.0)).unwrap()),
+        Box::new(Cnn::small(&seen(&[10, 10, 1], 1.0)).unwrap()),
+        Box::new(Cnn::small(&seen(&[10, 5], 1.0)).unwrap()),
+        Box::new(module),
+    ];
+    for encoder in encoders {
+        let (rows, n, f) = (9, encoder.observation().numbers(), encoder.features());
+        let parameters = weights(&*encoder, 4);
+        let layout = FrameLayout::of(&encoder.observation().shape);
+        let numbers: Vec<f32> = (0..rows * n).map(|i| ((i * 7919) % 65_521 % 256) as f32).collect();
+        let (mut bytes, mut frames, mut observation) = (Vec::new(), Vec::new(), Vec::new());
+        // Every frame is put in twice and used once, so that the frames' numbers matter.
+        for (row, numbers) in numbers.chunks_exact(n).enumerate() {
+            assert!(layout.split(numbers, &mut observation));
+            bytes.extend(observation.repeat(2));
+            frames.extend((0..layout.frames).map(|frame| ((2 * row + 1) * layout.frames + frame) as u32));
+        }
+        let stacks = Stacks { layout, bytes: &bytes, frames: &frames };
+        let mut back: Vec<f32> = Vec::new();
+        Observations::from(stacks).write(&mut back);
+        assert_eq!(back, numbers, "{layout:?}");
+        let pass = |observations: Observations<'_>| {
+            let (mut workspace, mut features) =
+                (EncoderWorkspace::default(), vec![0.0; observations.count(n) * f]);
+            let mut gradient = vec![0.0; parameters.len()];
+            encoder.forward(&parameters, observations, &mut workspace, &mut features).unwrap();
+            let upstream: Vec<f32> = features.iter().map(|f| f - 0.5).collect();
+            encoder.reverse(&parameters, observations, &mut workspace, &upstream, &mut gradient).unwrap();
+            (features, gradient)
+        };
+        let found = pass(stacks.into());
+        assert!(found == pass((&numbers).into()), "{layout:?}");
+        assert!(found.0.iter().any(|&x| x != 0.0) && found.1.iter().any(|&x| x != 0.0));
+        let part = Observations::from(stacks).rows(3..8, n);
+        assert!(pass(part) == pass((&numbers[3 * n..8 * n]).into()), "{layout:?}");
+        for other in [0.5, -1.0, 256.0, -0.0, f32::NAN] {
+            let mut numbers = numbers[..n].to_vec();
+            numbers[n - 1] = other;
+            assert!(!layout.split(&numbers, &mut observation), "{other}");
+        }
     }
 }

@@ -68,6 +68,8 @@ pub struct Actor {
     going: Vec<u32>,
     active: Vec<u32>,
     scratch: ActingScratch,
+    /// What the active slots act on, where the rollout keeps bytes.
+    observed: Vec<f32>,
     /// M: entries of a slot's action mask; 0 if nothing is masked.
     mask_dim: usize,
 }
@@ -132,6 +134,7 @@ impl Actor {
             going: Vec::with_capacity(slots),
             active: Vec::with_capacity(slots),
             scratch: ActingScratch::default(),
+            observed: Vec::new(),
             mask_dim,
         })
     }
@@ -205,12 +208,13 @@ impl Actor {
     ) -> Result<bool, EnvError> {
         rollout.clear();
         rollout.set_mask_dim(self.mask_dim);
+        rollout.keep_bytes(policy.frames());
         let mut whole = self.fill(policy, plan, rollout, stop)?;
         if rollout.rows() == 0 && whole {
             // A single level in which all slots did nothing but start their next episode.
             whole = self.fill(policy, plan, rollout, stop)?;
         }
-        rollout.next_observations.copy_from_slice(&self.buffers.observations);
+        rollout.set_next_observations(&self.buffers.observations);
         if let Some(masks) = self.env.action_masks() {
             rollout.next_masks.copy_from_slice(masks);
         }
@@ -258,8 +262,15 @@ impl Actor {
         rollout.slot.extend_from_slice(&self.active);
         let rows = start..rollout.rows();
         for &slot in &self.active {
-            let slot = slot as usize;
-            rollout.observations.extend_from_slice(&self.buffers.observations[slot * dim..(slot + 1) * dim]);
+            let at = slot as usize;
+            rollout.push_observation(slot, &self.buffers.observations[at * dim..(at + 1) * dim]);
+        }
+        if rollout.pictures.is_some() {
+            self.observed.clear();
+            for &slot in &self.active {
+                let slot = slot as usize;
+                self.observed.extend_from_slice(&self.buffers.observations[slot * dim..(slot + 1) * dim]);
+            }
         }
         if let Some(masks) = self.env.action_masks() {
             for &slot in &self.active {
@@ -269,7 +280,10 @@ impl Actor {
         }
         rollout.noise.resize(rows.end * k, 0.0);
         rollout.actions.resize(rows.end);
-        let observations = &rollout.observations[rows.start * dim..];
+        let observations = match rollout.pictures {
+            Some(_) => self.observed.as_slice(),
+            None => &rollout.observations[rows.start * dim..],
+        };
         let masks = (m > 0).then(|| &rollout.masks[rows.start * m..]);
         if rows.is_empty() {
             // All slots wait.
@@ -313,7 +327,7 @@ impl Actor {
             if truncated && !terminated {
                 rollout.truncated_rows.push(row as u32);
                 let last = &self.buffers.final_observations[at * dim..(at + 1) * dim];
-                rollout.final_observations.extend_from_slice(last);
+                rollout.push_final_observation(slot, last);
                 if let Some(masks) = self.env.final_action_masks() {
                     rollout.final_masks.extend_from_slice(&masks[at * m..(at + 1) * m]);
                 }

@@ -78,6 +78,7 @@ const AGENTS: &[(&str, Problem)] = &[
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'independent'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 1\ncontrol_variate = 'pure'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 'adaptive'", Problem::Enumerable),
+    ("kind = 'reinforce'\nbaseline = 'value'\nencoder = 'certify'", Problem::Enumerable),
     ("kind = 'a2c'\nencoder = 'certify'", Problem::Enumerable),
     ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'\nencoder = 'certify'", Problem::Enumerable),
     ("kind = 'a2c'", Problem::Aim),

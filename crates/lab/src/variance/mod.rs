@@ -129,7 +129,9 @@ fn dissect(
 ) -> Result<Dissection, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
     let kept = agent.state();
-    let policy = agent.acting_policy();
+    let mut policy = agent.acting_policy();
+    // A row's branches are put together from several rollouts, as numbers.
+    policy.set_reads_bytes(false);
     let mut brancher = Brancher::new(config, &policy, options, env_steps)?;
     let (actions, continuations) = (options.actions, options.continuations);
     let rows = actions * continuations;

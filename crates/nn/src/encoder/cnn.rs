@@ -1,7 +1,7 @@
 //! Convolutional encoders for pictures: convolutions, then one full layer, each followed by max(0, x).
 
 use super::convolution::{Convolution, Unfolded};
-use super::{Encoder, EncoderWorkspace, ObservationShape, Picture};
+use super::{Encoder, EncoderWorkspace, ObservationShape, Observations, Picture};
 use crate::{Activation, NamedSlice, NnError, Real, product};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -38,6 +38,7 @@ pub struct CnnWorkspace<F> {
 pub struct CnnScratch<F> {
     unfolded: Unfolded<F>,
     pixels: Vec<F>,
+    bytes: Vec<u8>,
     /// Gradients on their way down.
     down: [Vec<F>; 2],
 }
@@ -69,7 +70,7 @@ impl Cnn {
     /// As [`nature`](Self::nature).
     ///
     /// # Panics
-    /// If one of the numbers is 0.
+    /// If there is none, or one of the numbers is 0.
     pub fn new(
         name: &'static str,
         observation: &ObservationShape,
@@ -80,6 +81,7 @@ impl Cnn {
             encoder: name.to_owned(),
             why: format!("it sees pictures, and observations of shape {:?} {why}", observation.shape),
         };
+        assert!(!convolutions.is_empty(), "at least one convolution");
         let picture = Picture::of(observation).ok_or_else(|| refuse("are none"))?;
         let mut end = 0;
         let mut take = |len: usize| {
@@ -121,45 +123,40 @@ impl Cnn {
         self.convolutions.iter().map(|c| c.stride).collect()
     }
 
-    fn rows(&self, observations: usize) -> usize {
-        let numbers = self.picture.numbers();
-        assert_eq!(observations % numbers, 0, "the observations' length must be a multiple of {numbers}");
-        observations / numbers
-    }
-
     /// features `[B, F]` ← the network at observations `[B, D]`.
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn forward<F: Real>(
+    pub fn forward<'a, F: Real>(
         &self,
         parameters: &[F],
-        observations: &[F],
+        observations: impl Into<Observations<'a, F>>,
         workspace: &mut CnnWorkspace<F>,
         features: &mut [F],
     ) {
-        let rows = self.rows(observations.len());
+        let observations = observations.into();
+        let rows = observations.count(self.picture.numbers());
         let (width, count, bias, weight) = &self.linear;
         assert_eq!(features.len(), rows * count, "length of the features");
         workspace.activations.resize_with(self.convolutions.len(), Vec::new);
-        F::with_cnn_scratch(|CnnScratch { unfolded, pixels, .. }| {
+        F::with_cnn_scratch(|CnnScratch { unfolded, pixels, bytes, .. }| {
             for (l, convolution) in self.convolutions.iter().enumerate() {
                 let (below, rest) = workspace.activations.split_at_mut(l);
                 let (taken, given, together) =
                     (convolution.taken(), convolution.given(), convolution.together());
                 rest[0].resize(rows * given, F::ZERO);
                 for (i, out) in rest[0].chunks_mut(together * given).enumerate() {
-                    let first = i * together * taken;
-                    let numbers = out.len() / given * taken;
+                    let first = i * together;
+                    let rows = first..first + out.len() / given;
                     let pictures = match below.last() {
-                        Some(below) => &below[first..first + numbers],
-                        None => self.unpack(&observations[first..first + numbers], pixels),
+                        Some(below) => &below[rows.start * taken..rows.end * taken],
+                        None => self.unpack(observations.rows(rows, taken), pixels, bytes),
                     };
                     convolution.forward(parameters, pictures, out, unfolded);
                 }
             }
         });
-        let last = workspace.activations.last().map_or(observations, Vec::as_slice);
+        let last = workspace.activations.last().map_or(&[][..], Vec::as_slice);
         product::product(features, last, &parameters[weight.clone()], *width, *count);
         Activation::Relu.add_bias_and_activate(features, &parameters[bias.clone()]);
         workspace.features.clear();
@@ -171,23 +168,24 @@ impl Cnn {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse<F: Real>(
+    pub fn reverse<'a, F: Real>(
         &self,
         parameters: &[F],
-        observations: &[F],
+        observations: impl Into<Observations<'a, F>>,
         workspace: &CnnWorkspace<F>,
         d_features: &[F],
         d_parameters: &mut [F],
     ) {
-        let rows = self.rows(observations.len());
+        let observations = observations.into();
+        let rows = observations.count(self.picture.numbers());
         let (width, count, bias, weight) = &self.linear;
         assert_eq!(d_features.len(), rows * count, "length of the features' gradient");
         assert_eq!(workspace.features.len(), d_features.len(), "a forward pass of as many rows");
         let CnnWorkspace { activations, features } = workspace;
-        F::with_cnn_scratch(|CnnScratch { unfolded, pixels, down: [current, next] }| {
+        F::with_cnn_scratch(|CnnScratch { unfolded, pixels, bytes, down: [current, next] }| {
             next.resize(d_features.len(), F::ZERO);
             Activation::Relu.slope_times(next, d_features, features);
-            let last = activations.last().map_or(observations, Vec::as_slice);
+            let last = activations.last().map_or(&[][..], Vec::as_slice);
             product::add_outer(&mut d_parameters[weight.clone()], last, next, *width, *count);
             product::add_rows(&mut d_parameters[bias.clone()], next);
             current.resize(last.len(), F::ZERO);
@@ -198,10 +196,10 @@ impl Cnn {
                     (convolution.taken(), convolution.given(), convolution.together());
                 next.resize(if l > 0 { rows * taken } else { 0 }, F::ZERO);
                 for (i, d) in current.chunks(together * given).enumerate() {
-                    let first = i * together * taken;
-                    let place = first..first + d.len() / given * taken;
+                    let rows = i * together..i * together + d.len() / given;
+                    let place = rows.start * taken..rows.end * taken;
                     let (pictures, d_pictures) = match l {
-                        0 => (self.unpack(&observations[place], pixels), None),
+                        0 => (self.unpack(observations.rows(rows, taken), pixels, bytes), None),
                         _ => (&activations[l - 1][place.clone()], Some(&mut next[place])),
                     };
                     convolution.reverse(parameters, pictures, d, d_parameters, d_pictures, unfolded);
@@ -212,12 +210,26 @@ impl Cnn {
     }
 
     /// The pixels of some observations.
-    fn unpack<'a, F: Real>(&self, observations: &[F], pixels: &'a mut Vec<F>) -> &'a [F] {
+    fn unpack<'a, F: Real>(
+        &self,
+        observations: Observations<'_, F>,
+        pixels: &'a mut Vec<F>,
+        bytes: &mut Vec<u8>,
+    ) -> &'a [F] {
         let numbers = self.picture.numbers();
-        pixels.resize(observations.len(), F::ZERO);
-        for (observation, pixels) in observations.chunks_exact(numbers).zip(pixels.chunks_exact_mut(numbers))
-        {
-            self.picture.unpack(observation, pixels);
+        pixels.resize(observations.count(numbers) * numbers, F::ZERO);
+        let pictures = pixels.chunks_exact_mut(numbers);
+        match observations {
+            Observations::Numbers(observations) => {
+                let rows = observations.chunks_exact(numbers).zip(pictures);
+                rows.for_each(|(observation, pixels)| self.picture.unpack(observation, pixels, |x| x));
+            }
+            Observations::Bytes(stacks) => {
+                for (row, pixels) in pictures.enumerate() {
+                    stacks.bytes_of(row, bytes);
+                    self.picture.unpack(bytes, pixels, |byte| F::of(byte.into()));
+                }
+            }
         }
         pixels
     }
@@ -275,7 +287,7 @@ impl Encoder for Cnn {
     fn forward(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         features: &mut [f32],
     ) -> Result<(), NnError> {
@@ -286,7 +298,7 @@ impl Encoder for Cnn {
     fn reverse(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         d_features: &[f32],
         d_parameters: &mut [f32],

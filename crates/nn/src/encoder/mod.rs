@@ -7,11 +7,13 @@
 mod cnn;
 mod convolution;
 mod module;
+mod observations;
 mod op;
 mod picture;
 
 pub use cnn::{Cnn, CnnScratch, CnnWorkspace};
 pub use module::ModuleEncoder;
+pub use observations::{FrameLayout, Observations, Stacks};
 pub use op::encode;
 pub use picture::Picture;
 
@@ -64,7 +66,7 @@ pub trait Encoder: Debug + Send + Sync {
     fn forward(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         features: &mut [f32],
     ) -> Result<(), NnError>;
@@ -76,7 +78,7 @@ pub trait Encoder: Debug + Send + Sync {
     fn reverse(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         d_features: &[f32],
         d_parameters: &mut [f32],

@@ -1,6 +1,6 @@
 //! Any module of candle-nn as an encoder: its variables lie in the flat vector, candle's autograd does its reverse pass.
 
-use super::{Encoder, EncoderWorkspace, ObservationShape};
+use super::{Encoder, EncoderWorkspace, ObservationShape, Observations};
 use crate::{NamedSlice, NnError};
 use candle_core::{DType, Device, Module, Shape, Tensor, Var, bail};
 use candle_nn::init::NormalOrUniform;
@@ -125,7 +125,7 @@ impl ModuleEncoder {
     fn evaluate(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         pass: &mut Pass,
     ) -> candle_core::Result<Tensor> {
         if pass.variables.len() != self.layout.len() || pass.parameters != parameters {
@@ -138,10 +138,12 @@ impl ModuleEncoder {
             &self.observation.shape,
             VarBuilder::from_backend(Box::new(held), DType::F32, Device::Cpu),
         )?;
-        let rows = observations.len() / self.observation.numbers();
+        let rows = observations.count(self.observation.numbers());
         let padded = rows.max(FEWEST);
         let batch = [&[padded], self.observation.shape.as_slice()].concat();
-        let mut scaled: Vec<f32> = observations.iter().map(|x| x * self.observation.scale).collect();
+        let mut scaled = Vec::new();
+        observations.write(&mut scaled);
+        scaled.iter_mut().for_each(|x| *x *= self.observation.scale);
         scaled.resize(padded * self.observation.numbers(), 0.0);
         let features = module.forward(&Tensor::from_vec(scaled, batch, &Device::Cpu)?)?;
         if features.dims() != [padded, self.features] {
@@ -182,11 +184,11 @@ impl Encoder for ModuleEncoder {
     fn forward(
         &self,
         parameters: &[f32],
-        observations: &[f32],
+        observations: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         features: &mut [f32],
     ) -> Result<(), NnError> {
-        if observations.is_empty() {
+        if observations.count(self.observation.numbers()) == 0 {
             return Ok(());
         }
         let pass = workspace.made::<Pass>();
@@ -202,7 +204,7 @@ impl Encoder for ModuleEncoder {
     fn reverse(
         &self,
         _: &[f32],
-        _: &[f32],
+        _: Observations<'_>,
         workspace: &mut EncoderWorkspace,
         d_features: &[f32],
         d_parameters: &mut [f32],

@@ -68,7 +68,7 @@ impl CustomOp2 for EncodeOp {
         let mut features = vec![0.0; rows * self.encoder.features()];
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         self.encoder
-            .forward(parameters, observations, &mut workspace, &mut features)
+            .forward(parameters, observations.into(), &mut workspace, &mut features)
             .map_err(candle_core::Error::wrap)?;
         Ok((CpuStorage::F32(features), (rows, self.encoder.features()).into()))
     }
@@ -86,7 +86,7 @@ impl CustomOp2 for EncodeOp {
                 with_values::<f32, _>(d_features, |d| {
                     let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
                     self.encoder
-                        .reverse(p, x, &mut workspace, d, &mut gradient)
+                        .reverse(p, x.into(), &mut workspace, d, &mut gradient)
                         .map_err(candle_core::Error::wrap)
                 })
             })

@@ -76,11 +76,16 @@ impl Picture {
     }
 
     /// pixels `[H, W, C]` ← one observation, scaled; the channels of the oldest frame first.
-    pub(super) fn unpack<F: Real>(&self, observation: &[F], pixels: &mut [F]) {
+    pub(super) fn unpack<F: Real, T: Copy>(
+        &self,
+        observation: &[T],
+        pixels: &mut [F],
+        number: impl Fn(T) -> F,
+    ) {
         let scale = F::of(f64::from(self.scale));
         let [(frames, of_frame), (_, of_row), (_, of_column), (channels, of_channel)] = self.axes;
         if frames == 1 && of_channel == 1 {
-            return pixels.iter_mut().zip(observation).for_each(|(p, &x)| *p = x * scale);
+            return pixels.iter_mut().zip(observation).for_each(|(p, &x)| *p = number(x) * scale);
         }
         let mut pixels = pixels.iter_mut();
         for row in 0..self.height {
@@ -88,7 +93,7 @@ impl Picture {
                 for frame in 0..frames {
                     let start = frame * of_frame + row * of_row + column * of_column;
                     let numbers = observation[start..].iter().step_by(of_channel).take(channels);
-                    numbers.zip(&mut pixels).for_each(|(&x, p)| *p = x * scale);
+                    numbers.zip(&mut pixels).for_each(|(&x, p)| *p = number(x) * scale);
                 }
             }
         }

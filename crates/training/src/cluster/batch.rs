@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use relax_agents::{ActionBuffer, Distribution, Episode, Rollout};
+use relax_agents::{ActionBuffer, Distribution, Episode, Pictures, Rollout};
 use relax_envs::{Space, VecEnv};
-use relax_nn::{StateDict, StateTensor};
+use relax_nn::{FrameLayout, StateDict, StateTensor};
 
 use crate::actor::Plan;
 
@@ -15,6 +15,8 @@ pub(crate) struct Shape {
     pub observation_dim: usize,
     pub noise_dim: usize,
     pub mask_dim: usize,
+    /// How an observation is made of frames, where it comes as bytes.
+    frames: FrameLayout,
     /// An empty buffer.
     actions: ActionBuffer,
     /// Choices of each factor; none of continuous actions.
@@ -27,6 +29,10 @@ impl Shape {
         Self {
             observation_dim: env.observation_dim(),
             noise_dim: distribution.width(),
+            frames: match env.observation_space() {
+                Space::Box { shape, .. } => FrameLayout::of(shape),
+                other => FrameLayout::of(&[other.flat_dim()]),
+            },
             mask_dim: env.action_masks().map_or(0, |masks| masks.len() / env.slots().max(1)),
             actions: distribution.action_buffer(),
             choices: env.action_space().choices().unwrap_or_default(),
@@ -63,14 +69,21 @@ fn flags(flags: &[bool]) -> StateTensor {
 /// As named arrays.
 pub(crate) fn to_arrays(rollout: &Rollout) -> StateDict {
     let mut state = StateDict::new();
-    for (name, data) in [
-        ("observations", &rollout.observations),
-        ("noise", &rollout.noise),
-        ("rewards", &rollout.rewards),
-        ("final_observations", &rollout.final_observations),
-        ("next_observations", &rollout.next_observations),
-    ] {
+    for (name, data) in [("noise", &rollout.noise), ("rewards", &rollout.rewards)] {
         state.insert_f32(name, data);
+    }
+    match &rollout.pictures {
+        Some(pictures) => {
+            state.insert("frames", StateTensor::U8(pictures.frames.bytes.clone()));
+            state.insert("observations", words(&pictures.observations));
+            state.insert("final_observations", words(&pictures.final_observations));
+            state.insert("next_observations", words(&pictures.next_observations));
+        }
+        None => {
+            state.insert_f32("observations", &rollout.observations);
+            state.insert_f32("final_observations", &rollout.final_observations);
+            state.insert_f32("next_observations", &rollout.next_observations);
+        }
     }
     for (name, data) in [
         ("masks", &rollout.masks),
@@ -108,6 +121,20 @@ impl Reader<'_> {
             true => Ok(data.to_vec()),
             false => Err(format!("not every number of `{name}` is finite")),
         }
+    }
+
+    /// Frames, and what `rows`, truncated rows and slots are made of.
+    fn pictures(&self, pictures: &mut Pictures, [rows, cut, slots]: [usize; 3]) -> Result<(), String> {
+        let FrameLayout { frames: n, bytes: size, .. } = pictures.frames.layout;
+        pictures.frames.bytes = match self.0.get("frames").map_err(|error| error.to_string())? {
+            StateTensor::U8(bytes) if bytes.len() % size.max(1) == 0 => bytes.clone(),
+            _ => return Err(format!("`frames` should be frames of {size} bytes")),
+        };
+        let frames = pictures.frames.count();
+        pictures.observations = self.below("observations", rows * n, |_| frames)?;
+        pictures.final_observations = self.below("final_observations", cut * n, |_| frames)?;
+        pictures.next_observations = self.below("next_observations", slots * n, |_| frames)?;
+        Ok(())
     }
 
     fn flags(&self, name: &str, len: usize) -> Result<Vec<bool>, String> {
@@ -171,7 +198,6 @@ pub(crate) fn from_arrays(
 
     let (dim, k, m) = (shape.observation_dim, shape.noise_dim, shape.mask_dim);
     rollout.set_mask_dim(m);
-    rollout.observations = read.finite("observations", rows * dim)?;
     rollout.masks = read.flags("masks", rows * m)?;
     rollout.noise = read.finite("noise", rows * k)?;
     rollout.rewards = read.finite("rewards", rows)?;
@@ -222,9 +248,18 @@ pub(crate) fn from_arrays(
         return Err("its episodes are not those that ended in it".into());
     }
     let cut = rollout.truncated_rows.len();
-    rollout.final_observations = read.finite("final_observations", cut * dim)?;
     rollout.final_masks = read.flags("final_masks", cut * m)?;
-    rollout.next_observations = read.finite("next_observations", count * dim)?;
+    if state.get("frames").is_ok() {
+        rollout.keep_bytes(Some(shape.frames));
+    }
+    match &mut rollout.pictures {
+        Some(pictures) => read.pictures(pictures, [rows, cut, count])?,
+        None => {
+            rollout.observations = read.finite("observations", rows * dim)?;
+            rollout.final_observations = read.finite("final_observations", cut * dim)?;
+            rollout.next_observations = read.finite("next_observations", count * dim)?;
+        }
+    }
     rollout.next_masks = read.flags("next_masks", count * m)?;
     Ok(rollout)
 }

@@ -124,6 +124,28 @@ impl Learner {
         }
     }
 
+    /// c at `here` with one variable changed to another choice; `rows` is room.
+    pub fn neighbours(
+        &mut self,
+        layout: &Layout,
+        here: &[usize],
+        changes: &[(usize, usize)],
+        rows: &mut Vec<f32>,
+        c: &mut [f64],
+    ) {
+        rows.clear();
+        if let Shape::Kernel(kernel) = &self.shape {
+            layout.push(here, rows);
+            return kernel.neighbours(rows, here, changes, c);
+        }
+        for &(variable, choice) in changes {
+            let at = rows.len();
+            layout.push(here, rows);
+            layout.set(layout.places[variable], choice, &mut rows[at..]);
+        }
+        self.values(rows, c);
+    }
+
     /// c and its gradient by centred rows, in units of f.
     pub fn values_and_gradient(&mut self, rows: &[f32], c: &mut [f64], gradient: &mut [f64]) {
         let (scale, count, width) = (self.scale, c.len(), self.width);
@@ -170,13 +192,9 @@ impl Learner {
         matches!(self.shape, Shape::Polynomial { .. })
     }
 
-    pub fn kernel(&self) -> Option<&Kernel> {
-        if let Shape::Kernel(kernel) = &self.shape { Some(kernel) } else { None }
-    }
-
     /// Whether c has seen calls; it is their mean before.
     pub fn is_fitted(&self) -> bool {
-        self.kernel().map_or(self.fitted, Kernel::is_fitted)
+        if let Shape::Kernel(kernel) = &self.shape { kernel.is_fitted() } else { self.fitted }
     }
 
     fn forward(&mut self, rows: &[f32]) {

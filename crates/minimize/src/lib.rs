@@ -25,6 +25,7 @@
 //! | say what there is to choose | [`Space`] |
 //! | say how | [`Options`], [`Surrogate`] |
 //! | call f yourself | [`Minimizer`] |
+//! | see that nothing is biased | [`certify`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -40,7 +41,7 @@ mod run;
 mod space;
 
 pub use error::MinimizeError;
-pub use minimizer::Minimizer;
+pub use minimizer::{Minimizer, certify};
 pub use options::{Function, Options, Surrogate};
 pub use run::{Answer, Call, Control, Found, Progress, Reason, minimize, minimize_with};
 pub use space::{Constraint, Space, Variable};

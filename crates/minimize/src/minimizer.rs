@@ -1,5 +1,7 @@
 //! One minimisation, a batch at a time: [`Minimizer::ask`] for points, call f, [`Minimizer::tell`] what it was.
 
+pub mod certify;
+
 use std::collections::HashSet;
 
 use relax_estimators::{AdaptiveGain, Estimate, Estimator, Tuning};
@@ -7,7 +9,7 @@ use relax_nn::{Optimizer, Rule};
 use relax_rng::stream::stream;
 
 use crate::fit::{Learner, role};
-use crate::options::Options;
+use crate::options::{Function, Options};
 use crate::policy::Policy;
 use crate::probe::Probe;
 use crate::space::{Layout, Space};
@@ -74,7 +76,7 @@ impl Minimizer {
             baseline: 0.0,
             estimate: Estimate::new(),
             asked: Vec::new(),
-            probe: Probe::new(space.variables().len()),
+            probe: Probe::new(space.variables().len(), options.surrogate.function == Function::Kernel),
             known: HashSet::new(),
             batches: 0,
             best: None,
@@ -150,9 +152,27 @@ impl Minimizer {
 
     /// `f`: of the batch and of the probes, which only the regression sees.
     fn step(&mut self, f: &[f64]) -> Result<(), MinimizeError> {
+        self.estimate(self.gain())?;
+        let Self { options, policy, estimate, .. } = self;
+        self.adam.step(&mut policy.logits, &self.gradient, options.learning_rate, 1.0);
+        // Everything that learns from this batch does so after it was used.
+        if matches!(self.estimator, Estimator::Surrogate { .. }) {
+            let (ab, bb) = estimate.surrogate_statistics();
+            self.gain.update(ab, bb);
+        }
+        let mean = estimate.f().iter().sum::<f64>() / options.batch as f64;
+        let decay = if self.batches == 0 { 0.0 } else { DECAY };
+        self.baseline = decay * self.baseline + (1.0 - decay) * mean;
+        if let Some(learner) = &mut policy.learner {
+            learner.fit(&self.rows, f, options.seed, self.batches);
+        }
+        Ok(())
+    }
+
+    /// ĝ of the batch at this gain.
+    fn estimate(&mut self, gain: f64) -> Result<(), MinimizeError> {
         let Self { options, estimator, policy, estimate, gradient, .. } = self;
         let mut rng = stream(options.seed, role::FREE, self.batches);
-        let gain = options.surrogate.gain.unwrap_or(self.gain.gain());
         let relaxed = matches!(estimator, Estimator::Rebar(_));
         let tuning =
             Tuning { gain: if relaxed { 1.0 } else { gain }, baseline: self.baseline, ..Tuning::default() };
@@ -164,18 +184,6 @@ impl Minimizer {
             for row in estimate.gradient(l).chunks_exact(layer.width) {
                 to.iter_mut().zip(row).for_each(|(g, r)| *g += r / options.batch as f64);
             }
-        }
-        self.adam.step(&mut policy.logits, gradient, options.learning_rate, 1.0);
-        // Everything that learns from this batch does so after it was used.
-        if matches!(estimator, Estimator::Surrogate { .. }) {
-            let (ab, bb) = estimate.surrogate_statistics();
-            self.gain.update(ab, bb);
-        }
-        let mean = estimate.f().iter().sum::<f64>() / options.batch as f64;
-        let decay = if self.batches == 0 { 0.0 } else { DECAY };
-        self.baseline = decay * self.baseline + (1.0 - decay) * mean;
-        if let Some(learner) = &mut policy.learner {
-            learner.fit(&self.rows, f, options.seed, self.batches);
         }
         Ok(())
     }

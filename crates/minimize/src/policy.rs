@@ -22,6 +22,8 @@ pub(crate) struct Policy {
     /// One a column of [`Layout`], whole row.
     pub logits: Vec<f64>,
     pub learner: Option<Learner>,
+    /// A mistake made on purpose: the next rows get each other's c.
+    pub misread: bool,
     masks: HashMap<Vec<usize>, Vec<bool>>,
     rows: Vec<f32>,
     slopes: Vec<f64>,
@@ -32,7 +34,7 @@ impl Policy {
         let layout = Layout::new(space);
         let logits = vec![0.0; layout.width];
         let (space, masks) = (space.clone(), HashMap::new());
-        Self { space, layout, logits, learner, masks, rows: Vec::new(), slopes: Vec::new() }
+        Self { space, layout, logits, learner, misread: false, masks, rows: Vec::new(), slopes: Vec::new() }
     }
 
     /// Logits of layer `layer` where some choices are ruled out by what was chosen before.
@@ -65,7 +67,7 @@ impl Policy {
 
     /// What the constraint leaves after the choices of the variables before. It is asked once, as long as there is room to remember:
     /// free samples and probes ask for the same again and again, and it may be slow.
-    fn allowed(&mut self, before: &[usize]) -> &[bool] {
+    pub fn allowed(&mut self, before: &[usize]) -> &[bool] {
         if !self.masks.contains_key(before) {
             if self.masks.len() >= MASKS {
                 self.masks.clear();
@@ -156,6 +158,9 @@ impl Model<f64> for Policy {
         self.take_rows(samples, c.len());
         let learner = self.learner.as_mut().ok_or(EstimatorError::NoSurrogate)?;
         learner.values(&self.rows, c);
+        if std::mem::take(&mut self.misread) {
+            c.reverse();
+        }
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use rand::Rng;
 use relax_estimators::{Estimate, Estimator};
 
 use crate::MinimizeError;
-use crate::fit::Learner;
 use crate::policy::Policy;
 
 /// Points drawn, of which those with the lowest c are starts.
@@ -35,6 +34,8 @@ type Candidate = (f64, Vec<usize>);
 #[derive(Debug)]
 pub(crate) struct Probe {
     variables: usize,
+    /// Whether half of the probes stay near the best point.
+    half_near: bool,
     /// Variables in which a probe near the best point may differ from it.
     radius: f64,
     estimate: Estimate<f64>,
@@ -43,9 +44,9 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub fn new(variables: usize) -> Self {
+    pub fn new(variables: usize, half_near: bool) -> Self {
         let radius = variables as f64 / 2.0;
-        Self { variables, radius, estimate: Estimate::new(), rows: Vec::new(), c: Vec::new() }
+        Self { variables, half_near, radius, estimate: Estimate::new(), rows: Vec::new(), c: Vec::new() }
     }
 
     /// Whether a probe was better than all before.
@@ -73,23 +74,18 @@ impl Probe {
         let c = self.values(policy, DRAWN).to_vec();
         let mut order: Vec<usize> = (0..DRAWN).collect();
         order.sort_by(|&a, &b| c[a].total_cmp(&c[b]));
-        let mut drawn = order.into_iter().map(|row| std::mem::take(&mut drawn[row]));
-        let everywhere = self.variables;
-        let starts: Vec<(Vec<usize>, usize)> = if policy
-            .learner
-            .as_ref()
-            .is_some_and(|l| l.kernel().is_some())
-        {
-            let mut starts = Vec::new();
+        let mut drawn = order.into_iter().map(|row| (std::mem::take(&mut drawn[row]), self.variables));
+        let mut starts = Vec::new();
+        if self.half_near {
             for n in 0..count {
-                let start = if n % 2 == 1 { drawn.next().map(|start| (start, everywhere)) } else { None };
+                let far = if n % 2 == 1 { drawn.next() } else { None };
                 let near = || (self.near(policy, best, n, rng), self.radius as usize);
-                starts.push(start.unwrap_or_else(near));
+                starts.push(far.unwrap_or_else(near));
             }
-            starts
         } else {
-            std::iter::once(best.to_vec()).chain(drawn.take(count)).map(|start| (start, everywhere)).collect()
-        };
+            starts.push((best.to_vec(), self.variables));
+            starts.extend(drawn.take(count));
+        }
         let mut found: Vec<Candidate> = Vec::new();
         let budget = BUDGET / starts.len();
         for (start, radius) in starts {
@@ -127,20 +123,12 @@ impl Probe {
 
     /// c at `here` with one variable changed.
     fn neighbours(&mut self, policy: &mut Policy, here: &[usize], changes: &[(usize, usize)]) -> &[f64] {
-        self.rows.clear();
-        if let Some(kernel) = policy.learner.as_ref().and_then(Learner::kernel) {
-            policy.layout.push(here, &mut self.rows);
-            self.c.clear();
-            self.c.resize(changes.len(), 0.0);
-            kernel.neighbours(&self.rows, here, changes, &mut self.c);
-            return &self.c;
+        self.c.clear();
+        self.c.resize(changes.len(), 0.0);
+        if let Some(learner) = &mut policy.learner {
+            learner.neighbours(&policy.layout, here, changes, &mut self.rows, &mut self.c);
         }
-        for &(variable, choice) in changes {
-            let at = self.rows.len();
-            policy.layout.push(here, &mut self.rows);
-            policy.layout.set(policy.layout.places[variable], choice, &mut self.rows[at..]);
-        }
-        self.values(policy, changes.len())
+        &self.c
     }
 
     /// Down c from a start that is allowed; the lowest new point on the way. None differs from `centre` in more than `radius` variables.

@@ -4,6 +4,7 @@
 //! The check itself is [`relax_estimators::certify`]; this is its table of targets. A user's own estimator or agent is
 //! certified by implementing [`relax_estimators::certify::Target`], or with [`relax_agents::certify::AgentTarget`].
 
+mod minimized;
 mod network;
 mod nodes;
 mod one_call;
@@ -198,6 +199,7 @@ pub fn bugs() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of_nodes = BUGS.iter().map(|(name, meaning, _)| (*name, *meaning));
     let of_nodes = of_nodes.chain([(RELAXED_OBJECTIVE.0, RELAXED_OBJECTIVE.1)]);
     let of_nodes = of_nodes.chain(surrogate::BUGS.iter().map(|(name, meaning, _)| (*name, *meaning)));
+    let of_nodes = of_nodes.chain(minimized::BUGS.iter().map(|(name, meaning, _)| (*name, *meaning)));
     of_nodes.chain(AGENT_BUGS.iter().map(|(name, meaning, ..)| (*name, *meaning)))
 }
 
@@ -207,6 +209,7 @@ enum Line {
     Node(nodes::Estimator),
     OneCall(one_call::Case),
     Surrogate(surrogate::Case),
+    Minimized(minimized::Line),
     Agent(String, Problem, AgentBug, Age),
 }
 
@@ -232,7 +235,9 @@ pub fn certify(
                 .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
             let surrogate = surrogate::BUGS.iter().find(|bug| bug.0 == name);
             let surrogate = surrogate.map(|(name, _, case)| (*name, Line::Surrogate(*case)));
-            let Some((name, line)) = node.or(relaxed).or(surrogate).or(agent) else {
+            let minimized = minimized::BUGS.iter().find(|bug| bug.0 == name);
+            let minimized = minimized.map(|(name, _, line)| (*name, Line::Minimized(*line)));
+            let Some((name, line)) = node.or(relaxed).or(surrogate).or(minimized).or(agent) else {
                 let names: Vec<&str> = bugs().map(|(name, _)| name).collect();
                 return Err(Error::input(format!("--inject {name}: there is no such mistake"))
                     .with_hint(format!("one of {}", names.join(", "))));
@@ -250,9 +255,11 @@ pub fn certify(
             let masked = MASKED.iter().map(|&(text, problem)| (text.to_owned(), problem, Age::Trained));
             let agents = agents.chain(models).chain(masked);
             let agents = agents.map(|(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age));
+            // Last, so that the others keep their noise.
+            let minimized = minimized::LINES.iter().map(|line| Line::Minimized(*line));
             match options.scope {
-                Scope::All => nodes.chain(agents).collect(),
-                Scope::Estimators => nodes.collect(),
+                Scope::All => nodes.chain(agents).chain(minimized).collect(),
+                Scope::Estimators => nodes.chain(minimized).collect(),
                 Scope::Agents => agents.collect(),
             }
         }
@@ -282,11 +289,14 @@ pub fn certify(
 fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
     // A batch of an agent is many episodes, and its weights are many: fewer batches make as sharp a test.
     let of_nodes = Settings { pilot: 2048, limit: 1_000_000, ..*settings };
+    // One batch an estimate.
+    let of_minimized = Settings { limit: 200_000, ..of_nodes };
     let of_agents = Settings { pilot: 300, limit: 12_000, ..*settings };
     match line {
         Line::Node(estimator) => checked(NodeTarget::new(estimator, seed), &of_nodes),
         Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
         Line::Surrogate(case) => checked(SurrogateTarget::new(case, seed), &of_nodes),
+        Line::Minimized(line) => checked(line.target(seed), &of_minimized),
         Line::Agent(text, problem, bug, age) => {
             checked(AgentTarget::aged(&text, problem, seed, bug, age), &of_agents)
         }

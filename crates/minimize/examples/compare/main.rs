@@ -199,6 +199,10 @@ fn variance(problem: &Problem) {
             with(Surrogate { function: Function::Quadratic, learning_rate: 0.01, ..Surrogate::default() }),
         ),
     ];
+    for free in [256, 1024] {
+        let kernel = Surrogate { function: Function::Kernel, free, ..Surrogate::default() };
+        settings.push((format!("kernel M={free}"), with(kernel)));
+    }
     for free in [16, 64, 256, 1024] {
         settings.push((format!("64-64 M={free}"), with(Surrogate { free, ..Surrogate::default() })));
     }

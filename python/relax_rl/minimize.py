@@ -243,9 +243,9 @@ def minimize(
     `journal` names a file that every call is written to. A minimisation with the same arguments goes on from it, bit for bit, and
     with more calls it goes further.
 
-    Other options: `batch` (4 points a step are drawn) and `probe` (4 more are where the surrogate is lowest; 0 for none),
+    Other options: `batch` (2 points a step are drawn) and `probe` (6 more are where the surrogate is lowest; 8 and none if f is noisy),
     `learning_rate` (0.05), `estimator` ("surrogate", "leave-one-out" or "reinforce") and
-    `surrogate`, a dictionary: `function` (`{"network": [64, 64]}`, "kernel", "linear" or "quadratic"), `free`, `window`, `steps`,
+    `surrogate`, a dictionary: `function` ("kernel", `{"network": [64, 64]}`, "linear" or "quadratic"), `free`, `window`, `steps`,
     `minibatch`, `learning_rate`, `early_stop`, `gain`, `relaxed`.
 
     Raises `ValueError` for a wrong argument, and `FailedCall` where f raises or returns no finite number: it names the point and has
@@ -269,7 +269,8 @@ def minimize(
         raise ValueError(f"seconds is {seconds}, and must be 0 or more")
     target = None if target is None else _arguments.number("target", target)
     names = [name for name, of in choices.items() if len(of) > 1]
-    settings = json.loads(json.dumps({"seed": seed, "maximize": maximize, "noisy": noisy, **options}, default=_arguments.plain))
+    drawn = {"batch": 8, "probe": 0} if noisy else {}  # with noise it is the distributions that count, not single points
+    settings = json.loads(json.dumps({"seed": seed, "maximize": maximize, "noisy": noisy, **drawn, **options}, default=_arguments.plain))
 
     def named(point: Sequence[int]) -> Point:
         chosen = dict(zip(names, point, strict=False))
@@ -287,7 +288,7 @@ def minimize(
     variables = [(str(name), len(choices[name])) for name in names]
     minimizer = Minimizer(variables, json.dumps({**settings, "calls": calls}), allowed if constraint else None)
     plain = [[str(name), [_plain(choice) for choice in of]] for name, of in choices.items()]
-    header = {"format": "relax_rl.minimize 2", "space": plain, "constrained": constraint is not None, **settings}
+    header = {"format": "relax_rl.minimize 3", "space": plain, "constrained": constraint is not None, **settings}
     book = _Journal(journal, header) if journal is not None else None
     own = ThreadPoolExecutor(workers) if not isinstance(workers, Executor) and workers > 1 and not batched else None
     call = _Function(f, named, batched, workers if isinstance(workers, Executor) else own, book)

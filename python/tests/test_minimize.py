@@ -26,12 +26,12 @@ def test_the_best_is_found():
     assert most.best == found.best and most.value == -found.value
 
 
-def test_a_kernel_is_quick():
-    options = {"surrogate": {"function": "kernel"}, "batch": 2, "probe": 6}
+def test_a_network_is_another_surrogate():
+    options = {"surrogate": {"function": {"network": [64, 64]}}, "batch": 4, "probe": 4}
     found = [relax_rl.minimize(left_behind, THINGS, seed=seed, calls=400, target=28, **options) for seed in range(3)]
     assert all(run.reason == "target" for run in found)
     with pytest.raises(ValueError, match="a kernel has none"):
-        relax_rl.minimize(left_behind, THINGS, surrogate={"function": "kernel", "relaxed": True})
+        relax_rl.minimize(left_behind, THINGS, surrogate={"relaxed": True})
 
 
 def test_probes_save_calls():
@@ -193,7 +193,7 @@ def test_mistakes_are_named():
         relax_rl.minimize(left_behind, {"a": 3})
     with pytest.raises(ValueError, match="seed is -1"):
         relax_rl.minimize(left_behind, THINGS, seed=-1)
-    with pytest.raises(relax_rl.FailedCall, match="f returned 1 numbers for 4 points, of which {'thing 0'"):
+    with pytest.raises(relax_rl.FailedCall, match="f returned 1 numbers for 2 points, of which {'thing 0'"):
         relax_rl.minimize(lambda xs: [1.0], THINGS, batched=True)
     with pytest.raises(ValueError, match="unknown field `lerning_rate`"):
         relax_rl.minimize(left_behind, THINGS, lerning_rate=1)
@@ -219,7 +219,7 @@ def test_it_plots():
 
 def test_noise_time_and_progress(capsys):
     found = relax_rl.minimize(left_behind, THINGS, noisy=True, seconds=0)
-    assert found.reason == "seconds" and len(found.history) == 4
+    assert found.reason == "seconds" and len(found.history) == 8
     relax_rl.minimize(left_behind, THINGS, calls=20, progress=True)
     assert "20 of 20 calls, best" in capsys.readouterr().err
     found = relax_rl.minimize(left_behind, THINGS, progress=lambda history: len(history) > 20)

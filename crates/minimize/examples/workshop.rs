@@ -45,8 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs = AtomicU64::new(0);
     let f = |choices: &[usize]| cost(choices, runs.fetch_add(1, Ordering::Relaxed));
     let space = Space::new((1..=MACHINES).map(|machine| (format!("machine {machine}"), 6)))?;
-    // All calls are drawn: with noise it is the distributions that count, not single points.
-    let options = Options { calls: 2000, noisy: true, batch: 8, probe: 0, ..Options::default() };
+    let options = Options { calls: 2000, ..Options::noisy() };
     let found = minimize_with(f, &space, &options, None, |now| {
         if now.calls.is_multiple_of(400) {
             println!("{:>5} calls: mean cost {:.2}, certainty {:.2}", now.calls, now.mean, now.certainty);

@@ -20,8 +20,9 @@ const NOISES: [f64; 3] = [1e-3, 1e-2, 1e-1];
 const LAST_CHOICE: usize = 512;
 const FIRST_CHOICE: usize = 16;
 
-/// Points that are kept at most, whatever the window.
+/// Points that are kept at most, whatever the window, and numbers of all their choices.
 const MOST: usize = 2048;
+const NUMBERS: usize = 1 << 26;
 
 /// The process.
 #[derive(Debug, Clone)]
@@ -52,9 +53,9 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// `repeats`: whether a point that is called again is another observation.
     pub fn new(layout: &Layout, window: usize, repeats: bool) -> Self {
-        let window = window.min(MOST);
         let choices: usize = layout.places.iter().map(|place| place.width.max(2)).sum();
         let columns: usize = layout.places.iter().map(|place| place.width.max(2) - 1).sum();
+        let window = window.min(MOST).min((NUMBERS / columns).max(2 * FIRST_CHOICE));
         let mut kernel = Self {
             places: layout.places.clone(),
             window,

@@ -49,10 +49,10 @@ pub struct Surrogate {
 }
 
 impl Default for Surrogate {
-    /// A network of 64 and 64 units, 256 free samples, all of the last 10 000 calls, 32 steps of 64 calls at 0.003.
+    /// A kernel and 256 free samples. Another function has the last 10 000 calls and 32 steps of 64 of them at 0.003.
     fn default() -> Self {
         Self {
-            function: Function::Network(vec![64, 64]),
+            function: Function::Kernel,
             free: 256,
             window: 10_000,
             steps: 32,
@@ -100,7 +100,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// A thousand calls, four drawn and four where c is lowest at a time.
+    /// A thousand calls, two drawn and six where c is lowest at a time.
     fn default() -> Self {
         Self {
             seed: 0,
@@ -109,8 +109,8 @@ impl Default for Options {
             target: None,
             maximize: false,
             noisy: false,
-            batch: 4,
-            probe: 4,
+            batch: 2,
+            probe: 6,
             learning_rate: 0.05,
             estimator: Estimator::Surrogate { group: 2, passes: 32 },
             surrogate: Surrogate::default(),
@@ -120,6 +120,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// For an f that differs between calls of the same point: eight points are drawn at a time, since it is the distributions that count
+    /// then, not single points.
+    #[must_use]
+    pub fn noisy() -> Self {
+        Self { noisy: true, batch: 8, probe: 0, ..Self::default() }
+    }
+
     /// Checks every number.
     ///
     /// # Errors
@@ -165,7 +172,7 @@ impl Options {
             return wrong(format!("probe is {probe}, and must be {MOST_PROBES} or fewer"));
         }
         if surrogate.relaxed && surrogate.function == Function::Kernel {
-            return wrong("surrogate.relaxed needs a c that has a gradient; a kernel has none".into());
+            return wrong("surrogate.relaxed needs a c that has a gradient; a kernel has none, a network has (surrogate.function)".into());
         }
         if surrogate.gain.is_some_and(|gain| !gain.is_finite()) {
             return wrong("surrogate.gain is not a finite number".into());

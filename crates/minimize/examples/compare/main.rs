@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p relax-minimize --example compare -- calls [PROBLEM …] [METHOD …]   best so far by calls, CSV
-//! cargo run --release -p relax-minimize --example compare -- variance [PROBLEM …]   variance of a step's gradient, CSV
+//! cargo run --release -p relax-minimize --example compare -- variance [PROBLEM …] [SETTING …]   variance of a step's gradient, CSV
 //! cargo run --release -p relax-minimize --example compare -- values [PROBLEM …]     what the values to reach were set by
 //! cargo run --release -p relax-minimize --example compare -- probes [PROBLEM …]     what probes, batch and fit were chosen by
 //! cargo run --release -p relax-minimize --example compare -- serve PROBLEM          f of points on standard input
@@ -200,27 +200,29 @@ fn variance(problem: &Problem) {
         ),
     ];
     for free in [256, 1024] {
-        let kernel = Surrogate { function: Function::Kernel, free, ..Surrogate::default() };
-        settings.push((format!("kernel M={free}"), with(kernel)));
+        settings.push((format!("kernel M={free}"), with(Surrogate { free, ..Surrogate::default() })));
     }
     for free in [16, 64, 256, 1024] {
-        settings.push((format!("64-64 M={free}"), with(Surrogate { free, ..Surrogate::default() })));
+        settings.push((format!("64-64 M={free}"), with(Surrogate { free, ..methods::network() })));
     }
     settings.extend([
-        ("relaxed 64-64".to_owned(), with(Surrogate { relaxed: true, ..Surrogate::default() })),
-        ("64-64 gain 1".to_owned(), with(Surrogate { gain: Some(1.0), ..Surrogate::default() })),
-        ("64-64 early stop".to_owned(), with(Surrogate { early_stop: true, ..Surrogate::default() })),
+        ("relaxed 64-64".to_owned(), with(Surrogate { relaxed: true, ..methods::network() })),
+        ("64-64 gain 1".to_owned(), with(Surrogate { gain: Some(1.0), ..methods::network() })),
+        ("64-64 early stop".to_owned(), with(Surrogate { early_stop: true, ..methods::network() })),
     ]);
     for window in [100, 300, 1000] {
-        settings.push((format!("64-64 window {window}"), with(Surrogate { window, ..Surrogate::default() })));
+        settings.push((format!("64-64 window {window}"), with(Surrogate { window, ..methods::network() })));
     }
     for hidden in [vec![16], vec![64], vec![128, 128]] {
         let name = format!("{hidden:?} M=256");
         settings
             .push((name, with(Surrogate { function: Function::Network(hidden), ..Surrogate::default() })));
     }
+    let named: Vec<String> =
+        std::env::args().skip(2).filter(|a| settings.iter().any(|(n, _)| n == a)).collect();
+    settings.retain(|(name, _)| named.is_empty() || named.contains(name));
     for estimator in [Estimator::DisArm, Estimator::Relax(Coupling::Coupled)] {
-        if !problem.bits() {
+        if !problem.bits() || !named.is_empty() {
             continue;
         }
         let (mut moments, mut batch) = (Moments::new(problem.choices.len()), 0);

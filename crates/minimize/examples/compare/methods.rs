@@ -67,21 +67,23 @@ pub const METHODS: &[Method] = &[
         name: "surrogate",
         grid: RATES,
         most: f64::INFINITY,
-        run: |c, r, s| logits(c, r, s, Options::default()),
+        run: |c, r, s| {
+            logits(c, r, s, Options { batch: 4, probe: 4, surrogate: network(), ..Options::default() })
+        },
         serves: any,
     },
     Method {
         name: "surrogate-kernel",
         grid: RATES,
         most: f64::INFINITY,
-        run: |c, r, s| logits(c, r, s, kernel()),
+        run: |c, r, s| logits(c, r, s, Options::default()),
         serves: any,
     },
     Method {
         name: "surrogate-no-probes",
         grid: RATES,
         most: f64::INFINITY,
-        run: |c, r, s| logits(c, r, s, unprobed(Surrogate::default())),
+        run: |c, r, s| logits(c, r, s, unprobed(network())),
         serves: any,
     },
     Method {
@@ -95,7 +97,7 @@ pub const METHODS: &[Method] = &[
         name: "no-probes-relaxed",
         grid: RATES,
         most: f64::INFINITY,
-        run: |c, r, s| logits(c, r, s, unprobed(Surrogate { relaxed: true, ..Surrogate::default() })),
+        run: |c, r, s| logits(c, r, s, unprobed(Surrogate { relaxed: true, ..network() })),
         serves: Problem::bits,
     },
     Method {
@@ -150,9 +152,8 @@ pub const METHODS: &[Method] = &[
     },
 ];
 
-fn kernel() -> Options {
-    let surrogate = Surrogate { function: Function::Kernel, ..Surrogate::default() };
-    Options { batch: 2, probe: 6, surrogate, ..Options::default() }
+pub fn network() -> Surrogate {
+    Surrogate { function: Function::Network(vec![64, 64]), ..Surrogate::default() }
 }
 
 fn unprobed(surrogate: Surrogate) -> Options {

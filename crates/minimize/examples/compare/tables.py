@@ -1,10 +1,10 @@
 """The tables of docs/minimise.md from the lines of `compare calls` and `rivals.py`: python tables.py FILE …
 
-First the median calls of the surrogate, and of the one with a kernel, over those of each estimator of a gradient. Where fewer than half of the runs get there the calls of a
-run stand in for the median, which is larger: `< .4`. Then a table for each problem.
+First the median calls of the surrogate with a network, and with a kernel, over those of each estimator of a gradient. Where fewer than
+half of the runs get there the calls of a run stand in for the median, which is larger: `< .4`. Then a table for each problem.
 
-Calls: median over ten seeds, a run that does not get there counting as infinite; in brackets how many of ten do. Seconds: processor
-time of the method a call of f. Pays from: the cost of a call of f from which the surrogate reaches the first value sooner, given both
+Calls: median over ten seeds, a run that does not get there counting as infinite; in brackets the quartiles, and how many of ten do. Seconds: processor
+time of the method a call of f. Pays from: the cost of a call of f from which the kernel reaches the first value sooner, given both
 medians and both methods' own seconds.
 """
 
@@ -20,6 +20,18 @@ def calls_to(lines, i):
     """Median calls to value `i`, and how many runs get there."""
     calls = [math.inf if line[1][i] == "-" else int(line[1][i]) for line in lines]
     return statistics.median(calls), sum(c < math.inf for c in calls)
+
+
+def spread(lines, i):
+    """Median, the quarter of runs below and above it, and how many get there."""
+    calls = sorted(math.inf if line[1][i] == "-" else int(line[1][i]) for line in lines)
+    low, median, high = (f"{q:.0f}" if q < math.inf else "—" for q in quartiles(calls))
+    return f"{median} ({low}–{high}; {sum(c < math.inf for c in calls)})" if low != "—" else f"— ({sum(c < math.inf for c in calls)})"
+
+
+def quartiles(calls):
+    half = len(calls) // 2
+    return statistics.median(calls[:half]), statistics.median(calls), statistics.median(calls[-half:])
 
 
 def ratios(runs, surrogate):
@@ -56,18 +68,15 @@ def main():
     for surrogate in ["surrogate", "surrogate-kernel"]:
         ratios(runs, surrogate)
     for problem, methods in runs.items():
-        print(f"\n**{problem}**\n\n| method (tuned) | first value | second value | best at the end | ms a call | surrogate pays from |\n| --- " + "| --- " * 5 + "|")
+        print(f"\n**{problem}**\n\n| method (tuned) | first value | second value | best at the end | ms a call | kernel pays from |\n| --- " + "| --- " * 5 + "|")
         cost = {}
         for (method, _), lines in methods.items():
             cost[method] = calls_to(lines, 0)[0], statistics.mean(line[0] for line in lines) / int(lines[0][2][-1].split(":")[0])
         for (method, tuned), lines in methods.items():
-            cells = []
-            for i in range(2):
-                median, reach = calls_to(lines, i)
-                cells.append(f"{median:.0f} ({reach})" if median < math.inf else f"— ({reach})")
+            cells = [spread(lines, i) for i in range(2)]
             ends = [float(line[2][-1].split(":")[1]) for line in lines]
-            (ours, own), (theirs, other) = cost.get("surrogate", (math.inf, 0.0)), cost[method]
-            if method == "surrogate":
+            (ours, own), (theirs, other) = cost.get("surrogate-kernel", (math.inf, 0.0)), cost[method]
+            if method == "surrogate-kernel":
                 pays = ""
             elif ours == math.inf:
                 pays = "?"

@@ -1,6 +1,6 @@
 //! Minimising what a simulator says: the speeds of a workshop's six machines.
 //!
-//! `cargo run --release -p relax-minimize --example workshop`
+//! `cargo run --release -p relax-minimize --example workshop`, and a seed if it is to be another than 0.
 //!
 //! Jobs arrive at random and pass six machines in a row, each with one of six speeds; a faster machine costs more, and waiting costs
 //! too. The simulator draws other jobs every time, so that f is noisy, and the answer is the likeliest choice, not the luckiest call.
@@ -42,10 +42,11 @@ fn cost(choices: &[usize], run: u64) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runs = AtomicU64::new(0);
+    let seed = std::env::args().nth(1).map_or(Ok(0), |seed| seed.parse())?;
+    let runs = AtomicU64::new(seed << 32);
     let f = |choices: &[usize]| cost(choices, runs.fetch_add(1, Ordering::Relaxed));
     let space = Space::new((1..=MACHINES).map(|machine| (format!("machine {machine}"), 6)))?;
-    let options = Options { calls: 2000, ..Options::noisy() };
+    let options = Options { calls: 2000, seed, ..Options::noisy() };
     let found = minimize_with(f, &space, &options, None, |now| {
         if now.calls.is_multiple_of(400) {
             println!("{:>5} calls: mean cost {:.2}, certainty {:.2}", now.calls, now.mean, now.certainty);

@@ -227,7 +227,7 @@ mod tests {
         part.seen(&part.observations, 1..2).write(&mut taken);
         assert_eq!(taken, stack([2, 3, 4]));
         let before = pictures.clone();
-        assert!(!pictures.push(0, &vec![0.5; 30]) && !pictures.push_final(0, &vec![256.0; 30]));
+        assert!(!pictures.push(0, &[0.5; 30]) && !pictures.push_final(0, &[256.0; 30]));
         assert_eq!(pictures, before);
     }
 }

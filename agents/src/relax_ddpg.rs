@@ -4,17 +4,22 @@
 //! Estimator at the Gaussian's parameters, for the executed, unclipped action a = μ + σε, written for μ:
 //!
 //! ```text
-//! ĝ = A − η·B,   A = (ε/σ)(R̂ − V(s))                               (A2C's estimator)
-//!                B = (ε/σ)(Q(s, a) − V(s)) − ∇_aQ(s, a)              (E[B] = 0)
-//! η = 1:         ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                 (LAX with c = Q)
+//! ĝ = A − η₁·F − η₂·B − η₃·E,   A = (ε/σ)(R̂ − V(s))                          (A2C's estimator)
+//!     F = (ε/σ)·Σ_{k>t} (γλ)^{k−t} C_k,   C = Q(s, a) − E_π Q(s, ·)           (what the future actions did)
+//!     B = (ε/σ)(Q(s, a) − V(s)) − ∇_aQ(s, a)                                  (what the action itself did)
+//!     E = (ε/σ)(E_π Q(s, ·) − V(s))                                           (V's error)
+//! η = (0, 1, 0):  ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                         (LAX with c = Q)
 //! ```
+//! All three have mean 0. The expectations are means over fresh actions. Q − V is clipped at eight times the usual δ in C and E, and B
+//! scaled down at states where the fresh actions' is beyond that; a second version is clipped at twice ([`guard`](crate::parts::guard)).
 //! ∇_aQ is DDPG's actor gradient, taken at the sampled action; the term before it removes its bias, for any Q that has not
 //! seen the batch. `agent.correction = false` leaves that term out: ĝ = ∇_aQ alone, which is SVG(0) (Heess et al. 2015),
 //! biased by what is wrong with Q.
 //!
 //! LAX: Grathwohl et al. 2018, eq. 7; Q-Prop (Gu et al. 2017) is the same idea with Q linearised at μ. Deviations from DDPG:
 //! the policy's batches are on-policy, so only Q learns from replay; y = r + γ Q'(s', a') with a' drawn from the current
-//! policy, which needs no target actor. The gain η is estimated from earlier batches; with η = 0 this is A2C.
+//! policy, which needs no target actor. The trajectory-wise term is that of Cheng, Yan & Boots 2020. The gains η are estimated from
+//! earlier batches, and all three are 0 while those say that they do harm; with η = 0 this is A2C.
 
 use crate::a2c::{refuse_single_rows, refuse_tied_rows};
 use crate::config::{
@@ -24,7 +29,11 @@ use crate::config::{
 use crate::distribution;
 use crate::parts::control_variate::ControlVariateShard;
 use crate::parts::critic::Critic;
+use crate::parts::expected_q::ExpectedQ;
 use crate::parts::experience::Experience;
+use crate::parts::gains::{Gains, Products};
+use crate::parts::guard::{Guard, Version};
+use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::normalize::normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
@@ -34,11 +43,21 @@ use crate::{
     role,
 };
 use relax_envs::EnvRng;
-use relax_estimators::{AdaptiveGain, Baseline, combine, gain_statistics, mean_squared_norm, reinforce};
+use relax_estimators::{Baseline, combine, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
 
-/// How fast the adaptive gain forgets earlier batches.
-const GAIN_DECAY: f64 = 0.95;
+/// M: fresh actions in each of two hypercubes, over which E_π Q is a mean.
+const FRESH: usize = 4;
+
+/// One shard's own.
+#[derive(Debug, Default)]
+struct Shard {
+    own: ControlVariateShard,
+    ahead: ExpectedQ,
+    /// F, B and E of one row.
+    row: [Vec<f32>; 3],
+    products: [Products<3>; 2],
+}
 
 keys! {
     /// `[agent]` of RELAX-DDPG.
@@ -73,7 +92,7 @@ keys! {
         /// Step size of the critic's optimiser.
         value_learning_rate: f64 = 3e-3,
         /// Step size of the optimiser of the control variate Q.
-        control_variate_learning_rate: f64 = 1e-3,
+        control_variate_learning_rate: f64 = 3e-3,
         /// Optimiser of all networks: "adam", "rmsprop" or "rmsprop-tf".
         optimizer: OptimizerKind = OptimizerKind::Adam,
         /// Discount factor γ in [0, 1].
@@ -104,8 +123,8 @@ keys! {
         /// Stored experience.
         replay: ReplayConfig = ReplayConfig {
             capacity: 100_000,
-            updates_per_step: 0.1,
-            tau: 0.01,
+            updates_per_step: 0.3,
+            tau: 0.03,
             ..ReplayConfig::default()
         },
         /// What the critic Q is trained on.
@@ -137,10 +156,12 @@ pub(crate) fn spec() -> AgentSpec {
 pub struct RelaxDdpg {
     agent: RelaxDdpgKeys,
     learner: RelaxDdpgLearner,
-    policy: Policy<ControlVariateShard>,
+    policy: Policy<Shard>,
     critic: Critic,
     q: QCritic,
-    gain: AdaptiveGain,
+    /// Of the loosely and the tightly bounded Q.
+    gains: [Gains<3>; 2],
+    guard: Guard,
     experience: Experience,
     /// The newest batch, normalised.
     batch: Option<Rollout>,
@@ -151,6 +172,14 @@ pub struct RelaxDdpg {
     scratch: ActingScratch,
     noise: Vec<f32>,
     next_actions: ActionBuffer,
+    /// C of the newest batch, and the sums of what follows, by version.
+    c: [Vec<f32>; 2],
+    future: [Vec<f32>; 2],
+    sums: Vec<f32>,
+    /// Version and η of the newest batch.
+    used: (usize, [f64; 3]),
+    seed: u64,
+    updates: u64,
 }
 
 impl RelaxDdpg {
@@ -177,7 +206,8 @@ impl RelaxDdpg {
             policy,
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
-            gain: AdaptiveGain::new(GAIN_DECAY)?,
+            gains: Default::default(),
+            guard: Guard::default(),
             experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             batch: None,
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
@@ -185,17 +215,26 @@ impl RelaxDdpg {
             scratch: ActingScratch::default(),
             noise: vec![0.0; learner.replay.batch_size * k],
             next_actions,
+            c: Default::default(),
+            future: Default::default(),
+            sums: Vec::new(),
+            used: (0, [0.0; 3]),
+            seed: task.seed,
+            updates: 0,
             agent: agent.clone(),
             learner: learner.clone(),
         })
     }
 
-    /// The multiple of B that enters this batch's ĝ, known before the batch was drawn.
-    fn gain(&self) -> f64 {
-        match self.agent.gain {
-            Gain::Named(_) => self.gain.gain(),
-            Gain::Fixed(gain) => gain,
+    /// Version of Q and η for the next batch, known before it is drawn.
+    fn choose(&self, of_versions: [[f64; 3]; 2]) -> (usize, [f64; 3]) {
+        if let Gain::Fixed(gain) = self.agent.gain {
+            // B at a gain of 1 takes V's error off too.
+            return (0, [gain, gain, 0.0]);
         }
+        let (version, allowed) = self.guard.choice();
+        let version = usize::from(version == Version::Tight);
+        (version, if allowed { of_versions[version] } else { [0.0; 3] })
     }
 
     /// One gradient step of Q: a weighted sum of the temporal-difference error on a fresh minibatch and of the variance on
@@ -256,18 +295,18 @@ impl RelaxDdpg {
         let (shape, parameters) = (&net.shape, &net.parameters);
         compute.each(self.policy.shards_mut(), |i, shard| {
             let baseline = &values[crate::compute::shard_rows(i, rows)];
-            shard.correct_beyond(shape, parameters, baseline);
-            combine(&shard.extra.a, &shard.extra.b, 1.0, &mut shard.estimate);
-            shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
-            let PolicyShard { samples, estimate, extra, .. } = shard;
-            extra.differentiate(shape, parameters, 2.0 * weight / rows as f32, estimate, |q, alpha, beta| {
+            let PolicyShard { samples, estimate, extra: Shard { own, .. }, .. } = shard;
+            own.correct_beyond(samples, shape, parameters, baseline);
+            combine(&own.a, &own.b, 1.0, estimate);
+            shard.sums.squared_norm = mean_squared_norm(estimate, 1);
+            own.differentiate(shape, parameters, 2.0 * weight / rows as f32, estimate, |q, alpha, beta| {
                 samples.adjoint(q, alpha, beta);
             });
         });
         let mut total = 0.0;
         for shard in self.policy.shards_mut() {
             total += shard.sums.squared_norm;
-            net.gradient.iter_mut().zip(&shard.extra.parameter_gradient).for_each(|(g, x)| *g += x);
+            net.gradient.iter_mut().zip(&shard.extra.own.parameter_gradient).for_each(|(g, x)| *g += x);
         }
         total / rows as f64
     }
@@ -292,7 +331,14 @@ impl Agent for RelaxDdpg {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        metrics.gain = self.gain();
+        let of_versions = self.gains.each_ref().map(Gains::gains);
+        self.used = self.choose(of_versions);
+        let (version, gains) = self.used;
+        metrics.gain = match self.agent.gain {
+            Gain::Fixed(gain) => gain,
+            Gain::Named(_) => gains.iter().sum::<f64>() / 3.0,
+        };
+        let bounds = self.guard.bounds().map(|bound| (bound as f32).min(f32::MAX));
         self.experience.normalizer.begin(batch);
         let stored = batch;
         let batch = normalized(&mut self.batch, batch, &self.experience.normalizer);
@@ -304,32 +350,84 @@ impl Agent for RelaxDdpg {
         }
 
         let (net, correction) = (&self.q.net, self.agent.correction);
-        let (k, dim, gain) = (self.policy.distribution().width(), batch.observation_dim, metrics.gain as f32);
+        let (k, dim) = (self.policy.distribution().width(), batch.observation_dim);
         let (advantages, values) = (self.critic.advantages(), self.critic.values());
+        let (seed, updates) = (self.seed, self.updates);
+        self.policy.visit(batch, compute, |i, rows, shard| {
+            let key = [role::LOOKAHEAD, updates as u32, (updates >> 32) as u32, i as u32];
+            let mut rng = EnvRng::from_seed_sequence(seed, &key);
+            let observations = &batch.observations[rows.start * dim..rows.end * dim];
+            let Some(actions) = shard.samples.fresh(FRESH) else { return };
+            let q = (&net.shape, &net.parameters[..]);
+            shard.extra.ahead.evaluate(q, (observations, &values[rows]), actions, bounds, &mut rng);
+        })?;
+        let decay = (learner.gamma * learner.lambda) as f32;
+        for (version, (c, future)) in self.c.iter_mut().zip(&mut self.future).enumerate() {
+            c.clear();
+            for shard in self.policy.shards_mut() {
+                c.extend_from_slice(&shard.extra.ahead.terms[version].c);
+            }
+            future.resize(batch.rows(), 0.0);
+            later_sums(batch, c, decay, &mut self.sums, future);
+        }
+
+        let futures = &self.future;
+        let p = self.policy.distribution().parameters();
         let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let observations = &batch.observations[rows.start * dim..rows.end * dim];
             let actions = &batch.actions.values()[rows.start * k..rows.end * k];
-            shard.extra.place(observations, dim, actions, k);
-            let extra = &mut shard.extra;
-            extra.a.resize(shard.estimate.len(), 0.0);
-            reinforce(&shard.samples.moments.score, &advantages[rows.clone()], Baseline::None, &mut extra.a);
-            shard.sums.weighted_log_prob = shard.samples.weighted_log_prob(&advantages[rows.clone()]);
-            shard.sums.squared_norm_a2c = mean_squared_norm(&extra.a, 1);
-            shard.correct_beyond(&net.shape, &net.parameters, &values[rows]);
-            combine(&shard.extra.a, &shard.extra.b, gain, &mut shard.estimate);
-            shard.sums.gain = gain_statistics(&shard.extra.a, &shard.extra.b);
-            if !correction {
-                shard.extra.reparametrised(&mut shard.samples, &mut shard.estimate);
+            let PolicyShard { samples, estimate, sums, extra, .. } = shard;
+            let Shard { own, ahead, row: [of_future, of_own, of_error], products } = extra;
+            own.place(observations, dim, actions, k);
+            own.a.resize(estimate.len(), 0.0);
+            reinforce(&samples.moments.score, &advantages[rows.clone()], Baseline::None, &mut own.a);
+            sums.weighted_log_prob = samples.weighted_log_prob(&advantages[rows.clone()]);
+            sums.squared_norm_a2c = mean_squared_norm(&own.a, 1);
+            own.correct_beyond(samples, &net.shape, &net.parameters, &values[rows.clone()]);
+            for (of, (terms, products)) in ahead.terms.iter().zip(products).enumerate() {
+                *products = Products::default();
+                for (row, &later) in futures[of][rows.clone()].iter().enumerate() {
+                    let range = row * p..(row + 1) * p;
+                    let s = &samples.moments.score[range.clone()];
+                    let (a, b) = (&own.a[range.clone()], &own.b[range.clone()]);
+                    of_future.clear();
+                    of_future.extend(s.iter().map(|s| -s * later));
+                    of_own.clear();
+                    of_own.extend(b.iter().map(|b| -b * terms.share[row]));
+                    of_error.clear();
+                    of_error.extend(s.iter().map(|s| -s * terms.mean[row]));
+                    products.add(a, [of_future, of_own, of_error]);
+                    if of == version {
+                        for (i, estimate) in estimate[range].iter_mut().enumerate() {
+                            let terms = [of_future[i], of_own[i], of_error[i]];
+                            let sum: f32 =
+                                gains.iter().zip(terms).map(|(&gain, term)| gain as f32 * term).sum();
+                            *estimate = a[i] + sum;
+                        }
+                    }
+                }
             }
-            shard.sums.squared_norm = mean_squared_norm(&shard.estimate, 1);
+            if !correction {
+                own.reparametrised(samples, estimate);
+            }
+            sums.squared_norm = mean_squared_norm(estimate, 1);
         })?;
 
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
-        // In units of the batch's own ‖A‖²: the gain that lowered the *ratio* of the variances most. Plain sums would be
-        // ruled by the few batches with large errors and be far too large for the calm ones in between.
-        self.gain.update(sums.gain.0 / sums.squared_norm_a2c, sums.gain.1 / sums.squared_norm_a2c);
+        let mut ratios = [1.0; 2];
+        for version in 0..2 {
+            let mut products = Products::default();
+            for shard in self.policy.shards_mut() {
+                products.merge(&shard.extra.products[version]);
+            }
+            ratios[version] = products.squared_norm(of_versions[version]) / products.aa;
+            self.gains[version].update(&products);
+        }
+        let error = mean_squared_delta(batch, self.critic.advantages(), decay, &mut self.sums);
+        self.guard.update(error, ratios, metrics.variance_ratio);
+        self.updates += 1;
         self.experience.normalizer.end(stored);
         Ok(())
     }
@@ -343,6 +441,11 @@ impl Agent for RelaxDdpg {
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
         let Some(own) = &self.batch else { return Ok(()) };
+        // Neither what follows by chance nor the action's own part is V's to learn.
+        let (version, [gain, ..]) = self.used;
+        let (c, future) = (&self.c[version], &mut self.future[version]);
+        future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
+        self.critic.correct_returns(gain as f32, future);
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
@@ -382,20 +485,30 @@ impl Agent for RelaxDdpg {
         state.insert_all("critic", self.critic.state());
         state.insert_all("q", self.q.net.state());
         self.experience.save(&mut state);
-        state.insert("gain", StateTensor::F64(self.gain.state().to_vec()));
+        state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
+        state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
+        state.insert("guard", StateTensor::F64(self.guard.state()));
+        state.insert("updates", StateTensor::U64(vec![self.updates]));
         streams::save(&mut state, "streams", &self.rngs);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        let gain = state.f64_array("gain")?;
+        let [updates] = state.u64_array("updates")?;
         let rngs = streams::restore(state, "streams")?;
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.q.net.restore(&state.subset("q"))?;
         self.experience.restore(state)?;
-        self.gain.restore(gain);
-        self.rngs = rngs;
+        let fits = self.gains[0].restore(state.f64("gains.free")?)
+            && self.gains[1].restore(state.f64("gains.bounded")?)
+            && self.guard.restore(state.f64("guard")?);
+        if !fits {
+            let message =
+                "the checkpoint's statistics of the control variate are of another size than this run's";
+            return Err(AgentError::Config(message.into()));
+        }
+        (self.rngs, self.updates) = (rngs, updates);
         Ok(())
     }
 }

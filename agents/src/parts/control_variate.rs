@@ -129,8 +129,22 @@ impl ControlVariateShard {
         }
     }
 
+    /// B of these `samples` from r(s, z) = network − `baseline` `[r]` at the points.
+    pub fn correct_beyond(
+        &mut self,
+        samples: &mut Samples,
+        shape: &MlpShape,
+        parameters: &[f32],
+        baseline: &[f32],
+    ) {
+        self.evaluate(shape, parameters);
+        self.values.iter_mut().zip(baseline).for_each(|(r, b)| *r -= b);
+        self.b.resize(self.a.len(), 0.0);
+        samples.correction(&self.values, &self.gradients, &mut self.b);
+    }
+
     /// estimate `[r, P]` ← what the control variate's gradient alone makes of the parameters of a reparametrised distribution:
-    /// (∇c, ∇c∘σε) for a Gaussian. Must follow [`correct_beyond`](PolicyShard::correct_beyond); overwrites the values.
+    /// (∇c, ∇c∘σε) for a Gaussian. Must follow [`correct_beyond`](Self::correct_beyond); overwrites the values.
     pub fn reparametrised(&mut self, samples: &mut Samples, estimate: &mut [f32]) {
         self.values.fill(0.0);
         samples.correction(&self.values, &self.gradients, estimate);
@@ -165,15 +179,6 @@ impl ControlVariateShard {
 impl PolicyShard<ControlVariateShard> {
     /// B from r at the shard's points.
     pub fn correct(&mut self, shape: &MlpShape, parameters: &[f32]) {
-        self.correct_beyond(shape, parameters, &[]);
-    }
-
-    /// B from r(s, z) = network − `baseline` `[r]` at the shard's points.
-    pub fn correct_beyond(&mut self, shape: &MlpShape, parameters: &[f32], baseline: &[f32]) {
-        let Self { samples, extra, .. } = self;
-        extra.evaluate(shape, parameters);
-        extra.values.iter_mut().zip(baseline).for_each(|(r, b)| *r -= b);
-        extra.b.resize(extra.a.len(), 0.0);
-        samples.correction(&extra.values, &extra.gradients, &mut extra.b);
+        self.extra.correct_beyond(&mut self.samples, shape, parameters, &[]);
     }
 }

@@ -7,6 +7,7 @@
 //! | [`baseline`] | a better baseline than V: V with a correction in closed form |
 //! | [`control_variate`] | r(s, z), trained on the estimator's variance |
 //! | [`q_critic`] | Q(s, a), trained on replayed transitions |
+//! | [`expected_q`] | how much better than usual an action is by a learned Q(s, a) |
 //! | [`twin_critics`] | two of them, trained towards the smaller of their values |
 //! | [`experience`] | what an agent that replays has seen: transitions, their scale, gradient steps due |
 //! | [`replay`] | the newest transitions, and minibatches of them |
@@ -33,6 +34,7 @@ pub mod control_variate;
 pub mod correction;
 pub mod critic;
 pub mod deterministic_actor;
+pub mod expected_q;
 pub mod experience;
 pub mod exploration;
 pub mod gains;

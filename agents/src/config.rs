@@ -139,7 +139,8 @@ impl Default for ExplorationConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplayConfig {
-    /// Transitions kept, the newest ones; 4·(2·observation + action + 1) + 1 bytes each.
+    /// Transitions kept, the newest ones; 4·(2·observation + action + 1) + 1 bytes each, about an eighth of that where observations
+    /// are bytes.
     pub capacity: usize,
     /// Transitions drawn for each gradient step.
     pub batch_size: usize,

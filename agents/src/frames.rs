@@ -3,7 +3,7 @@
 use relax_nn::{FrameLayout, Observations, Stacks};
 
 /// No frame.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// Observations of bytes, made of frames.
 ///
@@ -61,9 +61,15 @@ impl Frames {
         Stacks { layout: self.layout, bytes: &self.bytes, frames }
     }
 
-    /// Takes in an observation that comes after the one made of `previous` `[N]`, and writes to `made` `[N]` what it is made of. False, and
-    /// nothing is written, if its numbers are no bytes.
-    fn push(&mut self, observation: &[f32], previous: &[u32], made: &mut [u32]) -> bool {
+    /// Takes in an observation that comes after the one made of `previous` `[N]`, and writes to `made` `[N]` what it is made of; new frames
+    /// take the places of `free` ones first. False, and nothing is written, if its numbers are no bytes.
+    pub(crate) fn push(
+        &mut self,
+        observation: &[f32],
+        previous: &[u32],
+        made: &mut [u32],
+        free: &mut Vec<u32>,
+    ) -> bool {
         if !self.layout.split(observation, &mut self.split) {
             return false;
         }
@@ -72,9 +78,13 @@ impl Frames {
             let own = &self.split[i * len..(i + 1) * len];
             let known = [previous.get(i + 1), i.checked_sub(1).map(|i| &made[i]), previous.get(i)];
             let known = known.into_iter().flatten().find(|&&frame| frame != NONE && self.frame(frame) == own);
-            made[i] = match known {
-                Some(&frame) => frame,
-                None => {
+            made[i] = match (known, free.pop_if(|_| known.is_none())) {
+                (Some(&frame), _) => frame,
+                (None, Some(frame)) => {
+                    self.bytes[frame as usize * len..][..len].copy_from_slice(own);
+                    frame
+                }
+                (None, None) => {
                     let frame = self.count() as u32;
                     self.bytes.extend_from_slice(own);
                     frame
@@ -114,7 +124,7 @@ impl Pictures {
         let (start, last) = (self.observations.len(), &mut self.last[slot * n..(slot + 1) * n]);
         self.observations.resize(start + n, NONE);
         let made = &mut self.observations[start..];
-        let taken = self.frames.push(observation, last, made);
+        let taken = self.frames.push(observation, last, made, &mut Vec::new());
         match taken {
             true => last.copy_from_slice(made),
             false => self.observations.truncate(start),
@@ -128,7 +138,8 @@ impl Pictures {
         let start = self.final_observations.len();
         self.final_observations.resize(start + n, NONE);
         let last = &self.last[slot * n..(slot + 1) * n];
-        let taken = self.frames.push(observation, last, &mut self.final_observations[start..]);
+        let taken =
+            self.frames.push(observation, last, &mut self.final_observations[start..], &mut Vec::new());
         if !taken {
             self.final_observations.truncate(start);
         }
@@ -141,7 +152,9 @@ impl Pictures {
         let slots = self.last.chunks_exact(n).zip(self.next_observations.chunks_exact_mut(n));
         let frames = &mut self.frames;
         let width = frames.layout.numbers();
-        slots.zip(observations.chunks_exact(width)).all(|((last, made), x)| frames.push(x, last, made))
+        slots
+            .zip(observations.chunks_exact(width))
+            .all(|((last, made), x)| frames.push(x, last, made, &mut Vec::new()))
     }
 
     /// Adds the frames of `other`; what is added to its frames' numbers.

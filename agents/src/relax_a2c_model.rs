@@ -357,7 +357,11 @@ impl Agent for RelaxA2cModel {
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.model.restore(&state.subset("model"))?;
-        self.replay.restore(&state.subset("replay"))?;
+        match state.has_any("replay") {
+            true => self.replay.restore(&state.subset("replay"))?,
+            // A checkpoint may leave it out: the model then learns from what comes.
+            false => self.replay.forget(),
+        }
         self.normalizer.restore(state)?;
         self.horizon.restore(&state.subset("horizon"))?;
         let fits = self.gains[0].restore(state.f64("gains.free")?)

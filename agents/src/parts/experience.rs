@@ -6,8 +6,8 @@ use super::replay::{Minibatch, Replay};
 use crate::config::{Normalization, ReplayConfig};
 use crate::rollout::Rollout;
 use crate::{AgentError, Task};
-use relax_envs::EnvRng;
-use relax_nn::{StateDict, StateTensor};
+use relax_envs::{EnvRng, Space};
+use relax_nn::{FrameLayout, StateDict, StateTensor};
 
 /// Stored transitions in the environment's own numbers, and counters.
 #[derive(Debug)]
@@ -34,7 +34,10 @@ impl Experience {
         normalization: Normalization,
     ) -> Self {
         Self {
-            replay: Replay::new(settings.capacity, task.observations.flat_dim(), action_dim),
+            replay: match bytes(task.observations) {
+                Some(layout) => Replay::of_bytes(settings.capacity, layout, action_dim),
+                None => Replay::new(settings.capacity, task.observations.flat_dim(), action_dim),
+            },
             normalizer: Normalizer::new(task.observations, normalization),
             settings: settings.clone(),
             env_steps: 0,
@@ -56,6 +59,16 @@ impl Experience {
         self.replay.extend(batch);
         self.before = self.env_steps;
         self.env_steps += batch.rows() as u64;
+        self.let_go();
+    }
+
+    /// Without what was stored, which a checkpoint may leave out, no gradient step is due until as much is stored as a run begins with;
+    /// nor are those made up for later.
+    fn let_go(&mut self) {
+        let enough = self.settings.warm_up_steps.clamp(1, self.settings.capacity.max(1) as u64);
+        if (self.replay.len() as u64) < enough && !self.is_warming_up() {
+            self.updates = self.settings.updates_due(self.env_steps);
+        }
     }
 
     /// Whether so few steps were taken that nothing is learned yet.
@@ -98,12 +111,26 @@ impl Experience {
     /// If an array is missing or does not fit, or the counters do not belong together.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         let [before, env_steps, updates] = self.settings.counters(state)?;
-        self.replay.restore(&state.subset("replay"))?;
+        let left_out = !state.has_any("replay");
+        match left_out {
+            true => self.replay.forget(),
+            false => self.replay.restore(&state.subset("replay"))?,
+        }
         self.normalizer.restore(state)?;
         if state.get("behind").is_ok() {
             self.normalizer.restore_batch(state)?;
         }
         (self.before, self.env_steps, self.updates) = (before, env_steps, updates);
+        if left_out {
+            self.let_go();
+        }
         Ok(())
     }
+}
+
+/// How observations are made of frames, where their bounds let them be bytes.
+fn bytes(observations: &Space) -> Option<FrameLayout> {
+    let Space::Box { low, high, shape } = observations else { return None };
+    let within = low.iter().all(|&x| x >= 0.0) && high.iter().all(|&x| x <= 255.0);
+    (within && !low.is_empty()).then(|| FrameLayout::of(shape))
 }

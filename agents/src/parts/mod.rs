@@ -49,6 +49,7 @@ pub mod policy;
 pub mod q_critic;
 pub mod replay;
 pub mod returns;
+mod stored;
 pub mod streams;
 pub mod target_network;
 pub mod twin_critics;

@@ -1,9 +1,10 @@
 //! Stored experience: the newest transitions of a run, in flat arrays, and minibatches drawn from them.
 
+use super::stored::{Stored, put};
 use crate::AgentError;
 use crate::rollout::{ActionBuffer, Rollout};
 use relax_envs::EnvRng;
-use relax_nn::{StateDict, StateTensor};
+use relax_nn::{FrameLayout, StateDict, StateTensor};
 use std::collections::VecDeque;
 
 /// A ring of transitions (s, a, r, s', terminated).
@@ -11,17 +12,19 @@ use std::collections::VecDeque;
 /// A transition of observations of D numbers and actions of K takes [`bytes`](Self::bytes_per_transition) =
 /// 4·(2D + K + 1) + 1: 33 bytes for Pendulum (D = 3, K = 1). A truncated transition keeps its episode's final observation
 /// as s', and is bootstrapped like any other; only `terminated` ends a return. Choices are kept as their indices.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Observations [of bytes](Self::of_bytes) are kept as such, every frame once: D bytes a transition where nothing is stacked, as s' is
+/// the next transition's s.
+#[derive(Debug, Clone)]
 pub struct Replay {
     capacity: usize,
     observation_dim: usize,
     action_dim: usize,
     /// Where the next transition goes once the ring is full.
     cursor: usize,
-    observations: Vec<f32>,
+    stored: Stored,
     actions: Vec<f32>,
     rewards: Vec<f32>,
-    next_observations: Vec<f32>,
     terminated: Vec<u8>,
     /// Places of the terminal transitions, the oldest first.
     endings: VecDeque<u32>,
@@ -60,16 +63,23 @@ impl Replay {
             observation_dim,
             action_dim,
             cursor: 0,
-            observations: Vec::with_capacity(reserved * observation_dim),
+            stored: Stored::numbers(observation_dim, reserved),
             actions: Vec::with_capacity(reserved * action_dim),
             rewards: Vec::with_capacity(reserved),
-            next_observations: Vec::with_capacity(reserved * observation_dim),
             terminated: Vec::with_capacity(reserved),
             endings: VecDeque::new(),
             successor: Vec::new(),
             earliest: Vec::new(),
             choices: Vec::new(),
         }
+    }
+
+    /// As [`new`](Self::new), of observations whose numbers are bytes, made of frames as `layout` says. If one comes that is none, all are
+    /// kept as numbers.
+    #[must_use]
+    pub fn of_bytes(capacity: usize, layout: FrameLayout, action_dim: usize) -> Self {
+        let observation_dim = layout.numbers();
+        Self { stored: Stored::bytes(layout), observation_dim, ..Self::new(capacity, 0, action_dim) }
     }
 
     /// Transitions stored.
@@ -84,7 +94,7 @@ impl Replay {
         self.rewards.is_empty()
     }
 
-    /// Bytes that one transition takes.
+    /// Bytes that one transition of numbers takes.
     #[must_use]
     pub fn bytes_per_transition(&self) -> usize {
         4 * (2 * self.observation_dim + self.action_dim + 1) + 1
@@ -100,20 +110,30 @@ impl Replay {
             let earliest = &mut self.earliest[batch.slot[row] as usize];
             self.successor[row] = std::mem::replace(earliest, row as u32);
         }
+        let [mut all, mut finals, mut beyond] = [const { Vec::new() }; 3];
+        let (observations, final_observations, next_observations) = match batch.layout() {
+            None => (&batch.observations, &batch.final_observations, &batch.next_observations),
+            Some(_) => {
+                batch.seen(0..rows).write(&mut all);
+                batch.seen_finally().write(&mut finals);
+                batch.seen_next().write(&mut beyond);
+                (&all, &finals, &beyond)
+            }
+        };
         let of = |array: &'_ [f32], i: usize| i * dim..((i + 1) * dim).min(array.len());
         let mut cut = 0;
         for row in 0..rows {
-            let own = &batch.observations[of(&batch.observations, row)];
+            let own = &observations[of(observations, row)];
             let next = if batch.terminated[row] {
                 // The value of a terminal state is never asked for.
                 own
             } else if batch.truncated[row] {
                 cut += 1;
-                &batch.final_observations[of(&batch.final_observations, cut - 1)]
+                &final_observations[of(final_observations, cut - 1)]
             } else if self.successor[row] == NO_ROW {
-                &batch.next_observations[of(&batch.next_observations, batch.slot[row] as usize)]
+                &next_observations[of(next_observations, batch.slot[row] as usize)]
             } else {
-                &batch.observations[of(&batch.observations, self.successor[row] as usize)]
+                &observations[of(observations, self.successor[row] as usize)]
             };
             let action = if let ActionBuffer::Box { .. } = &batch.actions {
                 batch.actions.value_rows(row..row + 1)
@@ -129,10 +149,9 @@ impl Replay {
             if batch.terminated[row] {
                 self.endings.push_back(at as u32);
             }
-            put(&mut self.observations, at, own);
+            self.stored.put(at, batch.slot[row] as usize, own, next);
             put(&mut self.actions, at, action);
             put(&mut self.rewards, at, &[batch.rewards[row]]);
-            put(&mut self.next_observations, at, next);
             put(&mut self.terminated, at, &[u8::from(batch.terminated[row])]);
             self.cursor = (at + 1) % self.capacity;
         }
@@ -156,7 +175,7 @@ impl Replay {
         batch.rewards.clear();
         batch.next_observations.clear();
         batch.going_on.clear();
-        let (dim, k, len) = (self.observation_dim, self.action_dim, self.len() as i64);
+        let (k, len) = (self.action_dim, self.len() as i64);
         let from_endings = if self.endings.is_empty() { 0 } else { (size as f64 * share) as usize };
         for row in 0..size {
             let i = if row < from_endings {
@@ -164,25 +183,35 @@ impl Replay {
             } else {
                 rng.integers(0, len) as usize
             };
-            batch.observations.extend_from_slice(&self.observations[i * dim..(i + 1) * dim]);
+            self.stored.append(i, &mut batch.observations, &mut batch.next_observations);
             batch.actions.extend_from_slice(&self.actions[i * k..(i + 1) * k]);
             batch.rewards.push(self.rewards[i]);
-            batch.next_observations.extend_from_slice(&self.next_observations[i * dim..(i + 1) * dim]);
             batch.going_on.push(f32::from(1 - self.terminated[i]));
         }
     }
 
     /// Adds s' − s `[·, D]` of the newest `rows` transitions, but for those that terminated, to `changes`.
     pub fn newest_changes(&self, rows: usize, changes: &mut Vec<f32>) {
-        let (dim, len) = (self.observation_dim, self.len());
+        let (len, mut own, mut next) = (self.len(), Vec::new(), Vec::new());
         for back in 1..=rows.min(len) {
             let i = (self.cursor + len - back) % len;
             if self.terminated[i] == 0 {
-                let (from, to) = (i * dim, (i + 1) * dim);
-                let pairs = self.next_observations[from..to].iter().zip(&self.observations[from..to]);
-                changes.extend(pairs.map(|(next, own)| next - own));
+                own.clear();
+                next.clear();
+                self.stored.append(i, &mut own, &mut next);
+                changes.extend(next.iter().zip(&own).map(|(next, own)| next - own));
             }
         }
+    }
+
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        self.stored.clear();
+        self.actions.clear();
+        self.rewards.clear();
+        self.terminated.clear();
+        self.endings.clear();
+        self.cursor = 0;
     }
 
     /// Everything stored.
@@ -190,10 +219,9 @@ impl Replay {
     pub fn state(&self) -> StateDict {
         let mut state = StateDict::new();
         state.insert("place", StateTensor::U64(vec![self.len() as u64, self.cursor as u64]));
-        state.insert_f32("observations", &self.observations);
+        self.stored.save(&mut state);
         state.insert_f32("actions", &self.actions);
         state.insert_f32("rewards", &self.rewards);
-        state.insert_f32("next_observations", &self.next_observations);
         state.insert("terminated", StateTensor::U8(self.terminated.clone()));
         state
     }
@@ -213,16 +241,11 @@ impl Replay {
             );
             return Err(AgentError::Config(message));
         }
-        let observations = state.f32("observations", len * self.observation_dim)?;
+        let stored = self.stored.restored(len, self.observation_dim, state)?;
         let actions = state.f32("actions", len * self.action_dim)?;
         let rewards = state.f32("rewards", len)?;
-        let next_observations = state.f32("next_observations", len * self.observation_dim)?;
-        for (to, from) in [
-            (&mut self.observations, observations),
-            (&mut self.actions, actions),
-            (&mut self.rewards, rewards),
-            (&mut self.next_observations, next_observations),
-        ] {
+        self.stored = stored;
+        for (to, from) in [(&mut self.actions, actions), (&mut self.rewards, rewards)] {
             to.clear();
             to.extend_from_slice(from);
         }
@@ -241,13 +264,10 @@ impl Replay {
     }
 }
 
-/// Puts `row` at place `at` of an array of such rows, which it may make longer by one.
-fn put<T: Copy>(array: &mut Vec<T>, at: usize, row: &[T]) {
-    let start = at * row.len();
-    if start == array.len() {
-        array.extend_from_slice(row);
-    } else {
-        array[start..start + row.len()].copy_from_slice(row);
+/// The same transitions in the same places.
+impl PartialEq for Replay {
+    fn eq(&self, other: &Self) -> bool {
+        self.capacity == other.capacity && self.state() == other.state()
     }
 }
 
@@ -274,15 +294,119 @@ mod tests {
         r
     }
 
+    /// All s and all s', place by place.
+    fn observations(replay: &Replay) -> (Vec<f32>, Vec<f32>) {
+        let (mut own, mut next) = (Vec::new(), Vec::new());
+        (0..replay.len()).for_each(|i| replay.stored.append(i, &mut own, &mut next));
+        (own, next)
+    }
+
+    /// A rollout of stacks of three frames of two bytes, in two slots that begin anew now and then; `first` is its first step.
+    fn stacks(first: usize, steps: usize) -> Rollout {
+        let stack = |slot: usize, t: usize| {
+            let begun = t / 9 * 9;
+            (0..3).flat_map(move |i| {
+                let frame = begun.max((t + i).saturating_sub(2));
+                [frame % 251, (7 * frame + slot) % 256].map(|byte| byte as f32)
+            })
+        };
+        let mut r = Rollout::new(2, 6, 1, ActionBuffer::Box { values: vec![0.5; 2 * steps], dim: 1 });
+        for t in first..first + steps {
+            for slot in 0..2 {
+                r.slot.push(slot as u32);
+                r.push_observation(slot as u32, &stack(slot, t).collect::<Vec<_>>());
+                r.rewards.push(t as f32);
+                let (ends, cut) = (t % 9 == 8, t % 2 == 0);
+                r.terminated.push(ends && !cut);
+                r.truncated.push(ends && cut);
+                if ends && cut {
+                    r.truncated_rows.push(r.rows() as u32 - 1);
+                    r.push_final_observation(slot as u32, &[250.0; 6]);
+                }
+            }
+            r.levels.push(r.rows());
+        }
+        let next = (0..2).flat_map(|slot| stack(slot, first + steps));
+        r.set_next_observations(&next.collect::<Vec<_>>());
+        r
+    }
+
+    #[test]
+    fn bytes_are_the_numbers_with_every_frame_once() {
+        let layout = FrameLayout { frames: 3, bytes: 2, interleaved: false };
+        for capacity in [13, 40, 1000] {
+            let mut bytes = Replay::of_bytes(capacity, layout, 1);
+            let mut numbers = Replay::new(capacity, 6, 1);
+            let mut first = 0;
+            for steps in [1, 1, 5, 20, 3, 1, 11] {
+                let batch = stacks(first, steps);
+                first += steps;
+                bytes.extend(&batch);
+                numbers.extend(&batch);
+                assert_eq!(observations(&bytes), observations(&numbers), "{capacity}, after {first} steps");
+                // Taken up again from what was saved, it goes on alike.
+                let mut other = Replay::of_bytes(capacity, layout, 1);
+                other.restore(&bytes.state()).unwrap();
+                assert_eq!(other, bytes);
+                if steps == 5 {
+                    bytes = other;
+                }
+            }
+            let Stored::Bytes(_) = &bytes.stored else { panic!("numbers") };
+            let StateTensor::U8(frames) = bytes.state().get("frames").unwrap().clone() else {
+                panic!("no bytes")
+            };
+            // A frame a transition, two more where an episode begins, one where it was cut, and the next ones.
+            let (most, episodes) = (bytes.len(), bytes.len() / 9 + 4);
+            assert!(frames.len() / 2 <= most + 4 * episodes, "{} frames of {most}", frames.len() / 2);
+            let (mut drawn, mut expected) = (Minibatch::default(), Minibatch::default());
+            bytes.sample_with_endings(50, 0.2, &mut EnvRng::from_seed(3), &mut drawn);
+            numbers.sample_with_endings(50, 0.2, &mut EnvRng::from_seed(3), &mut expected);
+            assert_eq!(drawn, expected);
+            // A number that is no byte turns all into numbers; so does a state of numbers.
+            let mut batch = stacks(first, 2);
+            batch.observations[7] += 0.5;
+            bytes.extend(&batch);
+            numbers.extend(&batch);
+            assert_eq!(bytes, numbers);
+            let mut other = Replay::of_bytes(capacity, layout, 1);
+            other.restore(&numbers.state()).unwrap();
+            assert_eq!(other, numbers);
+        }
+    }
+
+    #[test]
+    fn a_damaged_ring_of_bytes_is_refused() {
+        let layout = FrameLayout { frames: 3, bytes: 2, interleaved: false };
+        let mut replay = Replay::of_bytes(40, layout, 1);
+        replay.extend(&stacks(0, 12));
+        let state = replay.state();
+        for (name, tensor) in [
+            ("frames", StateTensor::U8(vec![0; 3])),
+            ("frames", StateTensor::U8(vec![0; 2])),
+            ("observations", StateTensor::U64(vec![0; 5])),
+            ("next_observations", StateTensor::U64(vec![u64::MAX; 72])),
+            ("newest", StateTensor::U64(vec![1 << 40; 6])),
+            ("newest", StateTensor::U64(vec![0; 4])),
+        ] {
+            let mut damaged = state.clone();
+            damaged.insert(name, tensor);
+            let before = replay.clone();
+            assert!(replay.restore(&damaged).is_err(), "{name}");
+            assert_eq!(replay, before, "{name}");
+        }
+    }
+
     #[test]
     fn a_truncated_transition_leads_to_its_final_observation_and_is_bootstrapped() {
         let mut replay = Replay::new(10, 1, 1);
         replay.extend(&rollout());
         assert_eq!(replay.len(), 6);
         assert_eq!(replay.bytes_per_transition(), 17);
-        assert_eq!(replay.observations, rollout().observations);
+        let (own, next) = observations(&replay);
+        assert_eq!(own, rollout().observations);
         // Row 1 is terminal: its successor's value is never used.
-        assert_eq!(replay.next_observations, [11.0, 20.0, 99.0, 22.0, 13.0, 23.0]);
+        assert_eq!(next, [11.0, 20.0, 99.0, 22.0, 13.0, 23.0]);
         assert_eq!(replay.terminated, [0, 1, 0, 0, 0, 0]);
     }
 
@@ -293,7 +417,7 @@ mod tests {
         assert_eq!((replay.len(), replay.cursor), (4, 2));
         assert_eq!(replay.rewards, [4.0, 5.0, 2.0, 3.0]);
         assert_eq!(replay.actions, [4.0, 5.0, 2.0, 3.0]);
-        assert_eq!(replay.next_observations, [13.0, 23.0, 99.0, 22.0]);
+        assert_eq!(observations(&replay).1, [13.0, 23.0, 99.0, 22.0]);
         let (mut drawn, mut rng) = (Minibatch::default(), EnvRng::from_seed(1));
         replay.sample(1000, &mut rng, &mut drawn);
         for (i, &reward) in drawn.rewards.iter().enumerate() {

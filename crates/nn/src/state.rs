@@ -81,6 +81,19 @@ impl StateDict {
         }
     }
 
+    /// Takes out every array below `prefix.`.
+    pub fn remove_all(&mut self, prefix: &str) {
+        let start = format!("{prefix}.");
+        self.tensors.retain(|name, _| !name.starts_with(&start));
+    }
+
+    /// Whether there is an array below `prefix.`.
+    #[must_use]
+    pub fn has_any(&self, prefix: &str) -> bool {
+        let start = format!("{prefix}.");
+        self.tensors.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
+    }
+
     /// The arrays below `prefix.`, with the prefix taken off.
     #[must_use]
     pub fn subset(&self, prefix: &str) -> StateDict {

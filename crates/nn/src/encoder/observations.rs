@@ -189,6 +189,11 @@ impl<F: Real> Observations<'_, F> {
     /// numbers `[B, D]` ← the observations, bytes as the numbers that they are.
     pub fn write(self, numbers: &mut Vec<F>) {
         numbers.clear();
+        self.append_to(numbers);
+    }
+
+    /// As [`write`](Self::write), behind the numbers there are.
+    pub fn append_to(self, numbers: &mut Vec<F>) {
         match self {
             Self::Numbers(given) => numbers.extend_from_slice(given),
             Self::Bytes(stacks) => {

@@ -192,11 +192,14 @@ impl Default for RunConfig {
 pub struct CheckpointConfig {
     /// Environment steps between checkpoints; 0: only at the end and when the run is interrupted.
     pub every_env_steps: u64,
+    /// Keep what an agent has stored to learn from again (ddpg, td3, sac, relax-ddpg and the model's control variate). Without, a
+    /// checkpoint is small, and a resumed run takes no gradient step on stored transitions until as many are stored again as it began with.
+    pub replay: bool,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_env_steps: 100_000 }
+        Self { every_env_steps: 100_000, replay: true }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::train::health::Health;
 use crate::train::under_way::UnderWay;
 use crate::train::worth::Worth;
 
+/// Below what names an agent's state holds what it has stored to learn from again.
+const REPLAY: &str = "replay";
+
 /// Updates and environment steps.
 const COUNTERS: &str = "counters";
 
@@ -34,19 +37,26 @@ impl Trainer {
     /// and the state of the environments are left out.
     #[must_use]
     pub fn state_hash(&self) -> String {
-        hash(self.agent.state(), Some(self.counters()))
+        let mut agent = self.agent.state();
+        if !self.config.checkpoint.replay {
+            agent.remove_all(REPLAY);
+        }
+        hash(agent, Some(self.counters()))
     }
 
     fn counters(&self) -> StateTensor {
         StateTensor::U64(vec![self.updates, self.env_steps])
     }
 
-    /// Everything needed to continue bit for bit.
+    /// Everything needed to continue bit for bit; without what the agent has stored, if checkpoints are to leave it out.
     ///
     /// # Errors
     /// If a worker is gone.
     pub fn state(&mut self) -> Result<StateDict, Error> {
         let mut state = self.learner_state();
+        if !self.config.checkpoint.replay {
+            state.remove_all(&format!("agent.{REPLAY}"));
+        }
         state.insert_all("actors", self.crew.state()?.to_state());
         if let Some(at) = &self.under_way {
             at.save(&mut state);
@@ -92,7 +102,9 @@ impl Trainer {
         let [_, env_steps] = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
         let under_way = UnderWay::restore(state, env_steps).map_err(|error| bad(&error))?;
         self.restore_learner(state)?;
-        if self.agent.is_behind() != under_way.is_some() {
+        // Without the stored experience there is nothing to catch up with.
+        let left_out = !state.has_any(&format!("agent.{REPLAY}")) && self.agent.state().has_any(REPLAY);
+        if self.agent.is_behind() != under_way.is_some() && !(left_out && under_way.is_some()) {
             return Err(bad(
                 &"the agent stands in the middle of an update, the run does not, or the other way round",
             ));

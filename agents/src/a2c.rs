@@ -10,7 +10,7 @@
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
 };
-use crate::encoders::refuse_unknown;
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
@@ -28,6 +28,8 @@ keys! {
     pub struct A2cKeys {
         /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
         encoder: String = "auto".to_owned(),
+        /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
+        device: String = "cpu".to_owned(),
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -91,11 +93,12 @@ extras!(A2cLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
+        refuse_device(&agent.device)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let corrected = agent.baseline_window > 0;
         refuse_normalized(learner.normalize_advantages && corrected, "agent.baseline_window")
@@ -160,7 +163,7 @@ impl A2c {
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
         let (dim, observed) =
-            (task.observations.flat_dim(), Observed::new(&agent.encoder, task.observations)?);
+            (task.observations.flat_dim(), Observed::on(&agent.encoder, &agent.device, task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let network = agent.policy_network();

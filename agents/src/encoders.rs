@@ -15,9 +15,9 @@ use crate::config::Normalization;
 use crate::settings::Refusal;
 use crate::{AgentError, compute};
 use relax_envs::Space;
-use relax_nn::candle_core::{self, Module};
+use relax_nn::candle_core::{self, Device, Module};
 use relax_nn::candle_nn::VarBuilder;
-use relax_nn::{Cnn, Encoder, ModuleEncoder, ObservationShape, Picture};
+use relax_nn::{Cnn, Encoder, ModuleEncoder, ObservationShape, Picture, device};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -54,14 +54,29 @@ impl Observed {
     /// # Errors
     /// If there is no such encoder, or it cannot see such observations.
     pub fn new(name: &str, observations: &Space) -> Result<Self, AgentError> {
+        Self::on(name, "cpu", observations)
+    }
+
+    /// As [`new`](Self::new), through an encoder that computes on the [`device`] of that name.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); also if there is no such device, or nothing would compute there.
+    pub fn on(name: &str, on: &str, observations: &Space) -> Result<Self, AgentError> {
+        let there = device(on).map_err(AgentError::Config)?;
         let seen = shape(observations);
         let chosen = match name {
             "auto" => picture(observations),
             name => Some(name),
         };
         Ok(match chosen {
+            None | Some("mlp" | "identity") if !there.is_cpu() => {
+                return Err(AgentError::Config(format!(
+                    "agent.device = \"{on}\" is where an encoder computes, and there is none before these hidden layers, which \
+                     compute on the CPU: leave it out"
+                )));
+            }
             None | Some("mlp" | "identity") => Self::Numbers(observations.flat_dim()),
-            Some(name) => Self::Encoded(make(name, &seen)?),
+            Some(name) => Self::Encoded(make(name, &seen, &there)?),
         })
     }
 
@@ -132,12 +147,12 @@ impl EncoderCard {
         Self { name: encoder.name().to_owned(), observation: encoder.observation().clone() }
     }
 
-    /// Makes it again.
+    /// Makes it again, on the CPU.
     ///
     /// # Errors
     /// If there is no encoder of this name now, or it cannot see such observations.
     pub fn make(&self) -> Result<Arc<dyn Encoder>, AgentError> {
-        make(&self.name, &self.observation)
+        make(&self.name, &self.observation, &Device::Cpu)
     }
 }
 
@@ -190,6 +205,15 @@ pub fn refuse_unknown(name: &str) -> Result<(), Refusal> {
     Err(Refusal::new("agent.encoder", message, "relax_rl::agents::register_encoder adds one of your own"))
 }
 
+/// Refuses a device that there is not.
+///
+/// # Errors
+/// Says what is missing.
+pub fn refuse_device(name: &str) -> Result<(), Refusal> {
+    let hint = "leave agent.device out to compute on the CPU; docs/encoders.md says what a device needs";
+    device(name).map(|_| ()).map_err(|why| Refusal::new("agent.device", why, hint))
+}
+
 /// The encoder that a space of pictures gets by itself: boxes of three dimensions or more with the same bounds everywhere, 0 and
 /// 255 from 36 × 36 pixels on, or 0 and 1. `None` for all others. Smaller arrays of bytes are codes more often than brightness
 /// (MiniGrid's 7 × 7 × 3), of which a division by 255 would leave nothing.
@@ -235,18 +259,23 @@ fn shape(observations: &Space) -> ObservationShape {
     }
 }
 
-fn make(name: &str, seen: &ObservationShape) -> Result<Arc<dyn Encoder>, AgentError> {
-    match name {
-        "nature-cnn" => return Ok(Arc::new(Cnn::nature(seen)?)),
-        "small-cnn" => return Ok(Arc::new(Cnn::small(seen)?)),
-        _ => {}
+fn make(name: &str, seen: &ObservationShape, on: &Device) -> Result<Arc<dyn Encoder>, AgentError> {
+    let own = match name {
+        "nature-cnn" => Some(Cnn::nature(seen)?),
+        "small-cnn" => Some(Cnn::small(seen)?),
+        _ => None,
+    };
+    match own {
+        Some(own) if on.is_cpu() => return Ok(Arc::new(own)),
+        Some(own) => return Ok(Arc::new(own.on(on)?)),
+        None => {}
     }
     let build = {
         let all = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().find(|(other, _)| *other == name).map(|(_, build)| build.clone())
     };
     match build {
-        Some(build) => Ok(Arc::new(ModuleEncoder::shared(name, seen, build)?)),
+        Some(build) => Ok(Arc::new(ModuleEncoder::on(name, seen, on, build)?)),
         None => Err(AgentError::Config(
             refuse_unknown(name)
                 .err()

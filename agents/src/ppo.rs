@@ -20,7 +20,7 @@
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
 };
-use crate::encoders::refuse_unknown;
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
@@ -36,6 +36,8 @@ keys! {
     pub struct PpoKeys {
         /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
         encoder: String = "auto".to_owned(),
+        /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
+        device: String = "cpu".to_owned(),
         /// Widths of the hidden layers of the policy and the critic.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -103,13 +105,14 @@ extras!(PpoLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
     .discount_by_limit()
     .check(|agent: &PpoKeys, learner: &PpoLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
+        refuse_device(&agent.device)?;
         a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;
         check(learner)
     })
@@ -164,7 +167,7 @@ impl Ppo {
     /// If a network cannot be made, or the distribution of actions has no score.
     pub fn new(task: Task<'_>, agent: &PpoKeys, learner: &PpoLearner) -> Result<Self, AgentError> {
         let (dim, observed) =
-            (task.observations.flat_dim(), Observed::new(&agent.encoder, task.observations)?);
+            (task.observations.flat_dim(), Observed::on(&agent.encoder, &agent.device, task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let (network, of_critic, optimizer) =

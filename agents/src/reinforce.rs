@@ -12,7 +12,7 @@ use crate::config::{
     scaling,
 };
 use crate::distribution;
-use crate::encoders::refuse_unknown;
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
@@ -30,6 +30,8 @@ keys! {
     pub struct ReinforceKeys {
         /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
         encoder: String = "auto".to_owned(),
+        /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
+        device: String = "cpu".to_owned(),
         /// "none", "constant", "learned", "value" or "leave-one-out".
         baseline: BaselineKind = BaselineKind::Value,
         /// The number that `baseline = "constant"` subtracts.
@@ -91,12 +93,13 @@ extras!(ReinforceLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("reinforce", "Monte-Carlo policy gradient", |agent: &ReinforceKeys, learner: &ReinforceLearner, task| {
         let made = Box::new(Reinforce::new(task, agent, learner)?);
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: true, ..RolloutShape::default() })
     .check(|agent: &ReinforceKeys, _: &ReinforceLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
+        refuse_device(&agent.device)?;
         if !rollout.episodes {
             return Err(Refusal::new(
                 "rollout.mode",
@@ -157,7 +160,7 @@ impl Reinforce {
         agent: &ReinforceKeys,
         learner: &ReinforceLearner,
     ) -> Result<Self, AgentError> {
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let baseline = match agent.baseline {

@@ -21,7 +21,7 @@ use crate::config::{
     ActivationKind, BOUNDS_LOSS, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind,
     VarianceObjective, distribution_options, extras, keys, networks, scaling,
 };
-use crate::encoders::refuse_unknown;
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
@@ -44,6 +44,8 @@ keys! {
     pub struct RelaxA2cKeys {
         /// What observations pass through before the hidden layers: "auto" (a CNN for pictures, nothing for others), "mlp" (nothing), "small-cnn", "nature-cnn", or one registered.
         encoder: String = "auto".to_owned(),
+        /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
+        device: String = "cpu".to_owned(),
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -120,16 +122,18 @@ pub(crate) fn spec() -> AgentSpec {
     let summary = "actor-critic with a learned action-dependent control variate";
     AgentSpec::new("relax-a2c", summary, |agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, task| {
         if agent.control_variate == ControlVariateKind::Model {
-            Observed::new(&agent.encoder, task.observations)?.refuse("agent.control_variate = \"model\"")?;
+            Observed::on(&agent.encoder, &agent.device, task.observations)?
+                .refuse("agent.control_variate = \"model\"")?;
             // It keeps the environment's own numbers, and normalises what it draws from them itself.
             return Ok(Box::new(RelaxA2cModel::new(task, agent, learner)?));
         }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
+        refuse_device(&agent.device)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let model = agent.control_variate == ControlVariateKind::Model;
         refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")
@@ -165,7 +169,7 @@ impl RelaxA2c {
     /// # Errors
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
-        let observed = Observed::new(&agent.encoder, task.observations)?;
+        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
         if agent.variance_objective == VarianceObjective::Weights {
             observed.refuse("agent.variance_objective = \"weights\"")?;
         }

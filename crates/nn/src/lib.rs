@@ -28,7 +28,7 @@ pub use activation::Activation;
 pub use encoded::{EncodedShape, EncodedWorkspace};
 pub use encoder::{
     Cnn, CnnWorkspace, Encoder, EncoderWorkspace, FrameLayout, ModuleEncoder, ObservationShape, Observations,
-    Picture, Stacks, encode,
+    Picture, Stacks, device, encode,
 };
 pub use input::{Input, Rows};
 pub use instruction_set::instruction_set;

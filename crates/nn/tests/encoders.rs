@@ -420,3 +420,32 @@ fn bytes_give_the_same_bits_as_the_numbers_that_they_are() {
         }
     }
 }
+
+/// What encoders are made of on a device of candle's, here on the processor.
+#[test]
+fn the_built_in_encoders_of_candles_layers_have_the_same_weights_features_and_gradient() {
+    for shape in [vec![84, 84, 1], vec![4, 84, 84], vec![2, 40, 36, 3], vec![2, 3, 40, 36], vec![84, 84, 4]] {
+        let ours = Cnn::nature(&seen(&shape, 1.0 / 255.0)).unwrap();
+        let theirs = ours.on(&Device::Cpu).unwrap();
+        assert_eq!((theirs.name(), theirs.features()), ("nature-cnn", 512));
+        assert!(ours.layout() == theirs.layout(), "{shape:?}");
+        let parameters = weights(&ours, 3);
+        assert!(parameters == weights(&theirs, 3), "the same fresh weights");
+        let (rows, n) = (5, ours.observation().numbers());
+        let observations: Vec<f32> = (0..rows * n).map(|i| ((i * 7919) % 65_521 % 256) as f32).collect();
+        let upstream = numbers(rows * 512, 8);
+        let pass = |encoder: &dyn Encoder| {
+            let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 512]);
+            let mut gradient = vec![0.0; parameters.len()];
+            let x = Observations::from(&observations);
+            encoder.forward(&parameters, x, &mut workspace, &mut features).unwrap();
+            encoder.reverse(&parameters, x, &mut workspace, &upstream, &mut gradient).unwrap();
+            (features, gradient)
+        };
+        let ((features, gradient), (their_features, their_gradient)) = (pass(&ours), pass(&theirs));
+        assert_close("features", &narrow(&their_features), &narrow(&features), 1e-4);
+        let largest = gradient.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let error = gradient.iter().zip(&their_gradient).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error < 1e-3 * largest, "{shape:?}: {error} of {largest}");
+    }
+}

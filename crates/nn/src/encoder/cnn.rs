@@ -110,6 +110,16 @@ impl Cnn {
         Ok(Self { name, observation: observation.clone(), picture, convolutions: made, linear })
     }
 
+    /// Its convolutions as (filters, side of a filter, pixels between them).
+    pub(super) fn layers(&self) -> Vec<(usize, usize, usize)> {
+        self.convolutions.iter().map(|c| (c.output[2], c.kernel, c.stride)).collect()
+    }
+
+    /// What it sees of an observation.
+    pub(super) fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
     /// Multiplications and additions of one forward pass of one picture.
     #[must_use]
     pub fn forward_flops(&self) -> usize {

@@ -6,12 +6,14 @@
 
 mod cnn;
 mod convolution;
+mod device;
 mod module;
 mod observations;
 mod op;
 mod picture;
 
 pub use cnn::{Cnn, CnnScratch, CnnWorkspace};
+pub use device::device;
 pub use module::ModuleEncoder;
 pub use observations::{FrameLayout, Observations, Stacks};
 pub use op::encode;

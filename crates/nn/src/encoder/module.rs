@@ -44,6 +44,7 @@ pub struct ModuleEncoder {
     layout: Vec<NamedSlice>,
     hints: Vec<Init>,
     build: Arc<Build>,
+    device: Device,
 }
 
 /// What a forward pass leaves for the reverse pass.
@@ -83,14 +84,30 @@ impl ModuleEncoder {
             dyn Fn(&[usize], VarBuilder<'static>) -> candle_core::Result<Box<dyn Module>> + Send + Sync,
         >,
     ) -> Result<Self, NnError> {
+        Self::on(name, observation, &Device::Cpu, build)
+    }
+
+    /// As [`shared`](Self::shared), computing on `device`. Weights, observations and features travel there and back with every batch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[allow(clippy::type_complexity)]
+    pub fn on(
+        name: impl Into<String>,
+        observation: &ObservationShape,
+        device: &Device,
+        build: Arc<
+            dyn Fn(&[usize], VarBuilder<'static>) -> candle_core::Result<Box<dyn Module>> + Send + Sync,
+        >,
+    ) -> Result<Self, NnError> {
         let name = name.into();
         let refuse = |why: String| NnError::Encoder { encoder: name.clone(), why };
         let asked = Asked::default();
-        let variables = VarBuilder::from_backend(Box::new(asked.clone()), DType::F32, Device::Cpu);
+        let variables = VarBuilder::from_backend(Box::new(asked.clone()), DType::F32, device.clone());
         let module = build(&observation.shape, variables)
             .map_err(|error| refuse(format!("it cannot be built: {error}")))?;
         let batch = [&[2], observation.shape.as_slice()].concat();
-        let given = Tensor::zeros(batch.as_slice(), DType::F32, &Device::Cpu)
+        let given = Tensor::zeros(batch.as_slice(), DType::F32, device)
             .and_then(|x| module.forward(&x))
             .map_err(|error| refuse(format!("it cannot take observations {batch:?}: {error}")))?;
         let features = match *given.dims() {
@@ -109,14 +126,22 @@ impl ModuleEncoder {
             layout.push(NamedSlice { name: name.clone(), range: start..end, shape });
             hints.push(*hint);
         }
-        Ok(Self { name, observation: observation.clone(), features, layout, hints, build })
+        Ok(Self {
+            name,
+            observation: observation.clone(),
+            features,
+            layout,
+            hints,
+            build,
+            device: device.clone(),
+        })
     }
 
     /// Variables that hold `parameters`.
     fn variables(&self, parameters: &[f32]) -> candle_core::Result<BTreeMap<String, Var>> {
         let variable = |slice: &NamedSlice| {
             let data = &parameters[slice.range.clone()];
-            let tensor = Tensor::from_slice(data, slice.shape.as_slice(), &Device::Cpu)?;
+            let tensor = Tensor::from_slice(data, slice.shape.as_slice(), &self.device)?;
             Ok((slice.name.clone(), Var::from_tensor(&tensor)?))
         };
         self.layout.iter().map(variable).collect()
@@ -136,7 +161,7 @@ impl ModuleEncoder {
         let held = Held(pass.variables.clone());
         let module = (self.build)(
             &self.observation.shape,
-            VarBuilder::from_backend(Box::new(held), DType::F32, Device::Cpu),
+            VarBuilder::from_backend(Box::new(held), DType::F32, self.device.clone()),
         )?;
         let rows = observations.count(self.observation.numbers());
         let padded = rows.max(FEWEST);
@@ -145,7 +170,7 @@ impl ModuleEncoder {
         observations.write(&mut scaled);
         scaled.iter_mut().for_each(|x| *x *= self.observation.scale);
         scaled.resize(padded * self.observation.numbers(), 0.0);
-        let features = module.forward(&Tensor::from_vec(scaled, batch, &Device::Cpu)?)?;
+        let features = module.forward(&Tensor::from_vec(scaled, batch, &self.device)?)?;
         if features.dims() != [padded, self.features] {
             bail!("features {:?} of {padded} rows, where there must be {}", features.dims(), self.features);
         }
@@ -212,7 +237,7 @@ impl Encoder for ModuleEncoder {
         let pass = workspace.made::<Pass>();
         let mut compute = || {
             let Some(features) = &pass.features else { bail!("a reverse pass without a forward pass") };
-            let upstream = Tensor::from_slice(d_features, features.dims(), &Device::Cpu)?;
+            let upstream = Tensor::from_slice(d_features, features.dims(), &self.device)?;
             let gradients = (features * upstream)?.sum_all()?.backward()?;
             for slice in &self.layout {
                 let Some(gradient) = pass.variables.get(&slice.name).and_then(|var| gradients.get(var))

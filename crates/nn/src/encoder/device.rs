@@ -58,8 +58,10 @@ impl Cnn {
                 let shape = (kernel, kernel, channels, filters);
                 let weight = variables.get_with_hints(shape, "weight", hints(kernel * kernel * channels))?;
                 let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
-                convolutions.push((weight, bias.reshape((1, filters, 1, 1))?, stride));
-                (channels, size) = (filters, size.map(|size| (size - kernel) / stride + 1));
+                let given = size.map(|size| (size - kernel) / stride + 1);
+                let used = given.map(|given| (given - 1) * stride + kernel);
+                convolutions.push((weight, bias.reshape((1, filters, 1, 1))?, stride, used));
+                (channels, size) = (filters, given);
             }
             let width = channels * size[0] * size[1];
             let variables = variables.pp("linear");
@@ -68,7 +70,9 @@ impl Cnn {
             let (picture, dimensions) = (picture.clone(), shape.len());
             let network = move |x: &Tensor| {
                 let mut x = channels_first(x, &picture, dimensions)?;
-                for (weight, bias, stride) in &convolutions {
+                for (weight, bias, stride, [height, width]) in &convolutions {
+                    // Without the pixels that no filter reaches: candle 0.11's gradient looks at the height alone for them.
+                    x = x.narrow(2, 0, *height)?.narrow(3, 0, *width)?.contiguous()?;
                     x = x.conv2d(weight, 0, *stride, 1, 1)?.broadcast_add(bias)?.relu()?;
                 }
                 let x = x.permute((0, 2, 3, 1))?.contiguous()?.flatten_from(1)?;

@@ -4,7 +4,10 @@
 use std::process::Command;
 
 use relax_envs::gym::GymVecEnv;
-use relax_envs::{Actions, MakeOptions, NativeVecEnv, StepBuffers, VecEnv, Vectorization};
+use relax_envs::wrappers::Bins;
+use relax_envs::{
+    Actions, MakeOptions, NativeVecEnv, Space, StepBuffers, VecEnv, Vectorization, WrapperConfig,
+};
 
 const SEEDS: usize = 20;
 const STEPS: usize = 200;
@@ -197,4 +200,36 @@ fn known_limits_are_gymnasiums() {
         limited += u32::from(limit.is_some());
     }
     assert!(limited > 30, "{limited}");
+}
+
+#[test]
+fn choices_in_place_of_numbers_are_gymnasiums() {
+    for (bins, multidiscrete) in [(Bins::All(7), false), (Bins::Each(vec![10]), true)] {
+        let wrapper = WrapperConfig::DiscretizeAction { bins, multidiscrete };
+        let options = MakeOptions { wrappers: vec![wrapper], ..options(Vectorization::Sync) };
+        let mut ours = NativeVecEnv::make("Pendulum-v1", 2, &options).expect("native");
+        let mut theirs = GymVecEnv::make("gym:Pendulum-v1", 2, &options).expect("Gymnasium's");
+        // The bridge makes one choice of a MultiDiscrete that has one.
+        assert_eq!(ours.action_space().choices(), theirs.action_space().choices());
+        let mut after = [StepBuffers::new(2, 3), StepBuffers::new(2, 3)];
+        let envs: [&mut dyn VecEnv; 2] = [&mut ours, &mut theirs];
+        for (env, out) in envs.into_iter().zip(&mut after) {
+            let mut seen = Vec::new();
+            env.reset(&[1, 2], &mut out.observations).expect("resets");
+            for t in 0..100 {
+                let choices: [u32; 2] = [t % 7, (t / 3) % 7];
+                let actions = match env.action_space() {
+                    Space::MultiDiscrete { .. } => {
+                        Actions::MultiDiscrete { values: &choices.map(|choice| choice as usize), dim: 1 }
+                    }
+                    _ => Actions::Discrete(&choices),
+                };
+                env.step(&[0, 1], actions, out).expect("steps");
+                seen.extend(bits(&out.observations));
+            }
+            out.final_observations = seen.into_iter().map(f32::from_bits).collect();
+        }
+        let [ours, theirs] = after.map(|out| bits(&out.final_observations));
+        assert_eq!(ours, theirs);
+    }
 }

@@ -218,8 +218,9 @@ fn variance(problem: &Problem) {
         settings
             .push((name, with(Surrogate { function: Function::Network(hidden), ..Surrogate::default() })));
     }
-    let named: Vec<String> =
-        std::env::args().skip(2).filter(|a| settings.iter().any(|(n, _)| n == a)).collect();
+    // `quadratic` is a problem.
+    let problems: Vec<&str> = problems::all().iter().map(|p| p.name).collect();
+    let named: Vec<String> = std::env::args().skip(2).filter(|a| !problems.contains(&a.as_str())).collect();
     settings.retain(|(name, _)| named.is_empty() || named.contains(name));
     for estimator in [Estimator::DisArm, Estimator::Relax(Coupling::Coupled)] {
         if !problem.bits() || !named.is_empty() {

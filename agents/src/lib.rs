@@ -147,7 +147,8 @@ pub trait Agent: Send {
         None
     }
 
-    /// Everything that must survive a checkpoint.
+    /// Everything that must survive a checkpoint. What is stored to be learned from again lies below `replay.`: `checkpoint.replay = false`
+    /// leaves it out, and [`restore`](Self::restore) must do without.
     fn state(&self) -> StateDict;
 
     /// Takes over what [`state`](Self::state) gave.

@@ -12,7 +12,7 @@ use std::ops::Range;
 /// // Two stacks of two frames of three bytes; the second frame of the first is the first of the second.
 /// let layout = FrameLayout::of(&[2, 1, 3]);
 /// let stacks = Stacks { layout, bytes: &[1, 2, 3, 4, 5, 6, 7, 8, 9], frames: &[0, 1, 1, 2] };
-/// let mut numbers = Vec::new();
+/// let mut numbers: Vec<f32> = Vec::new();
 /// Observations::from(stacks).write(&mut numbers);
 /// assert_eq!(numbers, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
 /// ```

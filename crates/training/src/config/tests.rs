@@ -24,11 +24,11 @@ mod reading {
     fn what_a_nested_table_leaves_out_is_the_agents_own() {
         let text = "env.id = 'Pendulum-v1'\nagent.kind = 'relax-ddpg'\nlearner.replay.batch_size = 7\n";
         let replay = &Config::from_toml(text, "x.toml", &[]).expect("valid").learner["replay"];
-        assert_eq!((replay["batch_size"].as_integer(), replay["tau"].as_float()), (Some(7), Some(0.01)));
-        assert_eq!(replay["updates_per_step"].as_float(), Some(0.1), "DDPG's is another");
+        assert_eq!((replay["batch_size"].as_integer(), replay["tau"].as_float()), (Some(7), Some(0.03)));
+        assert_eq!(replay["updates_per_step"].as_float(), Some(0.3), "DDPG's is another");
         let schema = crate::config::json_schema(Some("relax-ddpg")).expect("an agent");
         let shown = &schema["properties"]["learner"]["properties"]["replay"]["properties"]["tau"]["default"];
-        assert_eq!(shown.as_f64(), Some(0.01));
+        assert_eq!(shown.as_f64(), Some(0.03));
     }
 
     #[test]

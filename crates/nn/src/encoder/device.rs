@@ -37,7 +37,11 @@ pub fn device(name: &str) -> Result<Device, String> {
     }
     let number = number.unwrap_or(0);
     let made = if kind == "cuda" { Device::new_cuda(number) } else { Device::new_metal(number) };
-    made.map_err(|error| format!("there is no {kind} device number {number} to be used here: {error}"))
+    made.map_err(|error| {
+        let error = error.to_string();
+        let said = error.lines().next().unwrap_or_default(); // what follows is a backtrace, where one is asked for
+        format!("there is no {kind} device number {number} to be used here: {said}")
+    })
 }
 
 impl Cnn {

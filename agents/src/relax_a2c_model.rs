@@ -29,8 +29,7 @@ use crate::config::Gain;
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
-use crate::parts::gains::{Gains, Products};
-use crate::parts::guard::{Guard, Version};
+use crate::parts::gains::{Products, combine};
 use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::lookahead::Lookahead;
@@ -38,6 +37,7 @@ use crate::parts::normalize::Normalizer;
 use crate::parts::policy::Policy;
 use crate::parts::replay::Replay;
 use crate::parts::streams;
+use crate::parts::versions::Versions;
 use crate::parts::world_model::{ActionFeatures, WorldModel};
 use crate::relax_a2c::{RelaxA2cKeys, RelaxA2cLearner};
 use crate::{ActingPolicy, Agent, AgentError, Compute, Metrics, Rollout, Task, role};
@@ -70,9 +70,7 @@ pub struct RelaxA2cModel {
     replay: Replay,
     /// Draws the minibatches.
     rng: EnvRng,
-    /// Of the loosely and the tightly bounded q.
-    gains: [Gains<4>; 2],
-    guard: Guard,
+    versions: Versions<4>,
     horizon: Horizon,
     seed: u64,
     updates: u64,
@@ -121,8 +119,7 @@ impl RelaxA2cModel {
             normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
-            gains: Default::default(),
-            guard: Guard::default(),
+            versions: Versions::default(),
             agent: agent.clone(),
             learner: learner.clone(),
             seed: task.seed,
@@ -134,17 +131,6 @@ impl RelaxA2cModel {
             missed: Vec::new(),
             used: (0, [0.0; 4]),
         })
-    }
-
-    /// Version of q and gains for the next batch, by what past batches show.
-    fn choose(&self, of_versions: [[f64; 4]; 2]) -> (usize, [f64; 4]) {
-        if let Gain::Fixed(gain) = self.agent.gain {
-            // B₃ and B₄ are about the same error of V: at a fixed gain one of them is enough.
-            return (0, [gain, gain, gain, 0.0]);
-        }
-        let (version, allowed) = self.guard.choice();
-        let version = usize::from(version == Version::Tight);
-        (version, if allowed { of_versions[version] } else { [0.0; 4] })
     }
 }
 
@@ -167,15 +153,19 @@ impl Agent for RelaxA2cModel {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        let of_versions = self.gains.each_ref().map(Gains::gains);
-        self.used = self.choose(of_versions);
+        let fixed = match self.agent.gain {
+            // B₃ and B₄ are about the same error of V: at a fixed gain one of them is enough.
+            Gain::Fixed(gain) => Some([gain, gain, gain, 0.0]),
+            Gain::Named(_) => None,
+        };
+        self.used = self.versions.choose(fixed);
         let (version, gains) = self.used;
         metrics.gain = match self.agent.gain {
             Gain::Fixed(gain) => gain,
             // Without a window there is no B₄.
             _ => gains.iter().sum::<f64>() / if self.learner.model.window > 0 { 4.0 } else { 3.0 },
         };
-        let bounds = self.guard.bounds().map(|bound| bound as f32);
+        let bounds = self.versions.bounds();
 
         self.normalizer.begin(batch);
         // A rollout of more or fewer slots than before, as a dissection of the variance makes them, needs another buffer.
@@ -253,13 +243,10 @@ impl Agent for RelaxA2cModel {
                     third.extend(s.iter().map(|s| -s * terms.mean[row]));
                     fourth.clear();
                     fourth.extend(s.iter().map(|s| -s * missed[row]));
-                    terms.products.add(a, [first, second, third, fourth]);
+                    let b: [&[f32]; 4] = [first, second, third, fourth];
+                    terms.products.add(a, b);
                     if of == version {
-                        for (i, estimate) in shard.estimate[range].iter_mut().enumerate() {
-                            let b = [first[i], second[i], third[i], fourth[i]];
-                            let sum: f32 = gains.iter().zip(b).map(|(&gain, b)| gain as f32 * b).sum();
-                            *estimate = a[i] + sum;
-                        }
+                        combine(a, b, gains, &mut shard.estimate[range]);
                     }
                 }
             }
@@ -271,17 +258,13 @@ impl Agent for RelaxA2cModel {
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
 
-        let mut ratios = [1.0; 2];
-        for version in 0..2 {
-            let mut products = Products::default();
-            for shard in self.policy.shards_mut() {
-                products.merge(&shard.extra.lookahead.terms[version].products);
-            }
-            ratios[version] = products.squared_norm(of_versions[version]) / products.aa;
-            self.gains[version].update(&products);
+        let mut products = [Products::default(); 2];
+        for shard in self.policy.shards() {
+            let terms = &shard.extra.lookahead.terms;
+            products.iter_mut().zip(terms).for_each(|(sum, terms)| sum.merge(&terms.products));
         }
         let error = mean_squared_delta(own, self.critic.advantages(), decay, &mut self.sums);
-        self.guard.update(error, ratios, metrics.variance_ratio);
+        self.versions.update(&products, error, metrics.variance_ratio);
         self.normalizer.end(batch);
         self.updates += 1;
         Ok(())
@@ -315,7 +298,7 @@ impl Agent for RelaxA2cModel {
         let shards = self.policy.shards();
         self.horizon.take(batch, shards.iter().map(|shard| &shard.extra.lookahead.candidates));
         let (horizon, normalizer) = (&mut self.horizon, &self.normalizer);
-        let bound = self.guard.bounds()[version] as f32;
+        let bound = self.versions.bounds()[version];
         self.critic.read(|shape, parameters| {
             let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
                 normalizer.observations(observations);
@@ -342,10 +325,8 @@ impl Agent for RelaxA2cModel {
         state.insert_all("model", self.model.state());
         state.insert_all("replay", self.replay.state());
         self.normalizer.save(&mut state);
-        state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
-        state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
+        self.versions.save(&mut state);
         state.insert_all("horizon", self.horizon.state());
-        state.insert("guard", StateTensor::F64(self.guard.state()));
         streams::save(&mut state, "replay_stream", std::slice::from_ref(&self.rng));
         state.insert("updates", StateTensor::U64(vec![self.updates]));
         state
@@ -364,14 +345,7 @@ impl Agent for RelaxA2cModel {
         }
         self.normalizer.restore(state)?;
         self.horizon.restore(&state.subset("horizon"))?;
-        let fits = self.gains[0].restore(state.f64("gains.free")?)
-            && self.gains[1].restore(state.f64("gains.bounded")?)
-            && self.guard.restore(state.f64("guard")?);
-        if !fits {
-            let message =
-                "the checkpoint's statistics of the control variate are of another size than this run's";
-            return Err(AgentError::Config(message.into()));
-        }
+        self.versions.restore(state)?;
         (self.rng, self.updates) = (rng, updates);
         Ok(())
     }

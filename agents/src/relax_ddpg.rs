@@ -21,6 +21,8 @@
 //! policy, which needs no target actor. The trajectory-wise term is that of Cheng, Yan & Boots 2020. The gains η are estimated from
 //! earlier batches, and all three are 0 while those say that they do harm; with η = 0 this is A2C.
 
+mod fit;
+
 use crate::a2c::{refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, CriticConfig, Gain, GainName, OptimizerKind, ReplayConfig,
@@ -31,19 +33,19 @@ use crate::parts::control_variate::ControlVariateShard;
 use crate::parts::critic::Critic;
 use crate::parts::expected_q::ExpectedQ;
 use crate::parts::experience::Experience;
-use crate::parts::gains::{Gains, Products};
-use crate::parts::guard::{Guard, Version};
+use crate::parts::gains::{self, Products};
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::normalize::normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
 use crate::parts::streams;
+use crate::parts::versions::Versions;
 use crate::{
     ActingPolicy, ActingScratch, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Rollout, Task,
     role,
 };
 use relax_envs::EnvRng;
-use relax_estimators::{Baseline, combine, mean_squared_norm, reinforce};
+use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
 
 /// M: fresh actions in each of two hypercubes, over which E_π Q is a mean.
@@ -159,9 +161,7 @@ pub struct RelaxDdpg {
     policy: Policy<Shard>,
     critic: Critic,
     q: QCritic,
-    /// Of the loosely and the tightly bounded Q.
-    gains: [Gains<3>; 2],
-    guard: Guard,
+    versions: Versions<3>,
     experience: Experience,
     /// The newest batch, normalised.
     batch: Option<Rollout>,
@@ -206,8 +206,7 @@ impl RelaxDdpg {
             policy,
             critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
-            gains: Default::default(),
-            guard: Guard::default(),
+            versions: Versions::default(),
             experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
             batch: None,
             rngs: [role::REPLAY, role::NEXT_ACTIONS]
@@ -224,91 +223,6 @@ impl RelaxDdpg {
             agent: agent.clone(),
             learner: learner.clone(),
         })
-    }
-
-    /// Version of Q and η for the next batch, known before it is drawn.
-    fn choose(&self, of_versions: [[f64; 3]; 2]) -> (usize, [f64; 3]) {
-        if let Gain::Fixed(gain) = self.agent.gain {
-            // B at a gain of 1 takes V's error off too.
-            return (0, [gain, gain, 0.0]);
-        }
-        let (version, allowed) = self.guard.choice();
-        let version = usize::from(version == Version::Tight);
-        (version, if allowed { of_versions[version] } else { [0.0; 3] })
-    }
-
-    /// One gradient step of Q: a weighted sum of the temporal-difference error on a fresh minibatch and of the variance on
-    /// the newest batch. Returns the TD loss and the mean ‖A − B‖².
-    fn update(
-        &mut self,
-        batch: Option<&Rollout>,
-        progress: f64,
-        compute: &Compute,
-    ) -> Result<(f64, f64), AgentError> {
-        let (mut td, mut variance) = (f64::NAN, f64::NAN);
-        let (weights, size) = (&self.learner.critic, self.learner.replay.batch_size);
-        if weights.td > 0.0 {
-            self.experience.draw(&mut self.rngs[0]);
-            let minibatch = &self.experience.minibatch;
-            self.policy.distribution().draw(&mut self.rngs[1], &mut self.noise);
-            self.next_actions.resize(size);
-            self.current.act(
-                &minibatch.next_observations,
-                &self.noise,
-                &mut self.scratch,
-                &mut self.next_actions,
-                0..size,
-            );
-            let (gamma, weight) = (self.learner.gamma as f32, weights.td as f32);
-            td = self.q.add_td_gradient(minibatch, self.next_actions.values(), gamma, weight);
-        }
-        if let Some(batch) = batch.filter(|_| weights.variance > 0.0) {
-            variance = self.add_variance_gradient(batch, compute, self.learner.critic.variance as f32);
-        }
-        let rate = self.learner.annealed(self.learner.control_variate_learning_rate, progress);
-        self.q.net.step(rate, self.learner.critic_max_grad_norm, "control variate's gradient")?;
-        self.q.net.follow(self.learner.replay.tau as f32);
-        Ok((td, variance))
-    }
-
-    /// All gradient steps of Q that are due; those that see the `batch` are not left for later, when it is gone.
-    fn fit_q(
-        &mut self,
-        batch: Option<&Rollout>,
-        progress: f64,
-        compute: &Compute,
-        metrics: &mut Metrics,
-    ) -> Result<(), AgentError> {
-        self.policy.refresh(&mut self.current);
-        while self.experience.due().is_some() && !(self.may_leave_off() && compute.is_stopped()) {
-            let (td, variance) = self.update(batch, progress, compute)?;
-            metrics.control_variate_loss = if td.is_nan() { variance } else { td };
-            self.experience.done();
-        }
-        Ok(())
-    }
-
-    /// Adds to Q's gradient that of `weight`·mean ‖A − B‖² over the batch, and returns the mean.
-    fn add_variance_gradient(&mut self, batch: &Rollout, compute: &Compute, weight: f32) -> f64 {
-        let rows = batch.rows();
-        let (net, values) = (&mut self.q.net, self.critic.values());
-        let (shape, parameters) = (&net.shape, &net.parameters);
-        compute.each(self.policy.shards_mut(), |i, shard| {
-            let baseline = &values[crate::compute::shard_rows(i, rows)];
-            let PolicyShard { samples, estimate, extra: Shard { own, .. }, .. } = shard;
-            own.correct_beyond(samples, shape, parameters, baseline);
-            combine(&own.a, &own.b, 1.0, estimate);
-            shard.sums.squared_norm = mean_squared_norm(estimate, 1);
-            own.differentiate(shape, parameters, 2.0 * weight / rows as f32, estimate, |q, alpha, beta| {
-                samples.adjoint(q, alpha, beta);
-            });
-        });
-        let mut total = 0.0;
-        for shard in self.policy.shards_mut() {
-            total += shard.sums.squared_norm;
-            net.gradient.iter_mut().zip(&shard.extra.own.parameter_gradient).for_each(|(g, x)| *g += x);
-        }
-        total / rows as f64
     }
 }
 
@@ -331,14 +245,18 @@ impl Agent for RelaxDdpg {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        let of_versions = self.gains.each_ref().map(Gains::gains);
-        self.used = self.choose(of_versions);
+        let fixed = match self.agent.gain {
+            // B at a gain of 1 takes V's error off too.
+            Gain::Fixed(gain) => Some([gain, gain, 0.0]),
+            Gain::Named(_) => None,
+        };
+        self.used = self.versions.choose(fixed);
         let (version, gains) = self.used;
         metrics.gain = match self.agent.gain {
             Gain::Fixed(gain) => gain,
             Gain::Named(_) => gains.iter().sum::<f64>() / 3.0,
         };
-        let bounds = self.guard.bounds().map(|bound| (bound as f32).min(f32::MAX));
+        let bounds = self.versions.bounds();
         self.experience.normalizer.begin(batch);
         let stored = batch;
         let batch = normalized(&mut self.batch, batch, &self.experience.normalizer);
@@ -396,14 +314,10 @@ impl Agent for RelaxDdpg {
                     of_own.extend(b.iter().map(|b| -b * terms.share[row]));
                     of_error.clear();
                     of_error.extend(s.iter().map(|s| -s * terms.mean[row]));
-                    products.add(a, [of_future, of_own, of_error]);
+                    let b: [&[f32]; 3] = [of_future, of_own, of_error];
+                    products.add(a, b);
                     if of == version {
-                        for (i, estimate) in estimate[range].iter_mut().enumerate() {
-                            let terms = [of_future[i], of_own[i], of_error[i]];
-                            let sum: f32 =
-                                gains.iter().zip(terms).map(|(&gain, term)| gain as f32 * term).sum();
-                            *estimate = a[i] + sum;
-                        }
+                        gains::combine(a, b, gains, &mut estimate[range]);
                     }
                 }
             }
@@ -416,17 +330,12 @@ impl Agent for RelaxDdpg {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
-        let mut ratios = [1.0; 2];
-        for version in 0..2 {
-            let mut products = Products::default();
-            for shard in self.policy.shards_mut() {
-                products.merge(&shard.extra.products[version]);
-            }
-            ratios[version] = products.squared_norm(of_versions[version]) / products.aa;
-            self.gains[version].update(&products);
+        let mut products = [Products::default(); 2];
+        for shard in self.policy.shards() {
+            products.iter_mut().zip(&shard.extra.products).for_each(|(sum, own)| sum.merge(own));
         }
         let error = mean_squared_delta(batch, self.critic.advantages(), decay, &mut self.sums);
-        self.guard.update(error, ratios, metrics.variance_ratio);
+        self.versions.update(&products, error, metrics.variance_ratio);
         self.updates += 1;
         self.experience.normalizer.end(stored);
         Ok(())
@@ -485,29 +394,25 @@ impl Agent for RelaxDdpg {
         state.insert_all("critic", self.critic.state());
         state.insert_all("q", self.q.net.state());
         self.experience.save(&mut state);
-        state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
-        state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
-        state.insert("guard", StateTensor::F64(self.guard.state()));
+        self.versions.save(&mut state);
         state.insert("updates", StateTensor::U64(vec![self.updates]));
         streams::save(&mut state, "streams", &self.rngs);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        if state.get("gain").is_ok() {
+            let message = "it is of a version whose control variate had one gain, and this one has three: the run ends where it is; \
+                           `relax eval` plays its policy, and `relax train --from` begins another run with it";
+            return Err(AgentError::Config(message.into()));
+        }
         let [updates] = state.u64_array("updates")?;
         let rngs = streams::restore(state, "streams")?;
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.q.net.restore(&state.subset("q"))?;
         self.experience.restore(state)?;
-        let fits = self.gains[0].restore(state.f64("gains.free")?)
-            && self.gains[1].restore(state.f64("gains.bounded")?)
-            && self.guard.restore(state.f64("guard")?);
-        if !fits {
-            let message =
-                "the checkpoint's statistics of the control variate are of another size than this run's";
-            return Err(AgentError::Config(message.into()));
-        }
+        self.versions.restore(state)?;
         (self.rngs, self.updates) = (rngs, updates);
         Ok(())
     }

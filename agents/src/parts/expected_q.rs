@@ -78,7 +78,8 @@ impl ExpectedQ {
                         c[row] = within;
                     } else {
                         mean[row] += within / fresh as f32;
-                        share[row] = share[row].min(bound / beyond.abs().max(bound));
+                        let own = if beyond.abs() > bound { bound / beyond.abs() } else { 1.0 };
+                        share[row] = share[row].min(own);
                     }
                 }
             }

@@ -71,6 +71,14 @@ impl<const N: usize> Products<N> {
     }
 }
 
+/// estimate `[P]` ← one row's A + Σ_i η_i·B_i.
+pub fn combine<const N: usize>(a: &[f32], b: [&[f32]; N], gains: [f64; N], estimate: &mut [f32]) {
+    for (i, estimate) in estimate.iter_mut().enumerate() {
+        let sum: f32 = gains.iter().zip(b).map(|(&gain, b)| gain as f32 * b[i]).sum();
+        *estimate = a[i] + sum;
+    }
+}
+
 /// Moving averages of M and h.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gains<const N: usize> {

@@ -1,0 +1,72 @@
+//! Two versions of a control variate, loosely and tightly bounded, each with gains of its own; past batches choose between them.
+
+use super::gains::{Gains, Products};
+use super::guard::{Guard, Version};
+use crate::AgentError;
+use relax_nn::{StateDict, StateTensor};
+
+/// Gains of both versions of N control variates, and what guards them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Versions<const N: usize> {
+    gains: [Gains<N>; 2],
+    guard: Guard,
+    /// η of either version at the batch at hand.
+    at_hand: [[f64; N]; 2],
+}
+
+impl<const N: usize> Default for Versions<N> {
+    fn default() -> Self {
+        Self { gains: Default::default(), guard: Guard::default(), at_hand: [[0.0; N]; 2] }
+    }
+}
+
+impl<const N: usize> Versions<N> {
+    /// The version for the next batch, 0 for the loose one, and its η: known before the batch is drawn. `fixed`: gains for the loose
+    /// version, whatever past batches say.
+    pub fn choose(&mut self, fixed: Option<[f64; N]>) -> (usize, [f64; N]) {
+        self.at_hand = self.gains.each_ref().map(Gains::gains);
+        if let Some(gains) = fixed {
+            return (0, gains);
+        }
+        let (version, allowed) = self.guard.choice();
+        let version = usize::from(version == Version::Tight);
+        (version, if allowed { self.at_hand[version] } else { [0.0; N] })
+    }
+
+    /// [`Guard::bounds`].
+    #[must_use]
+    pub fn bounds(&mut self) -> [f32; 2] {
+        self.guard.bounds().map(|bound| bound as f32)
+    }
+
+    /// Takes in a batch that has been used: each version's products over its rows, its mean δ², and ‖ĝ‖² over A2C's as it was.
+    pub fn update(&mut self, products: &[Products<N>; 2], mean_squared_error: f64, realised: f64) {
+        let pairs = products.iter().zip(self.at_hand);
+        let mut ratios = [1.0; 2];
+        for ((ratio, gains), (products, at_hand)) in ratios.iter_mut().zip(&mut self.gains).zip(pairs) {
+            *ratio = products.squared_norm(at_hand) / products.aa;
+            gains.update(products);
+        }
+        self.guard.update(mean_squared_error, ratios, realised);
+    }
+
+    /// Adds everything that must survive a checkpoint.
+    pub fn save(&self, state: &mut StateDict) {
+        state.insert("gains.free", StateTensor::F64(self.gains[0].state()));
+        state.insert("gains.bounded", StateTensor::F64(self.gains[1].state()));
+        state.insert("guard", StateTensor::F64(self.guard.state()));
+    }
+
+    /// Takes over what [`save`](Self::save) added.
+    ///
+    /// # Errors
+    /// If an array is missing or of another size.
+    pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        let fits = self.gains[0].restore(state.f64("gains.free")?)
+            && self.gains[1].restore(state.f64("gains.bounded")?)
+            && self.guard.restore(state.f64("guard")?);
+        let message =
+            "the checkpoint's statistics of the control variate are of another size than this run's";
+        fits.then_some(()).ok_or_else(|| AgentError::Config(message.into()))
+    }
+}

@@ -127,10 +127,18 @@ fn whole_batches_are_compared_with_a2cs() {
 
     file("pole.toml", &text("a2c").replace("CartPole-v1", "Acrobot-v1"));
     file("ddpg.toml", &text("ddpg").replace("CartPole-v1", "Pendulum-v1"));
+    // Pictures are kept as bytes for those who have an encoder.
+    let picture = text("a2c").replace("CartPole-v1", "CatchImage-v0").replace("4096", "16");
+    let picture = format!("{picture}[rollout]\nenvs = 1\nsteps = 16\n");
+    file("picture.toml", &picture);
+    file("flat.toml", &picture.replace("[run]", "encoder = \"mlp\"\n[run]"));
+    let seen = run(&["picture.toml", "--batches", "3", "--points", "1"]);
+    assert!(seen.status.success(), "{}", said(&seen.stderr));
     for (arguments, reason) in [
+        (&["picture.toml", "--batches", "5", "--critic-of", "flat.toml"][..], "set agent.encoder alike"),
         (
-            &["a2c.toml", "--batches", "5", "--critic-of", "pole.toml"][..],
-            "give a configuration of the same environment",
+            &["a2c.toml", "--batches", "5", "--critic-of", "pole.toml"],
+            "give a configuration with the same [env]",
         ),
         (&["ddpg.toml", "--batches", "5"], "no estimator"),
         (&["a2c.toml", "--batches", "2"], "a whole number from 3"),

@@ -14,10 +14,9 @@ use relax_agents::{Agent, Compute, Metrics};
 use relax_runtime::Error;
 use relax_training::actor::{Actor, Plan, Streams, make_env};
 use relax_training::config::{Config, RolloutMode};
-use relax_training::train::Trainer;
 
 use super::nested::Estimate;
-use super::{BURN_IN, agent, no_estimator, stream};
+use super::{BURN_IN, agent, no_estimator, stream, train_along};
 
 /// How to compare.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,35 +60,48 @@ pub struct Compared {
 /// Trains as `config` says, without writing anything, and compares at evenly spaced points.
 ///
 /// # Errors
-/// If a configuration is wrong, the agent has no estimator, its critic none to compare with, or training fails.
+/// If a configuration is wrong, the agent has no estimator, there is no V to compare with, or training fails.
 pub fn of_batches(config: &Config, options: &BatchOptions) -> Result<Compared, Error> {
     config.validate()?;
-    drop(agent(config)?);
+    // What cannot be compared is refused before anything is trained.
+    let own = agent(config)?;
     let mut critic = options.critic_of.as_ref().map(|of| shadow(of, config)).transpose()?;
-    let mut trainer = Trainer::new(config)?;
-    let (budget, mut points) = (config.run.env_steps, Vec::new());
+    let of = critic.as_deref().unwrap_or(&*own);
+    if of.last_advantages().is_none() {
+        let kind = &options.critic_of.as_ref().unwrap_or(config).agent.kind;
+        return Err(Error::input(format!("{kind} has no V here, on which A2C's estimator could stand"))
+            .with_hint("--critic-of takes that of another configuration's agent, for example an a2c's"));
+    }
+    if of.acting_policy().frames() != own.acting_policy().frames() {
+        return Err(Error::input(
+            "one of the two agents sees pictures through an encoder, and the other does not",
+        )
+        .with_hint("set agent.encoder alike in both configurations"));
+    }
+    drop(own);
+    let mut points = Vec::new();
     let failed = |error: relax_agents::AgentError| Error::runtime(format!("the other critic: {error}"));
-    while trainer.env_steps() < budget {
-        let env_steps = trainer.step()?.env_steps;
+    train_along(config, options.points, |trainer, env_steps, due| {
         if let Some(critic) = &mut critic {
-            let (batch, progress, mut metrics) =
-                (trainer.batch(), env_steps as f64 / budget as f64, Metrics::default());
+            let progress = env_steps as f64 / config.run.env_steps as f64;
+            let (batch, mut metrics) = (trainer.batch(), Metrics::default());
             critic.improve_policy(batch, progress, &Compute::serial(), &mut metrics).map_err(failed)?;
             critic.fit_critics(batch, progress, &Compute::serial(), &mut metrics).map_err(failed)?;
         }
-        if env_steps * options.points as u64 / budget > points.len() as u64 {
+        if due {
             points.push(compare(trainer.agent_mut(), &mut critic, config, options, env_steps)?);
         }
-    }
+        Ok(())
+    })?;
     Ok(Compared { env: config.env.id.clone(), agent: config.agent.kind.clone(), points })
 }
 
 /// An agent whose critic alone is of interest. Its policy stays where it is: what it would learn from another's actions is nothing.
 fn shadow(of: &Config, config: &Config) -> Result<Box<dyn Agent>, Error> {
     of.validate()?;
-    if of.env.id != config.env.id {
-        let message = format!("the other critic is of {}, the run of {}", of.env.id, config.env.id);
-        return Err(Error::input(message).with_hint("give a configuration of the same environment"));
+    if of.env != config.env {
+        let message = format!("the other critic is of another environment: {} or its settings", of.env.id);
+        return Err(Error::input(message).with_hint("give a configuration with the same [env]"));
     }
     let mut of = of.clone();
     of.learner.insert("learning_rate".into(), toml::Value::Float(f64::MIN_POSITIVE));
@@ -106,7 +118,9 @@ fn compare(
 ) -> Result<Batches, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::runtime(error.to_string());
     let (kept, critic_kept) = (agent.state(), critic.as_ref().map(|critic| critic.state()));
-    let policy = agent.acting_policy();
+    let mut policy = agent.acting_policy();
+    // Observation by observation, as numbers.
+    policy.set_reads_bytes(false);
     let (mut own, mut a2c) = (Vec::new(), Vec::new());
     let (mut estimates, mut scratch) = (Vec::new(), Default::default());
     let (mode, steps) = (config.rollout.mode, config.rollout.steps as u64);
@@ -132,9 +146,7 @@ fn compare(
             critic.improve_policy(&batch, 0.5, &serial, &mut metrics).map_err(|error| failed(&error))?;
         }
         let of: &dyn Agent = critic.as_deref().unwrap_or(agent);
-        let Some(advantages) = of.last_advantages() else {
-            return Err(Error::input(format!("{} has no state baseline to compare with", config.agent.kind)));
-        };
+        let Some(advantages) = of.last_advantages() else { return Err(no_estimator(config)) };
         let (rows, p) = (batch.rows(), estimates.len() / batch.rows());
         let mut gradients = [vec![0.0; policy.weights()], vec![0.0; policy.weights()]];
         for row in 0..rows {

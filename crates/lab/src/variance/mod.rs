@@ -81,15 +81,13 @@ pub fn along_training(config: &Config, options: &VarianceOptions) -> Result<Diss
     config.validate()?;
     // What cannot be dissected is refused before anything is trained.
     drop(agent(config)?);
-    let mut trainer = Trainer::new(config)?;
-    let (budget, mut points) = (config.run.env_steps, Vec::new());
-    while trainer.env_steps() < budget {
-        let env_steps = trainer.step()?.env_steps;
-        let due = env_steps * options.points as u64 / budget;
-        if due > points.len() as u64 {
+    let mut points = Vec::new();
+    train_along(config, options.points, |trainer, env_steps, due| {
+        if due {
             points.push(dissect(trainer.agent_mut(), config, options, env_steps)?);
         }
-    }
+        Ok(())
+    })?;
     Ok(Dissected { env: config.env.id.clone(), agent: config.agent.kind.clone(), points })
 }
 
@@ -111,6 +109,24 @@ pub fn at_checkpoint(dir: &Path, options: &VarianceOptions) -> Result<Dissected,
     }
     let point = dissect(agent.as_mut(), &config, options, env_steps)?;
     Ok(Dissected { env: config.env.id.clone(), agent: config.agent.kind.clone(), points: vec![point] })
+}
+
+/// Trains as `config` says, without writing anything, and calls `after` after every update, with the steps taken and whether one of as many
+/// evenly spaced `points` has been reached.
+fn train_along(
+    config: &Config,
+    points: usize,
+    mut after: impl FnMut(&mut Trainer, u64, bool) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut trainer = Trainer::new(config)?;
+    let (budget, mut reached) = (config.run.env_steps, 0);
+    while trainer.env_steps() < budget {
+        let env_steps = trainer.step()?.env_steps;
+        let due = env_steps * points as u64 / budget > reached;
+        reached += u64::from(due);
+        after(&mut trainer, env_steps, due)?;
+    }
+    Ok(())
 }
 
 fn agent(config: &Config) -> Result<Box<dyn Agent>, Error> {

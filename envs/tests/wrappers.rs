@@ -275,6 +275,21 @@ impl Env for Probe {
 }
 
 #[test]
+fn wrappers_of_actions_pass_the_options_of_a_reset_on() {
+    let options = [("x_init".to_owned(), relax_envs::Kwarg::Float(0.0))].into();
+    let start = |env: &mut dyn Env| {
+        let (mut rng, mut observation) = (EnvRng::from_seed(3), [0.0; 3]);
+        env.reset_with(&options, &mut rng, &mut observation).unwrap();
+        observation
+    };
+    let alone = start(&mut pendulum());
+    assert_eq!(alone[1], 0.0, "upright");
+    assert_eq!(start(&mut ClipAction::new(pendulum()).unwrap()), alone);
+    assert_eq!(start(&mut DiscretizeAction::new(pendulum(), &Bins::All(3), false).unwrap()), alone);
+    assert_eq!(start(&mut NormalizeReward::new(pendulum(), 0.9).unwrap()), alone);
+}
+
+#[test]
 fn observation_scale_maps_values_and_bounds() {
     let (scale, offset) = (PerElement::Each(vec![1.0, -2.0, 0.125]), PerElement::All(1.0));
     let mut env = ObservationScale::new(pendulum(), &scale, &offset).unwrap();

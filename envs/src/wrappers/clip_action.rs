@@ -34,14 +34,10 @@ impl<E: Env> ClipAction<E> {
 }
 
 impl<E: Env> Env for ClipAction<E> {
-    forward!(observation_space, running_statistics, attributes, render);
+    forward!(observation_space, running_statistics, attributes, render, reset, state);
 
     fn action_space(&self) -> &Space {
         &self.space
-    }
-
-    fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
-        self.env.reset(rng, observation)
     }
 
     fn step(
@@ -61,13 +57,5 @@ impl<E: Env> Env for ClipAction<E> {
             *clipped = value.clamp(low, high);
         }
         self.env.step(ActionRef::Box(&self.clipped), rng, observation)
-    }
-
-    fn save_state(&self, state: &mut Vec<f64>) -> Result<(), EnvError> {
-        self.env.save_state(state)
-    }
-
-    fn load_state(&mut self, state: &mut &[f64]) -> Result<(), EnvError> {
-        self.env.load_state(state)
     }
 }

@@ -88,14 +88,10 @@ fn centres(low: f32, high: f32, bins: usize) -> Vec<f32> {
 }
 
 impl<E: Env> Env for DiscretizeAction<E> {
-    forward!(observation_space, running_statistics, attributes, render);
+    forward!(observation_space, running_statistics, attributes, render, reset, state);
 
     fn action_space(&self) -> &Space {
         &self.space
-    }
-
-    fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
-        self.env.reset(rng, observation)
     }
 
     fn step(
@@ -123,13 +119,5 @@ impl<E: Env> Env for DiscretizeAction<E> {
             ActionRef::Box(_) | ActionRef::MultiBinary(_) => {}
         }
         self.env.step(ActionRef::Box(&self.action), rng, observation)
-    }
-
-    fn save_state(&self, state: &mut Vec<f64>) -> Result<(), EnvError> {
-        self.env.save_state(state)
-    }
-
-    fn load_state(&mut self, state: &mut &[f64]) -> Result<(), EnvError> {
-        self.env.load_state(state)
     }
 }

@@ -131,6 +131,25 @@ macro_rules! forward {
         }
     };
     (@ running_statistics) => { fn running_statistics(&self) -> Option<String> { self.env.running_statistics() } };
+    // With the options of Gymnasium's `reset(options=…)`, which are the wrapped environment's.
+    (@ reset) => {
+        fn reset(&mut self, rng: &mut $crate::EnvRng, observation: &mut [f32]) -> Result<(), $crate::EnvError> {
+            self.env.reset(rng, observation)
+        }
+        fn reset_with(
+            &mut self,
+            options: &$crate::Kwargs,
+            rng: &mut $crate::EnvRng,
+            observation: &mut [f32],
+        ) -> Result<(), $crate::EnvError> {
+            self.env.reset_with(options, rng, observation)
+        }
+    };
+    // Of a wrapper that has none of its own.
+    (@ state) => {
+        fn save_state(&self, state: &mut Vec<f64>) -> Result<(), $crate::EnvError> { self.env.save_state(state) }
+        fn load_state(&mut self, state: &mut &[f64]) -> Result<(), $crate::EnvError> { self.env.load_state(state) }
+    };
     (@ render) => { fn render(&self) -> Option<$crate::Frame> { self.env.render() } };
 }
 pub(crate) use forward;

@@ -45,14 +45,10 @@ impl<E: Env> NormalizeReward<E> {
 }
 
 impl<E: Env> Env for NormalizeReward<E> {
-    forward!(observation_space, action_space, attributes, render);
+    forward!(observation_space, action_space, attributes, render, reset);
 
     fn running_statistics(&self) -> Option<String> {
         Some("NormalizeReward".to_owned())
-    }
-
-    fn reset(&mut self, rng: &mut EnvRng, observation: &mut [f32]) -> Result<(), EnvError> {
-        self.env.reset(rng, observation)
     }
 
     fn step(

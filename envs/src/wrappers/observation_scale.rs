@@ -87,7 +87,7 @@ impl<E: Env> ObservationScale<E> {
 }
 
 impl<E: Env> Env for ObservationScale<E> {
-    forward!(action_space, running_statistics, attributes, render);
+    forward!(action_space, running_statistics, attributes, render, state);
 
     fn observation_space(&self) -> &Space {
         &self.space
@@ -108,13 +108,5 @@ impl<E: Env> Env for ObservationScale<E> {
         let step = self.env.step(action, rng, observation)?;
         self.map(observation);
         Ok(step)
-    }
-
-    fn save_state(&self, state: &mut Vec<f64>) -> Result<(), EnvError> {
-        self.env.save_state(state)
-    }
-
-    fn load_state(&mut self, state: &mut &[f64]) -> Result<(), EnvError> {
-        self.env.load_state(state)
     }
 }

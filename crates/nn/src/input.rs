@@ -59,23 +59,29 @@ pub enum Input<'a, F> {
     Rows(&'a dyn Rows<F>),
 }
 
-impl<'a, F> From<&'a [F]> for Input<'a, F> {
-    fn from(numbers: &'a [F]) -> Self {
-        Self::Dense(numbers)
-    }
+/// Slices, vectors and arrays of numbers turn into one variant of a type by themselves.
+macro_rules! of_numbers {
+    ($what:ident, $variant:ident) => {
+        impl<'a, F> From<&'a [F]> for $what<'a, F> {
+            fn from(numbers: &'a [F]) -> Self {
+                Self::$variant(numbers)
+            }
+        }
+        impl<'a, F> From<&'a Vec<F>> for $what<'a, F> {
+            fn from(numbers: &'a Vec<F>) -> Self {
+                Self::$variant(numbers)
+            }
+        }
+        impl<'a, F, const N: usize> From<&'a [F; N]> for $what<'a, F> {
+            fn from(numbers: &'a [F; N]) -> Self {
+                Self::$variant(numbers)
+            }
+        }
+    };
 }
+pub(crate) use of_numbers;
 
-impl<'a, F> From<&'a Vec<F>> for Input<'a, F> {
-    fn from(numbers: &'a Vec<F>) -> Self {
-        Self::Dense(numbers)
-    }
-}
-
-impl<'a, F, const N: usize> From<&'a [F; N]> for Input<'a, F> {
-    fn from(numbers: &'a [F; N]) -> Self {
-        Self::Dense(numbers)
-    }
-}
+of_numbers!(Input, Dense);
 
 impl<F: Real> Input<'_, F> {
     /// B, for a network of `width` inputs.

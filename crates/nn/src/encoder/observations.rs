@@ -203,23 +203,7 @@ impl<F: Real> Observations<'_, F> {
     }
 }
 
-impl<'a, F> From<&'a [F]> for Observations<'a, F> {
-    fn from(numbers: &'a [F]) -> Self {
-        Self::Numbers(numbers)
-    }
-}
-
-impl<'a, F> From<&'a Vec<F>> for Observations<'a, F> {
-    fn from(numbers: &'a Vec<F>) -> Self {
-        Self::Numbers(numbers)
-    }
-}
-
-impl<'a, F, const N: usize> From<&'a [F; N]> for Observations<'a, F> {
-    fn from(numbers: &'a [F; N]) -> Self {
-        Self::Numbers(numbers)
-    }
-}
+crate::input::of_numbers!(Observations, Numbers);
 
 impl<'a, F> From<Stacks<'a>> for Observations<'a, F> {
     fn from(stacks: Stacks<'a>) -> Self {

@@ -32,3 +32,4 @@ mod terminal;
 mod toy;
 mod updates;
 mod vae;
+mod without_replay;

@@ -4,13 +4,14 @@
 //! Estimator at the Gaussian's parameters, for the executed, unclipped action a = μ + σε, written for μ:
 //!
 //! ```text
-//! ĝ = A − η₁·F − η₂·B − η₃·E,   A = (ε/σ)(R̂ − V(s))                          (A2C's estimator)
+//! ĝ = A − η₁·F − η₂·B − η₃·E − η₄·D,   A = (ε/σ)(R̂ − V(s))                   (A2C's estimator)
 //!     F = (ε/σ)·Σ_{k>t} (γλ)^{k−t} C_k,   C = Q(s, a) − E_π Q(s, ·)           (what the future actions did)
 //!     B = (ε/σ)(Q(s, a) − V(s)) − ∇_aQ(s, a)                                  (what the action itself did)
-//!     E = (ε/σ)(E_π Q(s, ·) − V(s))                                           (V's error)
-//! η = (0, 1, 0):  ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                         (LAX with c = Q)
+//!     E = (ε/σ)(E_π Q(s, ·) − V(s))                                           (V's error, by Q)
+//!     D = (ε/σ)(V₂(s) − V(s))                                                 (V's error, by past batches)
+//! η = (0, 1, 0, 0):  ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                      (LAX with c = Q)
 //! ```
-//! All three have mean 0. The expectations are means over fresh actions. Q − V is clipped at eight times the usual δ in C and E, and B
+//! All four have mean 0. V₂ is V with its correction for the steps that remain in the rollout ([`horizon`](crate::parts::horizon)). The expectations are means over fresh actions. Q − V is clipped at eight times the usual δ in C and E, and B
 //! scaled down at states where the fresh actions' is beyond that; a second version is clipped at twice ([`guard`](crate::parts::guard)).
 //! ∇_aQ is DDPG's actor gradient, taken at the sampled action; the term before it removes its bias, for any Q that has not
 //! seen the batch. `agent.correction = false` leaves that term out: ĝ = ∇_aQ alone, which is SVG(0) (Heess et al. 2015),
@@ -19,7 +20,7 @@
 //! LAX: Grathwohl et al. 2018, eq. 7; Q-Prop (Gu et al. 2017) is the same idea with Q linearised at μ. Deviations from DDPG:
 //! the policy's batches are on-policy, so only Q learns from replay; y = r + γ Q'(s', a') with a' drawn from the current
 //! policy, which needs no target actor. The trajectory-wise term is that of Cheng, Yan & Boots 2020. The gains η are estimated from
-//! earlier batches, and all three are 0 while those say that they do harm; with η = 0 this is A2C.
+//! earlier batches, and all are 0 while those say that they do harm; with η = 0 this is A2C.
 
 mod fit;
 
@@ -34,6 +35,7 @@ use crate::parts::critic::Critic;
 use crate::parts::expected_q::ExpectedQ;
 use crate::parts::experience::Experience;
 use crate::parts::gains::{self, Products};
+use crate::parts::horizon::Horizon;
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::normalize::normalized;
 use crate::parts::policy::{Policy, PolicyShard};
@@ -56,9 +58,9 @@ const FRESH: usize = 4;
 struct Shard {
     own: ControlVariateShard,
     ahead: ExpectedQ,
-    /// F, B and E of one row.
-    row: [Vec<f32>; 3],
-    products: [Products<3>; 2],
+    /// F, B, E and D of one row.
+    row: [Vec<f32>; 4],
+    products: [Products<4>; 2],
 }
 
 keys! {
@@ -75,6 +77,8 @@ keys! {
         gain: Gain = Gain::Named(GainName::Adaptive),
         /// false leaves out the term that makes it unbiased, which gives SVG(0), DDPG's stochastic relative.
         correction: bool = true,
+        /// Number of the last batches of which V's correction is made that is a better baseline than V; 0: none.
+        baseline_window: usize = 12,
         /// Continuous actions: log of the standard deviation that a Gaussian policy starts with; if left out, that of half the
         /// action's range, or 0 where the action has no bounds.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +165,8 @@ pub struct RelaxDdpg {
     policy: Policy<Shard>,
     critic: Critic,
     q: QCritic,
-    versions: Versions<3>,
+    versions: Versions<4>,
+    horizon: Horizon,
     experience: Experience,
     /// The newest batch, normalised.
     batch: Option<Rollout>,
@@ -176,8 +181,10 @@ pub struct RelaxDdpg {
     c: [Vec<f32>; 2],
     future: [Vec<f32>; 2],
     sums: Vec<f32>,
+    /// V₂ − V at the newest batch's rows.
+    missed: Vec<f32>,
     /// Version and η of the newest batch.
-    used: (usize, [f64; 3]),
+    used: (usize, [f64; 4]),
     seed: u64,
     updates: u64,
 }
@@ -201,10 +208,12 @@ impl RelaxDdpg {
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let (k, next_actions) = (distribution.width(), distribution.action_buffer());
         let policy = Policy::new(dim, distribution, &agent.policy_network(), learner.optimizer, &mut rng(0))?;
+        let critic = Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         Ok(Self {
             current: policy.snapshot(),
             policy,
-            critic: Critic::new(dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?,
+            horizon: critic.read(|shape, _| Horizon::new(agent.baseline_window, dim, shape)),
+            critic,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             versions: Versions::default(),
             experience: Experience::new(&task, k, &learner.replay, learner.normalization()),
@@ -217,7 +226,8 @@ impl RelaxDdpg {
             c: Default::default(),
             future: Default::default(),
             sums: Vec::new(),
-            used: (0, [0.0; 3]),
+            missed: Vec::new(),
+            used: (0, [0.0; 4]),
             seed: task.seed,
             updates: 0,
             agent: agent.clone(),
@@ -247,22 +257,25 @@ impl Agent for RelaxDdpg {
     ) -> Result<(), AgentError> {
         let fixed = match self.agent.gain {
             // B at a gain of 1 takes V's error off too.
-            Gain::Fixed(gain) => Some([gain, gain, 0.0]),
+            Gain::Fixed(gain) => Some([gain, gain, 0.0, 0.0]),
             Gain::Named(_) => None,
         };
         self.used = self.versions.choose(fixed);
         let (version, gains) = self.used;
         metrics.gain = match self.agent.gain {
             Gain::Fixed(gain) => gain,
-            Gain::Named(_) => gains.iter().sum::<f64>() / 3.0,
+            Gain::Named(_) => gains.iter().sum::<f64>() / if self.agent.baseline_window > 0 { 4.0 } else { 3.0 },
         };
         let bounds = self.versions.bounds();
         self.experience.normalizer.begin(batch);
         let stored = batch;
         let batch = normalized(&mut self.batch, batch, &self.experience.normalizer);
         let learner = &self.learner;
+        self.horizon.begin(batch);
         self.critic.evaluate(batch, learner.gamma, learner.lambda, compute);
         metrics.explained_variance = self.critic.explained_variance();
+        // V's own passes over the rows are in its workspaces.
+        self.horizon.missed(&self.critic, &mut self.missed);
         if learner.normalize_advantages {
             self.critic.normalize_advantages();
         }
@@ -289,13 +302,13 @@ impl Agent for RelaxDdpg {
             later_sums(batch, c, decay, &mut self.sums, future);
         }
 
-        let futures = &self.future;
+        let (futures, missed) = (&self.future, &self.missed);
         let p = self.policy.distribution().parameters();
         let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let observations = &batch.observations[rows.start * dim..rows.end * dim];
             let actions = &batch.actions.values()[rows.start * k..rows.end * k];
             let PolicyShard { samples, estimate, sums, extra, .. } = shard;
-            let Shard { own, ahead, row: [of_future, of_own, of_error], products } = extra;
+            let Shard { own, ahead, row: [of_future, of_own, of_error, of_correction], products } = extra;
             own.place(observations, dim, actions, k);
             own.a.resize(estimate.len(), 0.0);
             reinforce(&samples.moments.score, &advantages[rows.clone()], Baseline::None, &mut own.a);
@@ -304,6 +317,7 @@ impl Agent for RelaxDdpg {
             own.correct_beyond(samples, &net.shape, &net.parameters, &values[rows.clone()]);
             for (of, (terms, products)) in ahead.terms.iter().zip(products).enumerate() {
                 *products = Products::default();
+                let missed = &missed[rows.clone()];
                 for (row, &later) in futures[of][rows.clone()].iter().enumerate() {
                     let range = row * p..(row + 1) * p;
                     let s = &samples.moments.score[range.clone()];
@@ -314,7 +328,9 @@ impl Agent for RelaxDdpg {
                     of_own.extend(b.iter().map(|b| -b * terms.share[row]));
                     of_error.clear();
                     of_error.extend(s.iter().map(|s| -s * terms.mean[row]));
-                    let b: [&[f32]; 3] = [of_future, of_own, of_error];
+                    of_correction.clear();
+                    of_correction.extend(s.iter().map(|s| -s * missed[row]));
+                    let b: [&[f32]; 4] = [of_future, of_own, of_error, of_correction];
                     products.add(a, b);
                     if of == version {
                         gains::combine(a, b, gains, &mut estimate[range]);
@@ -358,6 +374,10 @@ impl Agent for RelaxDdpg {
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+        self.horizon.take(own, std::iter::empty());
+        self.horizon.leave_out(self.c[version].iter().map(|c| gain as f32 * c));
+        let (horizon, gamma, lambda) = (&mut self.horizon, learner.gamma as f32, learner.lambda as f32);
+        self.critic.read(|shape, parameters| horizon.fit_scaled(shape, parameters, (gamma, lambda), compute));
 
         self.experience.store(batch);
         self.fit_q(Some(batch), progress, compute, metrics)
@@ -395,14 +415,15 @@ impl Agent for RelaxDdpg {
         state.insert_all("q", self.q.net.state());
         self.experience.save(&mut state);
         self.versions.save(&mut state);
+        state.insert_all("horizon", self.horizon.state());
         state.insert("updates", StateTensor::U64(vec![self.updates]));
         streams::save(&mut state, "streams", &self.rngs);
         state
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        if state.get("gain").is_ok() {
-            let message = "it is of a version whose control variate had one gain, and this one has three: the run ends where it is; \
+        if !state.has_any("horizon") {
+            let message = "it is of a version whose control variate had fewer gains than this one's four: the run ends where it is; \
                            `relax eval` plays its policy, and `relax train --from` begins another run with it";
             return Err(AgentError::Config(message.into()));
         }
@@ -413,6 +434,7 @@ impl Agent for RelaxDdpg {
         self.q.net.restore(&state.subset("q"))?;
         self.experience.restore(state)?;
         self.versions.restore(state)?;
+        self.horizon.restore(&state.subset("horizon"))?;
         (self.rngs, self.updates) = (rngs, updates);
         Ok(())
     }

@@ -55,14 +55,14 @@ fn a_number_is_named() {
     }
 }
 
-/// A run of before `relax-ddpg` had three gains.
+/// A run of before `relax-ddpg` had four gains.
 #[test]
 fn a_state_of_an_earlier_relax_ddpg_is_refused_with_what_it_is_still_good_for() {
     let space = Space::uniform_box(-2.0, 2.0, &[1]);
     let mut agent = agent(&settings("kind = 'relax-ddpg'\nhidden = [4]", ""), 1, &space, 3);
     let mut state = agent.state();
     assert!(agent.restore(&state).is_ok());
-    state.insert("gain", relax_nn::StateTensor::F64(vec![0.0; 3]));
+    state.remove_all("horizon");
     let error = agent.restore(&state).unwrap_err().to_string();
     assert!(error.contains("`relax eval` plays its policy"), "{error}");
 }

@@ -11,7 +11,7 @@
 //! each batch's own size.
 
 use super::critic::Critic;
-use super::horizon::{Horizon, Present};
+use super::horizon::Horizon;
 use crate::AgentError;
 use crate::compute::Compute;
 use crate::rollout::Rollout;
@@ -84,9 +84,7 @@ impl CorrectedBaseline {
         let horizon = &mut self.horizon;
         let (gamma, lambda) = (gamma as f32, lambda as f32);
         critic.read(|shape, parameters| {
-            let normalise = |_: &mut [f32], _: &mut [f32]| {};
-            horizon
-                .fit(&Present { shape, parameters, gamma, lambda, bound: f32::INFINITY, normalise }, compute);
+            horizon.fit_scaled(shape, parameters, (gamma, lambda), compute);
         });
     }
 

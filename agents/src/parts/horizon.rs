@@ -62,6 +62,8 @@ struct Past {
     /// 1/T.
     level: f32,
     candidates: Candidates,
+    /// C of each row where there are no candidates, on the scale that V lives on: `[r]`, or none.
+    noise: Vec<f32>,
 }
 
 /// What one batch adds to the normal equations, and the arrays that takes.
@@ -199,7 +201,17 @@ impl Horizon {
             }
         }
         shards.for_each(|shard| all.taken.extend_from_slice(&shard.taken));
+        it.noise.clear();
         self.past.extend(past);
+    }
+
+    /// Says what C was at the rows of the batch just taken in, on the scale that V lives on, where no candidates tell it: y is
+    /// made without it.
+    pub fn leave_out(&mut self, noise: impl Iterator<Item = f32>) {
+        if let Some(past) = self.past.back_mut() {
+            past.noise.clear();
+            past.noise.extend(noise);
+        }
     }
 
     /// Makes β anew.
@@ -234,6 +246,18 @@ impl Horizon {
             self.weights.extend(right.iter().map(|&b| b as f32));
             self.bound = (CLIP * sizes.iter().copied().fold(0.0, f64::max).sqrt()) as f32;
         }
+    }
+
+    /// [`fit`](Self::fit), where the batches are without candidates and on the scale that V, of `shape` and `parameters`, lives on.
+    pub fn fit_scaled(
+        &mut self,
+        shape: &MlpShape,
+        parameters: &[f32],
+        (gamma, lambda): (f32, f32),
+        compute: &Compute,
+    ) {
+        let normalise = |_: &mut [f32], _: &mut [f32]| {};
+        self.fit(&Present { shape, parameters, gamma, lambda, bound: f32::INFINITY, normalise }, compute);
     }
 
     /// β and the batches kept.
@@ -275,7 +299,7 @@ fn unfit() -> AgentError {
 
 impl Past {
     fn state(&self) -> StateDict {
-        let Self { observations, successor, rewards, shares, level, candidates } = self;
+        let Self { observations, successor, rewards, shares, level, candidates, noise } = self;
         let wide = |x: &[u32]| StateTensor::U64(x.iter().map(|&x| x.into()).collect());
         let mut state = StateDict::new();
         for (name, array) in [
@@ -292,6 +316,9 @@ impl Past {
         state.insert_f32("level", &[*level]);
         state.insert("successor", wide(successor));
         state.insert("taken", wide(&candidates.taken));
+        if !noise.is_empty() {
+            state.insert_f32("noise", noise);
+        }
         state
     }
 
@@ -331,6 +358,10 @@ impl Past {
                 weights: floats("shares_of_candidates", count * rows)?,
                 taken,
             },
+            noise: match state.get("noise") {
+                Ok(_) => floats("noise", rows)?,
+                Err(_) => Vec::new(),
+            },
             successor,
         })
     }
@@ -361,7 +392,7 @@ impl Sums {
             past.candidates.appraise(of.clone(), &values[of.clone()], beyond, normalise, appraisal);
             for row in 0..of.len() {
                 let c = match past.candidates.taken.is_empty() {
-                    true => 0.0,
+                    true => past.noise.get(start + row).copied().unwrap_or(0.0),
                     false => past.candidates.expectation(&appraisal.q, &of, row, *bound).1,
                 };
                 let next = past.successor[start + row];

@@ -240,7 +240,7 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { capacity: 100_000, steps: 6, batch_size: 64, learning_rate: 3e-3, samples: 4, window: 6 }
+        Self { capacity: 100_000, steps: 12, batch_size: 64, learning_rate: 3e-3, samples: 4, window: 6 }
     }
 }
 

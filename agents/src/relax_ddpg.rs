@@ -264,7 +264,9 @@ impl Agent for RelaxDdpg {
         let (version, gains) = self.used;
         metrics.gain = match self.agent.gain {
             Gain::Fixed(gain) => gain,
-            Gain::Named(_) => gains.iter().sum::<f64>() / if self.agent.baseline_window > 0 { 4.0 } else { 3.0 },
+            Gain::Named(_) => {
+                gains.iter().sum::<f64>() / if self.agent.baseline_window > 0 { 4.0 } else { 3.0 }
+            }
         };
         let bounds = self.versions.bounds();
         self.experience.normalizer.begin(batch);

@@ -330,6 +330,26 @@ impl Normalizer {
         }
     }
 
+    /// Makes of derivatives by the `normalised` observations `[rows, D]` those by the observations, in place; 0 where they are cut off.
+    pub fn observations_back(&self, normalised: &[f32], gradient: &mut [f32]) {
+        if self.observations.is_some() {
+            let factors = self.scaling.inverse.iter().cycle();
+            for ((g, x), factor) in gradient.iter_mut().zip(normalised).zip(factors) {
+                *g *= if x.abs() < CLIP { *factor } else { 0.0 };
+            }
+        }
+    }
+
+    /// Makes of derivatives by the `normalised` rewards those by the rewards, in place; 0 where they are cut off.
+    pub fn rewards_back(&self, normalised: &[f32], gradient: &mut [f32]) {
+        gradient.iter_mut().for_each(|g| *g *= self.reward_scale);
+        if self.rewards.is_some() {
+            for (g, x) in gradient.iter_mut().zip(normalised) {
+                *g *= if x.abs() < CLIP { self.inverse_reward } else { 0.0 };
+            }
+        }
+    }
+
     /// Gives the actors' copy of a policy the scale of observations.
     pub fn scale(&self, policy: &mut ActingPolicy) {
         if self.observations.is_some() {

@@ -17,6 +17,10 @@ use crate::rollout::Rollout;
 use relax_envs::{EnvRng, Space};
 use relax_nn::{MlpShape, Optimizer, Rule, StateDict, Workspace, clip_scale, global_norm};
 
+mod slope;
+
+pub use slope::Slopes;
+
 /// Standardised numbers are cut off here.
 const CLIP: f32 = 10.0;
 /// Deviations below this are taken for none.

@@ -45,8 +45,20 @@ pub enum ControlVariateKind {
     Residual,
     /// One network c(s, z) trained on the variance alone, as first published.
     Pure,
-    /// One step of a learned model and V, for the own action and for all that follow; nothing is relaxed.
+    /// One step of a learned model and V, for the own action and for all that follow; nothing is relaxed unless [`OwnActionKind`]
+    /// says so.
     Model,
+}
+
+/// How the own action's part of a model's control variate is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnActionKind {
+    /// By an expectation over actions: an exact sum, or a mean over fresh ones.
+    #[default]
+    Expectation,
+    /// By relaxed samples of the choices made, the model being differentiated: relaxed REBAR with the model in f's place.
+    Relaxed,
 }
 
 /// Which variance the control variate is trained on.

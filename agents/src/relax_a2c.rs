@@ -19,7 +19,7 @@
 use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind,
-    VarianceObjective, distribution_options, extras, keys, networks, scaling,
+    OwnActionKind, VarianceObjective, distribution_options, extras, keys, networks, scaling,
 };
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
@@ -28,7 +28,8 @@ use crate::parts::normalize::Normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::relax_a2c_model::RelaxA2cModel;
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Rollout, Task, distribution, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, Task,
+    distribution, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{
@@ -55,6 +56,10 @@ keys! {
         critic_hidden: Option<Vec<usize>> = None,
         /// "residual" (c = V + r), "pure" (one network), or "model" (a learned one-step model, trajectory-wise).
         control_variate: ControlVariateKind = ControlVariateKind::Residual,
+        /// With a "model", the own action's part: by an "expectation" over actions, or by the "relaxed" samples of choices, the model differentiated.
+        own_action: OwnActionKind = OwnActionKind::Expectation,
+        /// λ > 0 of a relaxed own action's softmax(z/λ): small is close to the choice itself.
+        temperature: f64 = 0.5,
         /// "coupled" (z̃ = z in value) or "independent" noise.
         noise: Coupling = Coupling::Coupled,
         /// Train the control variate on the variance at the distribution's "parameters" or of the "weights".
@@ -136,13 +141,25 @@ pub(crate) fn spec() -> AgentSpec {
         refuse_device(&agent.device)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let model = agent.control_variate == ControlVariateKind::Model;
+        if agent.own_action == OwnActionKind::Relaxed && !model {
+            return Err(Refusal::new(
+                "agent.own_action",
+                "agent.own_action = \"relaxed\" differentiates a learned model, which only agent.control_variate = \"model\" has",
+                "set agent.control_variate = \"model\"; the other control variates are relaxed without it",
+            ));
+        }
         refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")
     })
     .dissect(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxA2cKeys| {
         let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         if agent.control_variate == ControlVariateKind::Model {
-            return format!("relax-a2c, a model's c, gain {}", agent.gain);
+            return match agent.own_action {
+                OwnActionKind::Expectation => format!("relax-a2c, a model's c, gain {}", agent.gain),
+                OwnActionKind::Relaxed => {
+                    format!("relax-a2c, a model's relaxed c, {} noise, gain {}", word(&agent.noise), agent.gain)
+                }
+            };
         }
         let (form, noise) = (word(&agent.control_variate), word(&agent.noise));
         format!("relax-a2c, {form} c, {noise} noise, gain {}", agent.gain)

@@ -21,11 +21,12 @@
 //! to R̂_t − η₁·Σ_{k≥t} (γλ)^{k−t} C_k: returns with less noise of the actions, at the gain that they have earned; 5. the
 //! correction of V is fitted to the last batches, with V as it is now.
 //!
-//! Nothing is relaxed here: with choices the expectation over actions is an exact sum, with numbers a mean over fresh samples. It
-//! is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates of Cheng et al.
-//! 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
+//! Nothing is relaxed here unless `own_action = "relaxed"` makes B₂ of RELAX's samples ([`own_action`](crate::parts::own_action)):
+//! with choices the expectation over actions is an exact sum; with numbers, or more than 32 combinations of choices, a mean over
+//! fresh samples. It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
+//! of Cheng et al. 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
-use crate::config::Gain;
+use crate::config::{Gain, OwnActionKind};
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
@@ -34,6 +35,7 @@ use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::lookahead::Lookahead;
 use crate::parts::normalize::Normalizer;
+use crate::parts::own_action::OwnAction;
 use crate::parts::policy::Policy;
 use crate::parts::replay::Replay;
 use crate::parts::streams;
@@ -52,6 +54,7 @@ const LAST_RATE: f64 = 0.1;
 #[derive(Debug, Default)]
 struct Shard {
     lookahead: Lookahead,
+    own_action: OwnAction,
     /// A `[r, P]`.
     a: Vec<f32>,
     /// The B_i of one row.
@@ -93,6 +96,7 @@ impl RelaxA2cModel {
     pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
         let observation_dim = task.observations.flat_dim();
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
+        let features = ActionFeatures::new(task.actions);
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         if distribution.shard().is_none_or(|shard| shard.fresh(learner.model.samples).is_none()) {
             let message = format!(
@@ -102,8 +106,15 @@ impl RelaxA2cModel {
             );
             return Err(AgentError::Config(message));
         }
+        let relaxed = agent.own_action == OwnActionKind::Relaxed;
+        if relaxed && !(distribution.relaxes() && matches!(features, ActionFeatures::Choices(_))) {
+            let message = format!(
+                "agent.own_action = \"relaxed\" relaxes choices, which a {} policy does not make; \"expectation\" needs none",
+                distribution.name()
+            );
+            return Err(AgentError::Config(message));
+        }
         let critic = Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
-        let features = ActionFeatures::new(task.actions);
         let stored = features.stored();
         Ok(Self {
             policy: Policy::new(
@@ -186,18 +197,28 @@ impl Agent for RelaxA2cModel {
         let (policy, model, normalizer, horizon) =
             (&mut self.policy, &self.model, &self.normalizer, &self.horizon);
         let (seed, updates, samples) = (self.seed, self.updates, learner.model.samples);
+        let relaxed = self.agent.own_action == OwnActionKind::Relaxed;
+        let (noise_kind, temperature) = (self.agent.noise, self.agent.temperature as f32);
         self.critic.read(|shape, parameters| {
             policy.visit(own, compute, |i, rows, shard| {
-                let key = [role::LOOKAHEAD, updates as u32, (updates >> 32) as u32, i as u32];
-                let mut rng = EnvRng::from_seed_sequence(seed, &key);
+                let stream = |role| {
+                    let key = [role, updates as u32, (updates >> 32) as u32, i as u32];
+                    EnvRng::from_seed_sequence(seed, &key)
+                };
+                let mut rng = stream(role::LOOKAHEAD);
+                if relaxed {
+                    let noise = &batch.noise[rows.start * batch.noise_dim..rows.end * batch.noise_dim];
+                    let points = shard.samples.points(noise_kind, noise, &mut stream(role::CONDITIONAL));
+                    shard.extra.own_action.place(points);
+                }
                 let states = &batch.observations[rows.start * dim..rows.end * dim];
                 let Some(actions) = shard.samples.fresh(samples) else { return };
-                let lookahead = &mut shard.extra.lookahead;
+                let Shard { lookahead, own_action, .. } = &mut shard.extra;
                 let correction = horizon.correction(rows.clone(), learner.lambda as f32);
                 let beyond = Beyond { shape, parameters, gamma: learner.gamma as f32, correction };
                 lookahead.evaluate(
                     model,
-                    (states, &values[rows]),
+                    (states, &values[rows.clone()]),
                     actions,
                     beyond,
                     &mut rng,
@@ -207,6 +228,11 @@ impl Agent for RelaxA2cModel {
                     },
                 );
                 lookahead.expect(actions, bounds);
+                if relaxed {
+                    let at = (states, &values[rows]);
+                    own_action.evaluate(model, at, actions, temperature, beyond, normalizer);
+                    own_action.correct(&mut shard.samples, &lookahead.terms, bounds);
+                }
             })
         })?;
         for version in 0..2 {
@@ -224,7 +250,7 @@ impl Agent for RelaxA2cModel {
 
         let (futures, missed) = (&self.future, &self.missed);
         let sums = self.policy.gradient(own, compute, learner.extras(), |_, rows, shard| {
-            let Shard { lookahead, a, b: [first, second, third, fourth] } = &mut shard.extra;
+            let Shard { lookahead, own_action, a, b: [first, second, third, fourth] } = &mut shard.extra;
             let score = &shard.samples.moments.score;
             a.resize(score.len(), 0.0);
             reinforce(score, &advantages[rows.clone()], Baseline::None, a);
@@ -238,7 +264,10 @@ impl Agent for RelaxA2cModel {
                     first.clear();
                     first.extend(s.iter().map(|s| -s * future));
                     second.clear();
-                    second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row]));
+                    match relaxed {
+                        true => second.extend_from_slice(&own_action.b[of][range.clone()]),
+                        false => second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row])),
+                    }
                     third.clear();
                     third.extend(s.iter().map(|s| -s * terms.mean[row]));
                     fourth.clear();

@@ -145,6 +145,7 @@ const RANGES: &[(&str, Range)] = &[
     ("agent.exploration.std", Range::NonNegative),
     ("agent.exploration.theta", Range::Fraction),
     ("agent.gain", Range::Finite("\"adaptive\" or a finite number")),
+    ("agent.temperature", Range::Positive),
     ("agent.constant_baseline", Range::Finite("a finite number")),
     ("learner.reward_scale", Range::Positive),
     ("learner.learning_rate", Range::Positive),

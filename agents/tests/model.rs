@@ -27,6 +27,48 @@ fn fresh_trained_and_stale_models_are_unbiased() {
 }
 
 #[test]
+fn relaxed_samples_through_a_model_are_unbiased_unless_they_are_of_other_actions() {
+    for (noise, problem, age) in [
+        ("coupled", Problem::Enumerable, Age::Fresh),
+        ("independent", Problem::Enumerable, Age::Stale),
+        ("coupled", Problem::MultiDiscrete, Age::Trained),
+        ("coupled", Problem::MaskedMultiDiscrete, Age::Trained),
+        ("independent", Problem::MultiBinary, Age::Trained),
+    ] {
+        let text = format!(
+            "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\nnoise = '{noise}'\ngain = 1"
+        );
+        assert!(of(&text, problem, AgentBug::None, age).p_value > 1e-4);
+    }
+    let text = "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\ngain = 1";
+    let found = of(text, Problem::MultiDiscrete, AgentBug::OtherNoise, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}
+
+#[test]
+fn relaxed_samples_are_for_choices_and_of_a_model() {
+    use relax_agents::{AgentSettings, RolloutShape, agent_spec, make_agent};
+    use relax_envs::Space;
+    let settings = |text: &str| {
+        AgentSettings::from_texts(&format!("kind = 'relax-a2c'\nown_action = 'relaxed'\n{text}"), "")
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let observations = Space::uniform_box(-1.0, 1.0, &[3]);
+    let model = settings("control_variate = 'model'");
+    let made = make_agent(&model, &observations, &Space::uniform_box(-1.0, 1.0, &[1]), 0);
+    let message = made.map(|_| ()).map_err(|error| error.to_string());
+    assert!(message.as_ref().is_err_and(|m| m.contains("relaxes choices")), "{message:?}");
+    assert!(make_agent(&model, &observations, &Space::MultiBinary { n: 3 }, 0).is_ok());
+
+    let refusal = |settings: &AgentSettings| {
+        agent_spec("relax-a2c").map(|spec| spec.refuse(settings, RolloutShape::default()))
+    };
+    assert_eq!(refusal(&model), Some(Ok(())));
+    let refused = refusal(&settings("control_variate = 'residual'"));
+    assert!(matches!(&refused, Some(Err(r)) if r.key == "agent.own_action"), "{refused:?}");
+}
+
+#[test]
 fn a_model_that_has_seen_the_batch_is_found_out() {
     let found = verdict("1", Problem::Enumerable, AgentBug::FittedFirst, Age::Trained);
     assert!(found.p_value < 1e-6, "{}", found.p_value);

@@ -15,6 +15,7 @@
 //! | [`normalize`] | observations and rewards on another scale, around any agent |
 //! | [`world_model`] | a learned model of one step of the environment |
 //! | [`lookahead`] | q(s, a) one step ahead by that model, its expectation under the policy, and the gradient of that |
+//! | [`own_action`] | the own action's part by RELAX's relaxed samples of that q |
 //! | [`later`] | discounted sums over what follows in a rollout |
 //! | [`latin_hypercube`] | normal noise that covers its range evenly |
 //! | [`candidates`] | what the model says of all actions, and q of it with V as it is |
@@ -46,6 +47,7 @@ pub mod latin_hypercube;
 pub mod lookahead;
 pub mod networks;
 pub mod normalize;
+pub mod own_action;
 pub mod policy;
 pub mod q_critic;
 pub mod replay;

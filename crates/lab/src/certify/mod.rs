@@ -123,6 +123,26 @@ const MODELS: &[(&str, Problem, Age)] = &[
     (MODEL, Problem::MultiBinary, Age::Stale),
 ];
 
+/// The same with the own action's part by relaxed samples through the model.
+const RELAXED: &str = "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\ngain = 1";
+const INDEPENDENT: &str =
+    "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\nnoise = 'independent'\ngain = 1";
+const ADAPTIVE_RELAXED: &str =
+    "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\ngain = 'adaptive'";
+const RELAXED_MODELS: &[(&str, Problem, Age)] = &[
+    (RELAXED, Problem::Enumerable, Age::Fresh),
+    (RELAXED, Problem::Enumerable, Age::Trained),
+    (RELAXED, Problem::Enumerable, Age::Stale),
+    (INDEPENDENT, Problem::Enumerable, Age::Trained),
+    (RELAXED, Problem::MultiDiscrete, Age::Trained),
+    (INDEPENDENT, Problem::MultiDiscrete, Age::Stale),
+    (ADAPTIVE_RELAXED, Problem::MultiDiscrete, Age::Trained),
+    (RELAXED, Problem::MultiBinary, Age::Stale),
+    (RELAXED, Problem::Masked, Age::Trained),
+    (RELAXED, Problem::MaskedMultiDiscrete, Age::Trained),
+    (INDEPENDENT, Problem::MaskedMultiDiscrete, Age::Trained),
+];
+
 /// Where choices are masked.
 const MASKED: &[(&str, Problem)] = &[
     ("kind = 'reinforce'\nbaseline = 'value'", Problem::Masked),
@@ -163,6 +183,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         MODEL,
         Problem::Enumerable,
         AgentBug::FittedFirst,
+    ),
+    (
+        "model-other-noise",
+        "a relaxed model is evaluated at the noise of other actions",
+        RELAXED,
+        Problem::MultiDiscrete,
+        AgentBug::OtherNoise,
     ),
     (
         "gain-from-batch",
@@ -254,13 +281,16 @@ pub fn certify(
             let models = MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
             let masked = MASKED.iter().map(|&(text, problem)| (text.to_owned(), problem, Age::Trained));
             let agents = agents.chain(models).chain(masked);
-            let agents = agents.map(|(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age));
+            let line = |(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age);
+            let agents = agents.map(line);
             // Last, so that the others keep their noise.
             let minimized = minimized::LINES.iter().map(|line| Line::Minimized(*line));
+            let relaxed = RELAXED_MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
+            let relaxed = relaxed.map(line);
             match options.scope {
-                Scope::All => nodes.chain(agents).chain(minimized).collect(),
+                Scope::All => nodes.chain(agents).chain(minimized).chain(relaxed).collect(),
                 Scope::Estimators => nodes.chain(minimized).collect(),
-                Scope::Agents => agents.collect(),
+                Scope::Agents => agents.chain(relaxed).collect(),
             }
         }
     };

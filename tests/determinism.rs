@@ -95,6 +95,10 @@ fn relax_a2c_with_a_model() {
             &["agent.kind=relax-a2c", "agent.control_variate=model", id, "learner.normalize_rewards=true"],
         );
     }
+    for noise in ["agent.noise=coupled", "agent.noise=independent"] {
+        let sets = ["agent.kind=relax-a2c", "agent.control_variate=model", "agent.own_action=relaxed", noise];
+        check(noise, &sets);
+    }
 }
 
 #[test]

@@ -185,12 +185,13 @@ fn stopped_in_the_middle_of_a_rollout() {
     let _turn = TURN.lock().unwrap();
     LazyLock::force(&REGISTERED);
     let common = ["env.id=Stopping-v0", "run.env_steps=3_003", "run.evaluation_every_env_steps=1_000"];
-    let variants: [&[&str]; 7] = [
+    let variants: [&[&str]; 8] = [
         &["rollout.workers=0"],
         // Many epochs: the signal comes while the critics are being fitted and the next rollout is under way.
         &["rollout.workers=2", "learner.value_epochs=1000"],
         &["agent.noise=independent", "agent.variance_objective=weights", "learner.anneal=true"],
         &["agent.kind=relax-a2c", "agent.control_variate=model", "learner.normalize_observations=true"],
+        &["agent.kind=relax-a2c", "agent.control_variate=model", "agent.own_action=relaxed"],
         &["agent.kind=reinforce", "rollout.mode=episodes", "agent.baseline=learned"],
         &["agent.kind=a2c", "learner.optimizer=rmsprop-tf", "rollout.workers=3"],
         &["agent.kind=ppo", "learner.normalize_rewards=true"],

@@ -88,6 +88,7 @@ mod tests {
             ("agent.hidden=[64, 0]", "1 to 65536"),
             ("agent.hidden=[65537]", "1 to 65536"),
             ("agent.gain=inf", "adaptive"),
+            ("agent.temperature=0", "above 0"),
             ("agent.critic_hidden=[0]", "1 to 65536"),
             ("agent.initial_log_std=nan", "finite"),
             ("agent.exploration.std=-1", "0 or more"),
@@ -137,6 +138,7 @@ mod tests {
                 "at least 2 episodes",
             ),
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=0"], "never learn"),
+            (&["agent.kind=relax-a2c", "agent.own_action=relaxed"], "differentiates a learned model"),
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=1e300"], "from 0 to 100"),
         ] {
             assert!(refused(sets).is_some_and(|text| text.contains(key)), "{sets:?}");

@@ -59,6 +59,8 @@ pub enum OwnActionKind {
     Expectation,
     /// By relaxed samples of the choices made, the model being differentiated: relaxed REBAR with the model in f's place.
     Relaxed,
+    /// By a baseline for each of several choices, given the others (Wu et al. 2018).
+    PerFactor,
 }
 
 /// Which variance the control variate is trained on.

@@ -56,7 +56,7 @@ keys! {
         critic_hidden: Option<Vec<usize>> = None,
         /// "residual" (c = V + r), "pure" (one network), or "model" (a learned one-step model, trajectory-wise).
         control_variate: ControlVariateKind = ControlVariateKind::Residual,
-        /// With a "model", the own action's part: by an "expectation" over actions, or by the "relaxed" samples of choices, the model differentiated.
+        /// With a "model", the own action's part: by an "expectation" over actions, by "relaxed" samples of choices, the model differentiated, or "per-factor".
         own_action: OwnActionKind = OwnActionKind::Expectation,
         /// λ > 0 of a relaxed own action's softmax(z/λ): small is close to the choice itself.
         temperature: f64 = 0.5,
@@ -141,10 +141,10 @@ pub(crate) fn spec() -> AgentSpec {
         refuse_device(&agent.device)?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let model = agent.control_variate == ControlVariateKind::Model;
-        if agent.own_action == OwnActionKind::Relaxed && !model {
+        if agent.own_action != OwnActionKind::Expectation && !model {
             return Err(Refusal::new(
                 "agent.own_action",
-                "agent.own_action = \"relaxed\" differentiates a learned model, which only agent.control_variate = \"model\" has",
+                "agent.own_action = \"relaxed\" or \"per-factor\" looks into a learned model, which only agent.control_variate = \"model\" has",
                 "set agent.control_variate = \"model\"; the other control variates are relaxed without it",
             ));
         }
@@ -156,6 +156,7 @@ pub(crate) fn spec() -> AgentSpec {
         if agent.control_variate == ControlVariateKind::Model {
             return match agent.own_action {
                 OwnActionKind::Expectation => format!("relax-a2c, a model's c, gain {}", agent.gain),
+                OwnActionKind::PerFactor => format!("relax-a2c, a model's c per factor, gain {}", agent.gain),
                 OwnActionKind::Relaxed => {
                     format!("relax-a2c, a model's relaxed c, {} noise, gain {}", word(&agent.noise), agent.gain)
                 }

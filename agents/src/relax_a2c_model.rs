@@ -23,13 +23,15 @@
 //!
 //! Nothing is relaxed here unless `own_action = "relaxed"` makes B₂ of RELAX's samples ([`own_action`](crate::parts::own_action)):
 //! with choices the expectation over actions is an exact sum; with numbers, or more than 32 combinations of choices, a mean over
-//! fresh samples. It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
+//! fresh samples; `"per-factor"` makes it of a baseline for each of several choices
+//! ([`factor_baselines`](crate::parts::factor_baselines)). It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
 //! of Cheng et al. 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
 use crate::config::{Gain, OwnActionKind};
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
+use crate::parts::factor_baselines::FactorBaselines;
 use crate::parts::gains::{Products, combine};
 use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
@@ -55,6 +57,7 @@ const LAST_RATE: f64 = 0.1;
 struct Shard {
     lookahead: Lookahead,
     own_action: OwnAction,
+    factors: FactorBaselines,
     /// A `[r, P]`.
     a: Vec<f32>,
     /// The B_i of one row.
@@ -110,6 +113,15 @@ impl RelaxA2cModel {
         if relaxed && !(distribution.relaxes() && matches!(features, ActionFeatures::Choices(_))) {
             let message = format!(
                 "agent.own_action = \"relaxed\" relaxes choices, which a {} policy does not make; \"expectation\" needs none",
+                distribution.name()
+            );
+            return Err(AgentError::Config(message));
+        }
+        let several = matches!(&features, ActionFeatures::Choices(sizes) if sizes.len() > 1);
+        if agent.own_action == OwnActionKind::PerFactor && !several {
+            let message = format!(
+                "agent.own_action = \"per-factor\" has a baseline for each of several choices, which a {} policy does not make; \
+                 \"expectation\" needs none",
                 distribution.name()
             );
             return Err(AgentError::Config(message));
@@ -197,7 +209,7 @@ impl Agent for RelaxA2cModel {
         let (policy, model, normalizer, horizon) =
             (&mut self.policy, &self.model, &self.normalizer, &self.horizon);
         let (seed, updates, samples) = (self.seed, self.updates, learner.model.samples);
-        let relaxed = self.agent.own_action == OwnActionKind::Relaxed;
+        let own_action_by = self.agent.own_action;
         let (noise_kind, temperature) = (self.agent.noise, self.agent.temperature as f32);
         self.critic.read(|shape, parameters| {
             policy.visit(own, compute, |i, rows, shard| {
@@ -206,32 +218,34 @@ impl Agent for RelaxA2cModel {
                     EnvRng::from_seed_sequence(seed, &key)
                 };
                 let mut rng = stream(role::LOOKAHEAD);
-                if relaxed {
+                if own_action_by == OwnActionKind::Relaxed {
                     let noise = &batch.noise[rows.start * batch.noise_dim..rows.end * batch.noise_dim];
                     let points = shard.samples.points(noise_kind, noise, &mut stream(role::CONDITIONAL));
                     shard.extra.own_action.place(points);
                 }
                 let states = &batch.observations[rows.start * dim..rows.end * dim];
                 let Some(actions) = shard.samples.fresh(samples) else { return };
-                let Shard { lookahead, own_action, .. } = &mut shard.extra;
+                let Shard { lookahead, own_action, factors, .. } = &mut shard.extra;
                 let correction = horizon.correction(rows.clone(), learner.lambda as f32);
                 let beyond = Beyond { shape, parameters, gamma: learner.gamma as f32, correction };
-                lookahead.evaluate(
-                    model,
-                    (states, &values[rows.clone()]),
-                    actions,
-                    beyond,
-                    &mut rng,
-                    |observations, rewards| {
-                        normalizer.observations(observations);
-                        normalizer.rewards(rewards);
-                    },
-                );
+                let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
+                    normalizer.observations(observations);
+                    normalizer.rewards(rewards);
+                };
+                let at = (states, &values[rows]);
+                lookahead.evaluate(model, at, actions, beyond, &mut rng, normalise);
                 lookahead.expect(actions, bounds);
-                if relaxed {
-                    let at = (states, &values[rows]);
-                    own_action.evaluate(model, at, actions, temperature, beyond, normalizer);
-                    own_action.correct(&mut shard.samples, &lookahead.terms, bounds);
+                let terms = &lookahead.terms;
+                match own_action_by {
+                    OwnActionKind::Expectation => {}
+                    OwnActionKind::Relaxed => {
+                        own_action.evaluate(model, at, actions, temperature, beyond, normalizer);
+                        own_action.correct(&mut shard.samples, terms, bounds);
+                    }
+                    OwnActionKind::PerFactor => {
+                        let taken = (actions, &shard.samples.moments.score[..]);
+                        factors.evaluate(model, at, taken, beyond, (terms, bounds), normalise);
+                    }
                 }
             })
         })?;
@@ -250,7 +264,8 @@ impl Agent for RelaxA2cModel {
 
         let (futures, missed) = (&self.future, &self.missed);
         let sums = self.policy.gradient(own, compute, learner.extras(), |_, rows, shard| {
-            let Shard { lookahead, own_action, a, b: [first, second, third, fourth] } = &mut shard.extra;
+            let Shard { lookahead, own_action, factors, a, b: [first, second, third, fourth] } =
+                &mut shard.extra;
             let score = &shard.samples.moments.score;
             a.resize(score.len(), 0.0);
             reinforce(score, &advantages[rows.clone()], Baseline::None, a);
@@ -264,9 +279,12 @@ impl Agent for RelaxA2cModel {
                     first.clear();
                     first.extend(s.iter().map(|s| -s * future));
                     second.clear();
-                    match relaxed {
-                        true => second.extend_from_slice(&own_action.b[of][range.clone()]),
-                        false => second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row])),
+                    match own_action_by {
+                        OwnActionKind::Expectation => {
+                            second.extend(g.iter().zip(s).map(|(g, s)| g - s * terms.c[row]));
+                        }
+                        OwnActionKind::Relaxed => second.extend_from_slice(&own_action.b[of][range.clone()]),
+                        OwnActionKind::PerFactor => second.extend_from_slice(&factors.b[of][range.clone()]),
                     }
                     third.clear();
                     third.extend(s.iter().map(|s| -s * terms.mean[row]));

@@ -46,6 +46,18 @@ fn relaxed_samples_through_a_model_are_unbiased_unless_they_are_of_other_actions
 }
 
 #[test]
+fn a_baseline_for_each_choice_is_unbiased() {
+    let text = "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'per-factor'\ngain = 1";
+    for (problem, age) in [
+        (Problem::MultiDiscrete, Age::Fresh),
+        (Problem::MultiBinary, Age::Trained),
+        (Problem::MaskedMultiDiscrete, Age::Stale),
+    ] {
+        assert!(of(text, problem, AgentBug::None, age).p_value > 1e-4);
+    }
+}
+
+#[test]
 fn relaxed_samples_are_for_choices_and_of_a_model() {
     use relax_agents::{AgentSettings, RolloutShape, agent_spec, make_agent};
     use relax_envs::Space;
@@ -59,6 +71,13 @@ fn relaxed_samples_are_for_choices_and_of_a_model() {
     let message = made.map(|_| ()).map_err(|error| error.to_string());
     assert!(message.as_ref().is_err_and(|m| m.contains("relaxes choices")), "{message:?}");
     assert!(make_agent(&model, &observations, &Space::MultiBinary { n: 3 }, 0).is_ok());
+
+    let settings_of = "kind = 'relax-a2c'\nown_action = 'per-factor'\ncontrol_variate = 'model'";
+    let several = AgentSettings::from_texts(settings_of, "").unwrap_or_else(|error| panic!("{error}"));
+    let made = make_agent(&several, &observations, &Space::discrete(3), 0);
+    let message = made.map(|_| ()).map_err(|error| error.to_string());
+    assert!(message.as_ref().is_err_and(|m| m.contains("each of several choices")), "{message:?}");
+    assert!(make_agent(&several, &observations, &Space::MultiBinary { n: 3 }, 0).is_ok());
 
     let refusal = |settings: &AgentSettings| {
         agent_spec("relax-a2c").map(|spec| spec.refuse(settings, RolloutShape::default()))

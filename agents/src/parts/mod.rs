@@ -15,6 +15,7 @@
 //! | [`normalize`] | observations and rewards on another scale, around any agent |
 //! | [`world_model`] | a learned model of one step of the environment |
 //! | [`lookahead`] | q(s, a) one step ahead by that model, its expectation under the policy, and the gradient of that |
+//! | [`factor_baselines`] | the own action's part by a baseline for each of several choices |
 //! | [`own_action`] | the own action's part by RELAX's relaxed samples of that q |
 //! | [`later`] | discounted sums over what follows in a rollout |
 //! | [`latin_hypercube`] | normal noise that covers its range evenly |
@@ -39,6 +40,7 @@ pub mod deterministic_actor;
 pub mod expected_q;
 pub mod experience;
 pub mod exploration;
+pub mod factor_baselines;
 pub mod gains;
 pub mod guard;
 pub mod horizon;

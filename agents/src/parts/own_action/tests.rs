@@ -132,3 +132,35 @@ fn beyond_the_bound_there_is_no_slope() {
     assert!(it.b[1].iter().zip(score).all(|(b, s)| (b + 1.5 * s).abs() < 1e-6));
     assert!(it.b[0].iter().zip(score).any(|(b, s)| (b + 2.0 * s).abs() > 0.1));
 }
+
+/// Over the other factor's choices, a factor's baselines have E_π q as their mean.
+#[test]
+fn a_factors_baseline_is_an_expectation_given_the_others() {
+    use crate::parts::{factor_baselines::FactorBaselines, lookahead::Lookahead};
+    let (model, normalizer) = &seen();
+    let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
+        normalizer.observations(observations);
+        normalizer.rewards(rewards);
+    };
+    let shape = MlpShape::new(2, &[4], 1, relax_nn::Activation::Tanh);
+    let parameters: Vec<f32> = shape.orthogonal(&mut EnvRng::from_seed(8), 1.4, 1.0);
+    let beyond = Beyond { shape: &shape, parameters: &parameters, gamma: 0.9, correction: None };
+    let probs = PROBS[..WIDTH].repeat(3);
+    let states = STATES[..2].repeat(3);
+    for (factor, taken, of_other) in
+        [(0, vec![1, 0, 1, 1, 1, 2], &PROBS[2..5]), (1, vec![0, 2, 1, 2, 1, 2], &[0.4, 0.6, 0.0])]
+    {
+        let actions = Actions::Choices { sizes: &SIZES, probs: &probs, taken: &taken, samples: 1 };
+        let at = (&states[..], &[0.2; 3][..]);
+        let mut lookahead = Lookahead::default();
+        lookahead.evaluate(model, at, actions, beyond, &mut EnvRng::from_seed(1), normalise);
+        lookahead.expect(actions, [9.0; 2]);
+        let mut it = FactorBaselines::default();
+        let score = vec![-1.0; 3 * WIDTH];
+        it.evaluate(model, at, (actions, &score), beyond, (&lookahead.terms, [9.0; 2]), normalise);
+        let beside: Vec<f32> = (0..3).map(|row| it.b[0][row * WIDTH + 2 * factor]).collect();
+        let mean: f32 = beside.iter().zip(of_other).map(|(b, p)| b * p).sum();
+        assert!(mean.abs() < 1e-5, "{beside:?}");
+        assert!(beside.iter().any(|b| b.abs() > 1e-3), "{beside:?}");
+    }
+}

@@ -129,6 +129,8 @@ const INDEPENDENT: &str =
     "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\nnoise = 'independent'\ngain = 1";
 const ADAPTIVE_RELAXED: &str =
     "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'relaxed'\ngain = 'adaptive'";
+/// And with a baseline for each of several choices.
+const PER_FACTOR: &str = "kind = 'relax-a2c'\ncontrol_variate = 'model'\nown_action = 'per-factor'\ngain = 1";
 const RELAXED_MODELS: &[(&str, Problem, Age)] = &[
     (RELAXED, Problem::Enumerable, Age::Fresh),
     (RELAXED, Problem::Enumerable, Age::Trained),
@@ -141,6 +143,9 @@ const RELAXED_MODELS: &[(&str, Problem, Age)] = &[
     (RELAXED, Problem::Masked, Age::Trained),
     (RELAXED, Problem::MaskedMultiDiscrete, Age::Trained),
     (INDEPENDENT, Problem::MaskedMultiDiscrete, Age::Trained),
+    (PER_FACTOR, Problem::MultiDiscrete, Age::Trained),
+    (PER_FACTOR, Problem::MultiBinary, Age::Stale),
+    (PER_FACTOR, Problem::MaskedMultiDiscrete, Age::Trained),
 ];
 
 /// Where choices are masked.

@@ -138,7 +138,8 @@ mod tests {
                 "at least 2 episodes",
             ),
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=0"], "never learn"),
-            (&["agent.kind=relax-a2c", "agent.own_action=relaxed"], "differentiates a learned model"),
+            (&["agent.kind=relax-a2c", "agent.own_action=relaxed"], "looks into a learned model"),
+            (&["agent.kind=relax-a2c", "agent.own_action=per-factor"], "looks into a learned model"),
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=1e300"], "from 0 to 100"),
         ] {
             assert!(refused(sets).is_some_and(|text| text.contains(key)), "{sets:?}");

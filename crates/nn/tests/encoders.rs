@@ -1,34 +1,15 @@
 //! Encoders: gradients against finite differences and against candle's own convolutions, layouts, independence of rows.
 
-use crate::common::{assert_close, differences, dot, normals};
+use crate::common::{assert_close, differences, dot, filters, narrow, normals, numbers, seen, weights};
+use crate::modules::candle_small;
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 use rand_pcg::Pcg64;
 use relax_nn::{
     Activation, Cnn, CnnWorkspace, EncodedShape, EncodedWorkspace, Encoder, EncoderWorkspace, FrameLayout,
-    Mlp, MlpShape, ModuleEncoder, ObservationShape, Observations, Stacks, Workspace, encode,
+    Mlp, MlpShape, ModuleEncoder, Observations, Stacks, Workspace, encode,
 };
 use std::sync::Arc;
-
-fn seen(shape: &[usize], scale: f32) -> ObservationShape {
-    ObservationShape { shape: shape.to_vec(), scale }
-}
-
-fn weights(encoder: &dyn Encoder, seed: u64) -> Vec<f32> {
-    let mut weights = vec![0.0; encoder.parameter_count()];
-    encoder.initialise(&mut weights, &mut Pcg64::new(u128::from(seed), 3));
-    // Biases start at 0, where a mistake would hide.
-    weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * (i as f32).sin());
-    weights
-}
-
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    normals(&mut Pcg64::new(u128::from(seed), 5), count).iter().map(|&x| x as f32).collect()
-}
-
-fn narrow(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|&x| f64::from(x)).collect()
-}
 
 #[test]
 fn a_convolutional_gradient_agrees_with_finite_differences() {
@@ -129,12 +110,6 @@ fn a_row_of_a_wide_layer_has_the_same_bits_alone_and_in_company() {
     }
 }
 
-/// `[K, K, C, O]` of ours to `[O, C, K, K]` of candle's.
-fn filters(weight: &[f32], shape: &[usize]) -> Tensor {
-    let tensor = Tensor::from_slice(weight, shape, &Device::Cpu).unwrap();
-    tensor.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap()
-}
-
 #[test]
 fn the_nature_encoder_is_candles_convolutions() {
     let cnn = Cnn::nature(&seen(&[84, 84, 2], 0.5)).unwrap();
@@ -183,100 +158,6 @@ fn the_nature_encoder_is_candles_convolutions() {
         let scale = expected.iter().fold(0f64, |most, x| most.max(x.abs()));
         let error = ours.iter().zip(&expected).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
         assert!(error < 1e-4 * scale, "{}: {error} of {scale}", slice.name);
-    }
-}
-
-/// small-cnn of candle's layers; the picture has its channels last.
-fn candle_small(shape: &[usize], variables: VarBuilder<'static>) -> candle_core::Result<Box<dyn Module>> {
-    let (h, w, c) = (shape[0], shape[1], shape[2]);
-    let convolution = candle_nn::conv2d(c, 16, 3, Default::default(), variables.pp("convolution0"))?;
-    let linear = candle_nn::linear((h - 2) * (w - 2) * 16, 128, variables.pp("linear"))?;
-    Ok(Box::new(candle_nn::func(move |x| {
-        let x = convolution.forward(&x.permute((0, 3, 1, 2))?.contiguous()?)?.relu()?;
-        linear.forward(&x.permute((0, 2, 3, 1))?.contiguous()?.flatten_from(1)?)?.relu()
-    })))
-}
-
-#[test]
-fn a_module_of_candle_nn_gives_the_same_features_and_gradient_as_the_built_in_encoder() {
-    let observation = seen(&[12, 10, 4], 0.25);
-    let (ours, theirs) =
-        (Cnn::small(&observation).unwrap(), ModuleEncoder::new("mine", &observation, candle_small).unwrap());
-    assert_eq!(theirs.parameter_count(), ours.parameter_count());
-    let names = |encoder: &dyn Encoder| encoder.layout().into_iter().map(|s| s.name).collect::<Vec<_>>();
-    assert_eq!(names(&ours), names(&theirs));
-    // From our arrays to candle's: the filters to [O, C, K, K], the full layer to [out, in].
-    let convert = |ours_flat: &[f32]| {
-        let mut flat = vec![0.0; ours_flat.len()];
-        for (from, to) in ours.layout().iter().zip(theirs.layout()) {
-            let data = &ours_flat[from.range.clone()];
-            let tensor = match from.shape.len() {
-                4 => filters(data, &from.shape),
-                2 => Tensor::from_slice(data, from.shape.as_slice(), &Device::Cpu).unwrap().t().unwrap(),
-                _ => Tensor::from_slice(data, from.shape.as_slice(), &Device::Cpu).unwrap(),
-            };
-            assert_eq!(tensor.dims(), to.shape);
-            let data: Vec<f32> = tensor.contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            flat[to.range].copy_from_slice(&data);
-        }
-        flat
-    };
-    let (parameters, rows) = (weights(&ours, 6), 64);
-    let observations = numbers(rows * observation.numbers(), 7);
-    let upstream = numbers(rows * 128, 8);
-    let pass = |encoder: &dyn Encoder, parameters: &[f32]| {
-        let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 128]);
-        let mut gradient = vec![0.0; parameters.len()];
-        // Twice, so that the second finds the first's workspace.
-        for _ in 0..2 {
-            gradient.fill(0.0);
-            encoder.forward(parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
-            encoder
-                .reverse(parameters, (&observations).into(), &mut workspace, &upstream, &mut gradient)
-                .unwrap();
-        }
-        (features, gradient)
-    };
-    let (features, gradient) = pass(&ours, &parameters);
-    let (their_features, their_gradient) = pass(&theirs, &convert(&parameters));
-    assert_close("features", &narrow(&their_features), &narrow(&features), 1e-4);
-    assert_close("gradient", &narrow(&their_gradient), &narrow(&convert(&gradient)), 1e-3);
-}
-
-#[test]
-fn fresh_variables_follow_the_hints_and_the_stream() {
-    let build = |_: &[usize], variables: VarBuilder<'static>| -> candle_core::Result<Box<dyn Module>> {
-        let n = 4000;
-        let constant = variables.get_with_hints(n, "a_constant", Init::Const(2.5))?;
-        variables.get_with_hints(n, "b_normal", Init::Randn { mean: 1.0, stdev: 3.0 })?;
-        variables.get_with_hints(n, "c_uniform", Init::Uniform { lo: -1.0, up: 3.0 })?;
-        variables.get_with_hints((n / 4, 4), "d_kaiming", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
-        variables.get_with_hints((n / 4, 4), "e_kaiming", candle_nn::init::DEFAULT_KAIMING_UNIFORM)?;
-        Ok(Box::new(candle_nn::func(move |x| x.broadcast_mul(&constant.mean_all()?))))
-    };
-    let encoder = ModuleEncoder::new("hints", &seen(&[3], 1.0), build).unwrap();
-    let fresh = |seed: u128| {
-        let mut weights = vec![0.0; encoder.parameter_count()];
-        encoder.initialise(&mut weights, &mut Pcg64::new(seed, 1));
-        weights
-    };
-    assert_eq!(fresh(1), fresh(1));
-    assert_ne!(fresh(1), fresh(2));
-    let weights = narrow(&fresh(1));
-    // Mean and deviation; the bounds are five standard errors of 4000 draws.
-    for (slice, (mean, deviation)) in encoder.layout().iter().zip([
-        (2.5, 0.0),
-        (1.0, 3.0),
-        (1.0, (16.0f64 / 12.0).sqrt()),
-        (0.0, 0.5f64.sqrt()),
-        (0.0, 0.5f64.sqrt()),
-    ]) {
-        let x = &weights[slice.range.clone()];
-        let n = x.len() as f64;
-        let found = x.iter().sum::<f64>() / n;
-        let spread = (x.iter().map(|x| (x - found).powi(2)).sum::<f64>() / n).sqrt();
-        assert!((found - mean).abs() <= 5.0 * deviation / n.sqrt(), "{}: mean {found}", slice.name);
-        assert!((spread - deviation).abs() <= 5.0 * deviation / (2.0 * n).sqrt(), "{}: {spread}", slice.name);
     }
 }
 
@@ -333,43 +214,6 @@ fn what_cannot_be_an_encoder_is_refused_in_words() {
         Ok(Box::new(candle_nn::func(|x| Ok(x.clone()))))
     });
     assert!(text.contains("weights are f32"), "{text}");
-}
-
-#[test]
-fn a_modules_gradient_agrees_with_finite_differences() {
-    let same = candle_nn::Conv2dConfig { padding: 1, ..Default::default() };
-    let build = move |shape: &[usize], v: VarBuilder<'static>| -> candle_core::Result<Box<dyn Module>> {
-        let convolution = candle_nn::conv2d(1, 2, 3, same, v.pp("convolution"))?;
-        let linear = candle_nn::linear(2 * shape.iter().product::<usize>(), 3, v.pp("linear"))?;
-        Ok(Box::new(candle_nn::func(move |x| {
-            let x = convolution.forward(&x.unsqueeze(1)?)?.tanh()?;
-            linear.forward(&x.flatten_from(1)?)?.tanh()
-        })))
-    };
-    let encoder = ModuleEncoder::new("padded", &seen(&[6, 5], 1.0), build).unwrap();
-    let (parameters, rows) = (weights(&encoder, 1), 5);
-    let observations = numbers(rows * 30, 2);
-    let upstream = numbers(rows * 3, 3);
-    let (mut workspace, mut features) = (EncoderWorkspace::default(), vec![0.0; rows * 3]);
-    let mut gradient = vec![0.0; parameters.len()];
-    encoder.forward(&parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
-    encoder.reverse(&parameters, (&observations).into(), &mut workspace, &upstream, &mut gradient).unwrap();
-    let mut value = |parameters: &[f32]| {
-        encoder.forward(parameters, (&observations).into(), &mut workspace, &mut features).unwrap();
-        dot(&narrow(&features), &narrow(&upstream))
-    };
-    for (i, &found) in gradient.iter().enumerate() {
-        let mut at = |d: f32| {
-            let mut moved = parameters.clone();
-            moved[i] += d;
-            value(&moved)
-        };
-        let expected = (at(1e-3) - at(-1e-3)) / 2e-3;
-        assert!(
-            (f64::from(found) - expected).abs() < 2e-3 * (1.0 + expected.abs()),
-            "{i}: {found}, {expected}"
-        );
-    }
 }
 
 #[test]

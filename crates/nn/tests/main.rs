@@ -6,3 +6,4 @@ mod common;
 mod composite;
 mod encoders;
 mod kernels;
+mod modules;

@@ -1,9 +1,10 @@
 //! Networks of several shapes with inputs, and comparisons.
 #![allow(dead_code)] // not every test file uses all of it
 
+use candle_core::{Device, Tensor};
 use rand::{Rng, RngExt};
 use rand_pcg::Pcg64;
-use relax_nn::{Activation, MlpShape, Workspace};
+use relax_nn::{Activation, Encoder, MlpShape, ObservationShape, Workspace};
 
 const SHAPES: [(usize, &[usize], usize); 6] =
     [(3, &[], 1), (4, &[7], 1), (5, &[16, 9], 1), (2, &[6, 5, 4], 1), (6, &[33, 17], 3), (3, &[12], 11)];
@@ -71,4 +72,30 @@ pub fn value_and_gradient(case: &Case, parameters: &[f64], input: &[f64]) -> (Ve
     let (mut value, mut gradient) = (vec![0.0; input.len() / case.shape.input()], vec![0.0; input.len()]);
     case.shape.value_and_gradient(parameters, input, &mut Workspace::new(), &mut value, &mut gradient);
     (value, gradient)
+}
+
+pub fn seen(shape: &[usize], scale: f32) -> ObservationShape {
+    ObservationShape { shape: shape.to_vec(), scale }
+}
+
+pub fn weights(encoder: &dyn Encoder, seed: u64) -> Vec<f32> {
+    let mut weights = vec![0.0; encoder.parameter_count()];
+    encoder.initialise(&mut weights, &mut Pcg64::new(u128::from(seed), 3));
+    // Biases start at 0, where a mistake would hide.
+    weights.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * (i as f32).sin());
+    weights
+}
+
+pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    normals(&mut Pcg64::new(u128::from(seed), 5), count).iter().map(|&x| x as f32).collect()
+}
+
+pub fn narrow(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// `[K, K, C, O]` of ours to `[O, C, K, K]` of candle's.
+pub fn filters(weight: &[f32], shape: &[usize]) -> Tensor {
+    let tensor = Tensor::from_slice(weight, shape, &Device::Cpu).unwrap();
+    tensor.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap()
 }

@@ -58,8 +58,9 @@ keys! {
         control_variate: ControlVariateKind = ControlVariateKind::Residual,
         /// With a "model", the own action's part: by an "expectation" over actions, by "relaxed" samples of choices, the model differentiated, or "per-factor".
         own_action: OwnActionKind = OwnActionKind::Expectation,
-        /// λ > 0 of a relaxed own action's softmax(z/λ): small is close to the choice itself.
-        temperature: f64 = 0.5,
+        /// λ > 0 of a relaxed own action's softmax(z/λ), small being close to the choice itself; 0.5 if left out. Of no use without one, and refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        temperature: Option<f64> = None,
         /// "coupled" (z̃ = z in value) or "independent" noise.
         noise: Coupling = Coupling::Coupled,
         /// Train the control variate on the variance at the distribution's "parameters" or of the "weights".
@@ -146,6 +147,13 @@ pub(crate) fn spec() -> AgentSpec {
                 "agent.own_action",
                 "agent.own_action = \"relaxed\" or \"per-factor\" looks into a learned model, which only agent.control_variate = \"model\" has",
                 "set agent.control_variate = \"model\"; the other control variates are relaxed without it",
+            ));
+        }
+        if agent.own_action != OwnActionKind::Relaxed && agent.temperature.is_some() {
+            return Err(Refusal::new(
+                "agent.temperature",
+                "agent.temperature is that of agent.own_action = \"relaxed\", which is not asked for",
+                "leave it out, or set agent.control_variate = \"model\" and agent.own_action = \"relaxed\"",
             ));
         }
         refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")

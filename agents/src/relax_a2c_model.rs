@@ -27,7 +27,7 @@
 //! ([`factor_baselines`](crate::parts::factor_baselines)). It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
 //! of Cheng et al. 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
-use crate::config::{Gain, OwnActionKind};
+use crate::config::OwnActionKind;
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
@@ -49,6 +49,8 @@ use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
 
+/// λ of a relaxed own action, if nothing is said.
+const TEMPERATURE: f64 = 0.5;
 /// What the model's learning rate ends at, as a share of what it starts at.
 const LAST_RATE: f64 = 0.1;
 
@@ -176,18 +178,11 @@ impl Agent for RelaxA2cModel {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        let fixed = match self.agent.gain {
-            // B₃ and B₄ are about the same error of V: at a fixed gain one of them is enough.
-            Gain::Fixed(gain) => Some([gain, gain, gain, 0.0]),
-            Gain::Named(_) => None,
-        };
-        self.used = self.versions.choose(fixed);
+        // B₃ and B₄ are about the same error of V: at a fixed gain one of them is enough.
+        self.used = self.versions.choose(self.agent.gain, [1.0, 1.0, 1.0, 0.0]);
         let (version, gains) = self.used;
-        metrics.gain = match self.agent.gain {
-            Gain::Fixed(gain) => gain,
-            // Without a window there is no B₄.
-            _ => gains.iter().sum::<f64>() / if self.learner.model.window > 0 { 4.0 } else { 3.0 },
-        };
+        let present = if self.learner.model.window > 0 { 4 } else { 3 };
+        metrics.gain = Versions::logged(self.agent.gain, gains, present);
         let bounds = self.versions.bounds();
 
         self.normalizer.begin(batch);
@@ -210,7 +205,8 @@ impl Agent for RelaxA2cModel {
             (&mut self.policy, &self.model, &self.normalizer, &self.horizon);
         let (seed, updates, samples) = (self.seed, self.updates, learner.model.samples);
         let own_action_by = self.agent.own_action;
-        let (noise_kind, temperature) = (self.agent.noise, self.agent.temperature as f32);
+        let (noise_kind, temperature) =
+            (self.agent.noise, self.agent.temperature.unwrap_or(TEMPERATURE) as f32);
         self.critic.read(|shape, parameters| {
             policy.visit(own, compute, |i, rows, shard| {
                 let stream = |role| {
@@ -228,10 +224,8 @@ impl Agent for RelaxA2cModel {
                 let Shard { lookahead, own_action, factors, .. } = &mut shard.extra;
                 let correction = horizon.correction(rows.clone(), learner.lambda as f32);
                 let beyond = Beyond { shape, parameters, gamma: learner.gamma as f32, correction };
-                let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
-                    normalizer.observations(observations);
-                    normalizer.rewards(rewards);
-                };
+                let normalise =
+                    |observations: &mut [f32], rewards: &mut [f32]| normalizer.both(observations, rewards);
                 let at = (states, &values[rows]);
                 lookahead.evaluate(model, at, actions, beyond, &mut rng, normalise);
                 lookahead.expect(actions, bounds);
@@ -347,10 +341,8 @@ impl Agent for RelaxA2cModel {
         let (horizon, normalizer) = (&mut self.horizon, &self.normalizer);
         let bound = self.versions.bounds()[version];
         self.critic.read(|shape, parameters| {
-            let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
-                normalizer.observations(observations);
-                normalizer.rewards(rewards);
-            };
+            let normalise =
+                |observations: &mut [f32], rewards: &mut [f32]| normalizer.both(observations, rewards);
             let (gamma, lambda) = (learner.gamma as f32, learner.lambda as f32);
             horizon.fit(&Present { shape, parameters, gamma, lambda, bound, normalise }, compute);
         });

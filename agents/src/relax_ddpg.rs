@@ -24,7 +24,7 @@
 
 mod fit;
 
-use crate::a2c::{refuse_single_rows, refuse_tied_rows};
+use crate::a2c::refuse_normalized;
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, CriticConfig, Gain, GainName, OptimizerKind, ReplayConfig,
     distribution_options, extras, keys, networks, scaling,
@@ -90,6 +90,16 @@ keys! {
 networks!(RelaxDdpgKeys);
 distribution_options!(RelaxDdpgKeys);
 
+impl RelaxDdpgKeys {
+    /// Batches that V's correction is made of: none where it has no gain.
+    fn window(&self) -> usize {
+        match (self.gain, self.correction) {
+            (Gain::Named(_), true) => self.baseline_window,
+            _ => 0,
+        }
+    }
+}
+
 keys! {
     /// `[learner]` of RELAX-DDPG.
     pub struct RelaxDdpgLearner {
@@ -116,7 +126,7 @@ keys! {
         critic_max_grad_norm: f64 = 0.5,
         /// Gradient steps of the critic per batch; they run while the next batch is played.
         value_epochs: usize = 16,
-        /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
+        /// A2C's habit, which the control variates do not go with: true is refused.
         normalize_advantages: bool = false,
         /// Scale the learning rates linearly down to 0 over the run, so that what is learned stays.
         anneal: bool = true,
@@ -148,10 +158,9 @@ pub(crate) fn spec() -> AgentSpec {
         // What is drawn from the replay is normalised at use, by the agent itself.
         Ok(Box::new(RelaxDdpg::new(task, agent, learner)?))
     })
-    .check(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, rollout| {
-        refuse_single_rows(learner.normalize_advantages, rollout)
+    .check(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner, _| {
+        refuse_normalized(learner.normalize_advantages, "agent.kind = \"relax-ddpg\"")
     })
-    .dissect(|_: &RelaxDdpgKeys, learner: &RelaxDdpgLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxDdpgKeys| match agent.correction {
         false => "relax-ddpg without its correction".into(),
         true => format!("relax-ddpg, gain {}", agent.gain),
@@ -212,7 +221,7 @@ impl RelaxDdpg {
         Ok(Self {
             current: policy.snapshot(),
             policy,
-            horizon: critic.read(|shape, _| Horizon::new(agent.baseline_window, dim, shape)),
+            horizon: critic.read(|shape, _| Horizon::new(agent.window(), dim, shape)),
             critic,
             q: QCritic::new(dim, k, &agent.critic_network(), learner.optimizer, &mut rng(2))?,
             versions: Versions::default(),
@@ -255,19 +264,11 @@ impl Agent for RelaxDdpg {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        let fixed = match self.agent.gain {
-            // B at a gain of 1 takes V's error off too.
-            Gain::Fixed(gain) => Some([gain, gain, 0.0, 0.0]),
-            Gain::Named(_) => None,
-        };
-        self.used = self.versions.choose(fixed);
+        // B at a fixed gain takes V's error off too.
+        self.used = self.versions.choose(self.agent.gain, [1.0, 1.0, 0.0, 0.0]);
         let (version, gains) = self.used;
-        metrics.gain = match self.agent.gain {
-            Gain::Fixed(gain) => gain,
-            Gain::Named(_) => {
-                gains.iter().sum::<f64>() / if self.agent.baseline_window > 0 { 4.0 } else { 3.0 }
-            }
-        };
+        let present = if self.agent.window() > 0 { 4 } else { 3 };
+        metrics.gain = Versions::logged(self.agent.gain, gains, present);
         let bounds = self.versions.bounds();
         self.experience.normalizer.begin(batch);
         let stored = batch;
@@ -278,9 +279,6 @@ impl Agent for RelaxDdpg {
         metrics.explained_variance = self.critic.explained_variance();
         // V's own passes over the rows are in its workspaces.
         self.horizon.missed(&self.critic, &mut self.missed);
-        if learner.normalize_advantages {
-            self.critic.normalize_advantages();
-        }
 
         let (net, correction) = (&self.q.net, self.agent.correction);
         let (k, dim) = (self.policy.distribution().width(), batch.observation_dim);
@@ -376,8 +374,7 @@ impl Agent for RelaxDdpg {
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
-        self.horizon.take(own, std::iter::empty());
-        self.horizon.leave_out(self.c[version].iter().map(|c| gain as f32 * c));
+        self.horizon.take_scaled(own, self.c[version].iter().map(|c| gain as f32 * c));
         let (horizon, gamma, lambda) = (&mut self.horizon, learner.gamma as f32, learner.lambda as f32);
         self.critic.read(|shape, parameters| horizon.fit_scaled(shape, parameters, (gamma, lambda), compute));
 

@@ -5,6 +5,7 @@
 //! ```
 
 use super::correction::Correction;
+use super::world_model::ModelScratch;
 use relax_nn::{MlpShape, Workspace};
 use std::ops::Range;
 
@@ -44,6 +45,14 @@ impl Candidates {
             array.clear();
         }
         self.taken.clear();
+    }
+
+    /// Appends what the model says of one more action at each row, of these `weights` `[r]` in the expectation.
+    pub fn push(&mut self, prediction: &ModelScratch, weights: impl Iterator<Item = f32>) {
+        self.next.extend_from_slice(&prediction.next);
+        self.rewards.extend_from_slice(&prediction.reward);
+        self.going_on.extend_from_slice(&prediction.going_on);
+        self.weights.extend(weights);
     }
 
     /// q `[candidates, rows]` of the rows `rows`, whose V is `values`; `normalise` puts observations and rewards on the scale

@@ -4,7 +4,7 @@
 //! b_i(s, a_{−i}) = E_{a_i ~ π} q(s, a_i, a_{−i})          an exact sum over the choices of factor i, the others as they were taken
 //! B₂, of factor i: −s_i(a_i)·(b_i − EA)
 //! ```
-//! Wu et al. 2018, eq. 6 (action-dependent factorized baselines), with the learned q, of which they have a network. The factors are
+//! Wu et al. 2018 (action-dependent factorized baselines), with the learned q, of which they have a network. The factors are
 //! drawn independently, and b_i does not look at a_i: E\[B₂\] = 0 whatever model and V are, as long as neither has seen the batch. EA is
 //! there so that the baseline −s·EA, which has a gain of its own, does not enter twice.
 
@@ -54,10 +54,7 @@ impl FactorBaselines {
                     model.features().push(action, features);
                 }
                 model.predict(states, features, prediction);
-                candidates.next.extend_from_slice(&prediction.next);
-                candidates.rewards.extend_from_slice(&prediction.reward);
-                candidates.going_on.extend_from_slice(&prediction.going_on);
-                candidates.weights.extend(probs.chunks_exact(width).map(|p| p[first + choice]));
+                candidates.push(prediction, probs.chunks_exact(width).map(|p| p[first + choice]));
             }
             candidates.taken.extend(taken.chunks_exact(sizes.len()).map(|of_row| of_row[factor]));
             candidates.appraise(0..rows, values, beyond, &normalise, appraisal);

@@ -156,7 +156,7 @@ impl Horizon {
     }
 
     /// Takes in the rollout of [`begin`](Self::begin), in the units that [`Present::normalise`] starts from, with the candidates
-    /// of its shards; without any, y is made of δ alone.
+    /// of its shards.
     pub fn take<'a>(&mut self, rollout: &Rollout, shards: impl Iterator<Item = &'a Candidates> + Clone) {
         if self.length == 0 || rollout.rows() == 0 {
             return;
@@ -205,11 +205,11 @@ impl Horizon {
         self.past.extend(past);
     }
 
-    /// Says what C was at the rows of the batch just taken in, on the scale that V lives on, where no candidates tell it: y is
-    /// made without it.
-    pub fn leave_out(&mut self, noise: impl Iterator<Item = f32>) {
+    /// [`take`](Self::take), where the rollout is on the scale that V lives on and no candidates tell C: `noise` is C of its rows on
+    /// that scale, or nothing. For [`fit_scaled`](Self::fit_scaled).
+    pub fn take_scaled(&mut self, rollout: &Rollout, noise: impl Iterator<Item = f32>) {
+        self.take(rollout, std::iter::empty());
         if let Some(past) = self.past.back_mut() {
-            past.noise.clear();
             past.noise.extend(noise);
         }
     }
@@ -248,7 +248,7 @@ impl Horizon {
         }
     }
 
-    /// [`fit`](Self::fit), where the batches are without candidates and on the scale that V, of `shape` and `parameters`, lives on.
+    /// [`fit`](Self::fit) to batches of [`take_scaled`](Self::take_scaled), for a V of `shape` and `parameters`.
     pub fn fit_scaled(
         &mut self,
         shape: &MlpShape,

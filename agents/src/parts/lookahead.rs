@@ -215,10 +215,7 @@ impl Lookahead {
     fn candidate(&mut self, model: &WorldModel, states: &[f32], weights: impl Iterator<Item = f32>) {
         let Self { prediction, features, candidates, .. } = self;
         model.predict(states, features, prediction);
-        candidates.next.extend_from_slice(&prediction.next);
-        candidates.rewards.extend_from_slice(&prediction.reward);
-        candidates.going_on.extend_from_slice(&prediction.going_on);
-        candidates.weights.extend(weights);
+        candidates.push(prediction, weights);
     }
 
     /// C, G and EA of both versions: of q within ± each of `bounds`.

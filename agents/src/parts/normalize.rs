@@ -330,6 +330,12 @@ impl Normalizer {
         }
     }
 
+    /// Both at once, of what a model predicts.
+    pub fn both(&self, observations: &mut [f32], rewards: &mut [f32]) {
+        self.observations(observations);
+        self.rewards(rewards);
+    }
+
     /// Makes of derivatives by the `normalised` observations `[rows, D]` those by the observations, in place; 0 where they are cut off.
     pub fn observations_back(&self, normalised: &[f32], gradient: &mut [f32]) {
         if self.observations.is_some() {

@@ -166,8 +166,7 @@ impl Tail {
         let Self { parameters, workspace, next, rewards, outputs, by_outputs } = self;
         next.clone_from(&prediction.next);
         rewards.clone_from(&prediction.reward);
-        normalizer.observations(next);
-        normalizer.rewards(rewards);
+        normalizer.both(next, rewards);
         outputs.resize(3 * values.len(), 0.0);
         shape.forward(parameters, &*next, workspace, outputs);
         by_outputs.clear();

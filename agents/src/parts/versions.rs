@@ -3,6 +3,7 @@
 use super::gains::{Gains, Products};
 use super::guard::{Guard, Version};
 use crate::AgentError;
+use crate::config::Gain;
 use relax_nn::{StateDict, StateTensor};
 
 /// Gains of both versions of N control variates, and what guards them.
@@ -21,16 +22,25 @@ impl<const N: usize> Default for Versions<N> {
 }
 
 impl<const N: usize> Versions<N> {
-    /// The version for the next batch, 0 for the loose one, and its η: known before the batch is drawn. `fixed`: gains for the loose
-    /// version, whatever past batches say.
-    pub fn choose(&mut self, fixed: Option<[f64; N]>) -> (usize, [f64; N]) {
+    /// The version for the next batch, 0 for the loose one, and its η: known before the batch is drawn. A fixed gain is that of the
+    /// loose version, whatever past batches say, in these `shares`.
+    pub fn choose(&mut self, gain: Gain, shares: [f64; N]) -> (usize, [f64; N]) {
         self.at_hand = self.gains.each_ref().map(Gains::gains);
-        if let Some(gains) = fixed {
-            return (0, gains);
+        if let Gain::Fixed(gain) = gain {
+            return (0, shares.map(|share| gain * share));
         }
         let (version, allowed) = self.guard.choice();
         let version = usize::from(version == Version::Tight);
         (version, if allowed { self.at_hand[version] } else { [0.0; N] })
+    }
+
+    /// What a log says of η: the gain that was asked for, or the mean of η over the first `present` control variates, all that there are.
+    #[must_use]
+    pub fn logged(gain: Gain, eta: [f64; N], present: usize) -> f64 {
+        match gain {
+            Gain::Fixed(gain) => gain,
+            Gain::Named(_) => eta.iter().take(present).sum::<f64>() / present as f64,
+        }
     }
 
     /// [`Guard::bounds`].

@@ -97,8 +97,7 @@ fn at_a_clear_choice_it_is_the_lookaheads_q() {
     let mut lookahead = crate::parts::lookahead::Lookahead::default();
     let at = (&STATES[..], &[0.2, -0.1][..]);
     lookahead.evaluate(model, at, actions, beyond, &mut EnvRng::from_seed(1), |observations, rewards| {
-        normalizer.observations(observations);
-        normalizer.rewards(rewards);
+        normalizer.both(observations, rewards)
     });
     lookahead.expect(actions, [f32::INFINITY; 2]);
     let mut it = OwnAction::default();
@@ -138,10 +137,7 @@ fn beyond_the_bound_there_is_no_slope() {
 fn a_factors_baseline_is_an_expectation_given_the_others() {
     use crate::parts::{factor_baselines::FactorBaselines, lookahead::Lookahead};
     let (model, normalizer) = &seen();
-    let normalise = |observations: &mut [f32], rewards: &mut [f32]| {
-        normalizer.observations(observations);
-        normalizer.rewards(rewards);
-    };
+    let normalise = |observations: &mut [f32], rewards: &mut [f32]| normalizer.both(observations, rewards);
     let shape = MlpShape::new(2, &[4], 1, relax_nn::Activation::Tanh);
     let parameters: Vec<f32> = shape.orthogonal(&mut EnvRng::from_seed(8), 1.4, 1.0);
     let beyond = Beyond { shape: &shape, parameters: &parameters, gamma: 0.9, correction: None };

@@ -140,6 +140,11 @@ mod tests {
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=0"], "never learn"),
             (&["agent.kind=relax-a2c", "agent.own_action=relaxed"], "looks into a learned model"),
             (&["agent.kind=relax-a2c", "agent.own_action=per-factor"], "looks into a learned model"),
+            (&["agent.kind=relax-a2c", "agent.temperature=0.2"], "which is not asked for"),
+            (
+                &["agent.kind=relax-ddpg", "learner.normalize_advantages=true"],
+                "knows the advantages' own size",
+            ),
             (&["agent.kind=ddpg", "learner.replay.updates_per_step=1e300"], "from 0 to 100"),
         ] {
             assert!(refused(sets).is_some_and(|text| text.contains(key)), "{sets:?}");

@@ -185,7 +185,13 @@ fn stopped_in_the_middle_of_a_rollout() {
     let _turn = TURN.lock().unwrap();
     LazyLock::force(&REGISTERED);
     let common = ["env.id=Stopping-v0", "run.env_steps=3_003", "run.evaluation_every_env_steps=1_000"];
-    let variants: [&[&str]; 8] = [
+    let scaled = ["learner.normalize_observations=true", "learner.normalize_rewards=true"];
+    let kept = |sets: &[&'static str]| [&scaled[..], &["learner.preserve_values=true"], sets].concat();
+    let model = kept(&["agent.kind=relax-a2c", "agent.control_variate=model"]);
+    let window = kept(&["agent.kind=a2c", "agent.baseline_window=4"]);
+    let variants: [&[&str]; 10] = [
+        &model,
+        &window,
         &["rollout.workers=0"],
         // Many epochs: the signal comes while the critics are being fitted and the next rollout is under way.
         &["rollout.workers=2", "learner.value_epochs=1000"],

@@ -13,7 +13,7 @@ use crate::config::{
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
-use crate::parts::normalize::Normalized;
+use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::Policy;
 use crate::{
     ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, RolloutShape,
@@ -84,6 +84,8 @@ keys! {
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
+        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt).
+        preserve_values: bool = false,
     }
 }
 scaling!(A2cLearner);
@@ -94,7 +96,11 @@ pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
+        Ok(Normalized::around(
+            made,
+            task.observations,
+            observed.normalization(learner.normalization().preserving(learner.preserve_values)),
+        ))
     })
     .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
@@ -253,6 +259,13 @@ impl Agent for A2c {
 
     fn last_advantages(&self) -> Option<&[f32]> {
         Some(self.baseline.as_ref().map_or(self.critic.advantages(), CorrectedBaseline::advantages))
+    }
+
+    fn keep_values(&mut self, moved: &Moved) {
+        self.critic.keep(moved);
+        if let Some(baseline) = &mut self.baseline {
+            baseline.keep(moved);
+        }
     }
 
     fn state(&self) -> StateDict {

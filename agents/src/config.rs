@@ -275,6 +275,16 @@ pub struct Normalization {
     pub reward_scale: f64,
     /// Discount factor of that return.
     pub gamma: f64,
+    /// Rewrite critics as the scales move, so that they go on saying what they said.
+    pub preserve_values: bool,
+}
+
+impl Normalization {
+    /// The same, with critics rewritten as the scales move, or not.
+    #[must_use]
+    pub fn preserving(self, preserve_values: bool) -> Self {
+        Self { preserve_values, ..self }
+    }
 }
 
 /// `learner.bounds_loss` of a configuration that does not say.
@@ -364,6 +374,7 @@ macro_rules! scaling {
                     rewards: self.normalize_rewards,
                     reward_scale: self.reward_scale,
                     gamma: self.gamma,
+                    preserve_values: false,
                 }
             }
 

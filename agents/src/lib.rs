@@ -50,7 +50,7 @@ pub use encoders::{EncoderCard, Observed, encoder_names, register_encoder};
 pub use frames::{Frames, Pictures};
 pub use metrics::Metrics;
 pub use parts::exploration::Exploration;
-pub use parts::normalize::{Normalized, Normalizer, RunningMoments, Scaling};
+pub use parts::normalize::{Moved, Normalized, Normalizer, RunningMoments, Scaling};
 pub use ppo::Ppo;
 pub use registry::{
     AgentSpec, RolloutShape, Task, agent_names, agent_spec, agent_specs, make_agent, register_agent,
@@ -145,6 +145,13 @@ pub trait Agent: Send {
     /// `None`, as by default, if no state baseline is part of ĝ.
     fn last_advantages(&self) -> Option<&[f32]> {
         None
+    }
+
+    /// Makes critics go on saying what they said, now that the scales of observations and rewards have
+    /// `moved`. Called after [`fit_critics`](Self::fit_critics) by [`Normalized`], where it is asked to
+    /// ([`preserve_values`](config::Normalization::preserve_values)). Nothing, by default.
+    fn keep_values(&mut self, moved: &Moved) {
+        let _ = moved;
     }
 
     /// Everything that must survive a checkpoint. What is stored to be learned from again lies below `replay.`: `checkpoint.replay = false`

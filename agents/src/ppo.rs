@@ -22,7 +22,7 @@ use crate::config::{
 };
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
-use crate::parts::normalize::Normalized;
+use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::Policy;
 use crate::{ActingPolicy, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout};
 use crate::{Observed, RolloutShape, Task, a2c, certify::Problem, distribution, role};
@@ -96,6 +96,8 @@ keys! {
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
+        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt).
+        preserve_values: bool = false,
     }
 }
 scaling!(PpoLearner);
@@ -106,7 +108,7 @@ pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization().preserving(learner.preserve_values))))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
     .discount_by_limit()
@@ -288,6 +290,10 @@ impl Agent for Ppo {
 
     fn last_advantages(&self) -> Option<&[f32]> {
         Some(self.critic.advantages())
+    }
+
+    fn keep_values(&mut self, moved: &Moved) {
+        self.critic.keep(moved);
     }
 
     fn state(&self) -> StateDict {

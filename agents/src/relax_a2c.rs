@@ -24,7 +24,7 @@ use crate::config::{
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
-use crate::parts::normalize::Normalized;
+use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::relax_a2c_model::RelaxA2cModel;
 use crate::{
@@ -116,6 +116,8 @@ keys! {
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
+        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt).
+        preserve_values: bool = false,
         /// The model behind `control_variate = "model"`.
         model: ModelConfig = ModelConfig::default(),
     }
@@ -135,7 +137,7 @@ pub(crate) fn spec() -> AgentSpec {
         }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization().preserving(learner.preserve_values))))
     })
     .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
@@ -352,6 +354,10 @@ impl Agent for RelaxA2c {
 
     fn last_advantages(&self) -> Option<&[f32]> {
         (self.agent.control_variate == ControlVariateKind::Residual).then(|| self.critic.advantages())
+    }
+
+    fn keep_values(&mut self, moved: &Moved) {
+        self.critic.keep(moved);
     }
 
     fn state(&self) -> StateDict {

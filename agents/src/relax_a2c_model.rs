@@ -141,7 +141,10 @@ impl RelaxA2cModel {
             horizon: critic.read(|shape, _| Horizon::new(learner.model.window, observation_dim, shape)),
             critic,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
+            normalizer: Normalizer::new(
+                task.observations,
+                learner.normalization().preserving(learner.preserve_values),
+            ),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             versions: Versions::default(),
@@ -335,6 +338,10 @@ impl Agent for RelaxA2cModel {
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+
+        if let Some(moved) = self.normalizer.advance() {
+            self.critic.keep(moved);
+        }
 
         let shards = self.policy.shards();
         self.horizon.take(batch, shards.iter().map(|shard| &shard.extra.lookahead.candidates));

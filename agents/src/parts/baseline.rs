@@ -12,6 +12,7 @@
 
 use super::critic::Critic;
 use super::horizon::Horizon;
+use super::normalize::Moved;
 use crate::AgentError;
 use crate::compute::Compute;
 use crate::rollout::Rollout;
@@ -86,6 +87,11 @@ impl CorrectedBaseline {
         critic.read(|shape, parameters| {
             horizon.fit_scaled(shape, parameters, (gamma, lambda), compute);
         });
+    }
+
+    /// Brings the batches kept, and the correction, to the scales that V has been [kept](Critic::keep) for.
+    pub fn keep(&mut self, moved: &Moved) {
+        self.horizon.keep_scaled(moved);
     }
 
     /// The batches kept, β, and the gain's averages.

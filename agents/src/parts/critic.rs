@@ -4,6 +4,7 @@
 //! encoder too, while those features are still its own: one pass through the encoder and back a batch, however many steps.
 
 use super::networks::{self, Network};
+use super::normalize::Moved;
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
 use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
@@ -254,6 +255,19 @@ impl Critic {
             }
         }
         Ok(loss)
+    }
+
+    /// Rewrites V's first and last layers, so that it goes on saying what it said when the scales have `moved`; what an encoder
+    /// sees has a scale that stays.
+    ///
+    /// Of the last layer: van Hasselt et al. 2016 (PopArt, arXiv:1602.07714), eq. 3.
+    pub fn keep(&mut self, moved: &Moved) {
+        let Self { shape, parameters, .. } = self;
+        let head = &mut parameters[shape.head_range()];
+        if let (None, Some((factor, offset))) = (shape.encoder(), moved.observations()) {
+            shape.head().move_input(head, factor, offset);
+        }
+        shape.head().scale_output(head, moved.rewards());
     }
 
     /// Weights and optimiser.

@@ -17,6 +17,7 @@
 use super::candidates::{Appraisal, Beyond, Candidates};
 use super::correction::Correction;
 use super::critic::Critic;
+use super::normalize::Moved;
 use crate::AgentError;
 use crate::compute::{Compute, SHARD_ROWS, shard_rows};
 use crate::rollout::Rollout;
@@ -258,6 +259,17 @@ impl Horizon {
     ) {
         let normalise = |_: &mut [f32], _: &mut [f32]| {};
         self.fit(&Present { shape, parameters, gamma, lambda, bound: f32::INFINITY, normalise }, compute);
+    }
+
+    /// Brings β and the batches of [`take_scaled`](Self::take_scaled) to scales that have `moved`, where V has been
+    /// [kept](Critic::keep) for them: ψ says what it said, and β is in units of rewards.
+    pub fn keep_scaled(&mut self, moved: &Moved) {
+        for past in &mut self.past {
+            moved.bring(&mut past.observations, &mut past.rewards);
+            moved.bring(&mut [], &mut past.noise);
+        }
+        moved.bring(&mut [], &mut self.weights);
+        self.bound *= moved.rewards();
     }
 
     /// β and the batches kept.

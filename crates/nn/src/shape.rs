@@ -116,6 +116,45 @@ impl MlpShape {
         self.parameter_count
     }
 
+    /// Rewrites the first layer in `parameters` so that the network says of x what it said of x · `factor` + `offset`, both `[in]`.
+    ///
+    /// ```
+    /// use relax_nn::{Activation, MlpShape};
+    /// let shape = MlpShape::new(2, &[], 1, Activation::Tanh);
+    /// let mut parameters = [3.0, 5.0, 1.0]; // 3 x₁ + 5 x₂ + 1
+    /// shape.move_input(&mut parameters, &[2.0, 1.0], &[0.0, 4.0]);
+    /// assert_eq!(parameters, [6.0, 5.0, 21.0]);
+    /// shape.scale_output(&mut parameters, 0.5);
+    /// assert_eq!(parameters, [3.0, 2.5, 10.5]); // without hidden layers the first is the last
+    /// ```
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn move_input<F: Real>(&self, parameters: &mut [F], factor: &[F], offset: &[F]) {
+        assert_eq!(parameters.len(), self.parameter_count, "length of the parameter vector");
+        let Layer { input, output, weight, bias } = &self.layers[0];
+        assert_eq!((factor.len(), offset.len()), (*input, *input), "numbers of the input");
+        let (weights, rest) = parameters.split_at_mut(weight.end);
+        let (weights, biases) = (&mut weights[weight.start..], &mut rest[..bias.len()]);
+        for ((row, &factor), &offset) in weights.chunks_exact_mut(*output).zip(factor).zip(offset) {
+            for (w, b) in row.iter_mut().zip(&mut *biases) {
+                *b += *w * offset;
+                *w *= factor;
+            }
+        }
+    }
+
+    /// Multiplies what the network with these `parameters` says by `factor`.
+    ///
+    /// # Panics
+    /// If the parameters' number does not fit.
+    pub fn scale_output<F: Real>(&self, parameters: &mut [F], factor: F) {
+        assert_eq!(parameters.len(), self.parameter_count, "length of the parameter vector");
+        if let Some(Layer { weight, bias, .. }) = self.layers.last() {
+            parameters[weight.start..bias.end].iter_mut().for_each(|p| *p *= factor);
+        }
+    }
+
     /// Multiplications and additions of one forward pass of one row.
     #[must_use]
     pub fn forward_flops(&self) -> usize {

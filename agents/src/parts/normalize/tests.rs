@@ -1,4 +1,8 @@
 use super::*;
+use crate::Compute;
+use crate::parts::critic::Critic;
+use crate::parts::networks::Network;
+use relax_envs::EnvRng;
 
 #[test]
 fn merged_batches_have_the_moments_of_the_whole() {
@@ -56,8 +60,13 @@ fn row(observation: f32, rewards: &[f32]) -> Rollout {
     rollout
 }
 
-const ASKED: Normalization =
-    Normalization { observations: true, rewards: true, reward_scale: 1.0, gamma: 0.99 };
+const ASKED: Normalization = Normalization {
+    observations: true,
+    rewards: true,
+    reward_scale: 1.0,
+    gamma: 0.99,
+    preserve_values: false,
+};
 
 fn normalizer() -> Normalizer {
     Normalizer::new(&Space::uniform_box(-1.0, 1.0, &[1]), ASKED)
@@ -207,4 +216,68 @@ fn statistics_come_back_from_a_checkpoint() -> Result<(), AgentError> {
     let next = row(3.0, &[2.0, 5.0]);
     assert_eq!(rewards(&mut other, &next), rewards(&mut normalizer, &next));
     Ok(())
+}
+
+#[test]
+fn a_critic_that_is_kept_goes_on_saying_what_it_said() {
+    let asked = Normalization { preserve_values: true, ..ASKED };
+    let space = Space::uniform_box(-1e3, 1e3, &[2]);
+    let mut normalizer = Normalizer::new(&space, asked);
+    let network = Network { hidden: &[8, 8], activation: crate::config::ActivationKind::Tanh };
+    let optimizer = crate::config::OptimizerKind::Adam;
+    let mut critic = Critic::new(2, &network, optimizer, &mut EnvRng::from_seed(3)).expect("a network");
+    let mut rng = EnvRng::from_seed(4);
+    let mut draw =
+        |n: usize, size: f32| (0..n).map(|_| size * (rng.uniform_open_f32() - 0.3)).collect::<Vec<f32>>();
+    let said = |critic: &mut Critic, normalizer: &Normalizer, at: &Rollout| {
+        let mut own = at.clone();
+        normalizer.observations(&mut own.observations);
+        critic.evaluate(&own, 0.9, 0.9, &Compute::serial());
+        critic.values().to_vec()
+    };
+    let batch = |draw: &mut dyn FnMut(usize, f32) -> Vec<f32>, i: usize| {
+        let size = 1.0 + i as f32;
+        let mut batch = row(0.0, &draw(4, size));
+        batch.observation_dim = 2;
+        batch.observations = draw(8, size);
+        batch.next_observations = draw(8, size);
+        batch
+    };
+    let at = batch(&mut draw, 0);
+    let mut so_far = [1.0; 2];
+    for i in 0..60 {
+        let batch = batch(&mut draw, i);
+        normalizer.begin(&batch);
+        let before = said(&mut critic, &normalizer, &at);
+        let old = normalizer.inverse_reward;
+        normalizer.end(&batch);
+        let moved = normalizer.advance().expect("asked for").clone();
+        let new = normalizer.inverse_reward;
+        critic.keep(&moved);
+        let after = said(&mut critic, &normalizer, &at);
+        // What the next batch begins with is what was gone on to.
+        let mut next = normalizer.clone();
+        next.begin(&batch);
+        assert_eq!(next.inverse_reward, new);
+        if i < 20 {
+            assert!(moved.observations().is_none() && moved.rewards() == 1.0, "batch {i}: not settled");
+            continue;
+        }
+        let (factor, _) = moved.observations().expect("settled");
+        so_far[0] *= factor[0];
+        so_far[1] *= moved.rewards();
+        for (before, after) in before.iter().zip(&after) {
+            assert!((before * new / old - after).abs() < 1e-4 * (1.0 + before.abs()), "{before} {after}");
+        }
+        // Numbers on the old scale are brought to the new one.
+        let (mut old_scale, mut new_scale) = (at.observations.clone(), at.observations.clone());
+        normalizer.before.apply(&mut old_scale);
+        normalizer.observations(&mut new_scale);
+        let mut reward = [2.0];
+        moved.bring(&mut old_scale, &mut reward);
+        assert!(old_scale.iter().zip(&new_scale).all(|(a, b)| (a - b).abs() < 1e-4));
+        assert!((reward[0] - 2.0 * new / old).abs() < 1e-5);
+    }
+    assert!(so_far[0] > 1.5 && so_far[1] < 0.7, "the scales of ever larger numbers: {so_far:?}");
+    assert!(Normalizer::new(&space, ASKED).advance().is_none(), "nothing moves unless it is asked to");
 }

@@ -56,10 +56,12 @@ impl Agent for Normalized {
         compute: &Compute,
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
-        match &self.batch {
-            Some(own) => self.inner.fit_critics(own, progress, compute, metrics),
-            None => Ok(()),
+        let Some(own) = &self.batch else { return Ok(()) };
+        self.inner.fit_critics(own, progress, compute, metrics)?;
+        if let Some(moved) = self.normalizer.advance() {
+            self.inner.keep_values(moved);
         }
+        Ok(())
     }
 
     fn last_gradient(&self, estimates: &mut Vec<f32>) -> Option<&[f32]> {

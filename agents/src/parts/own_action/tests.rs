@@ -35,7 +35,13 @@ fn seen() -> (WorldModel, Normalizer) {
     for _ in 0..30 {
         model.learn(&replay, 8, 0.05, &mut rng).unwrap();
     }
-    let asked = Normalization { observations: true, rewards: true, reward_scale: 0.7, gamma: 0.9 };
+    let asked = Normalization {
+        observations: true,
+        rewards: true,
+        reward_scale: 0.7,
+        gamma: 0.9,
+        preserve_values: false,
+    };
     let mut normalizer = Normalizer::new(&Space::uniform_box(-10.0, 10.0, &[2]), asked);
     normalizer.begin(&batch);
     normalizer.end(&batch);

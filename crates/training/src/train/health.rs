@@ -14,8 +14,13 @@ const ALWAYS: f64 = 0.95;
 const COLLAPSED: f64 = 0.02;
 /// … and so is one this many nats per action below the first: a fiftieth of the standard deviation (continuous actions).
 const COLLAPSED_NATS: f64 = 4.0;
+/// An explained variance below this is none: a critic that says the same of every state has 0, but for rounding.
+const UNEXPLAINED: f64 = 1e-3;
 /// Clipping by less than this in the typical update is what clipping is for.
 const HARD_CLIP: f64 = 10.0;
+
+/// What most often ails a critic of pictures: steps so large that its encoder dies.
+const FOR_PICTURES: &str = "lower learner.value_learning_rate (2.5e-4, with learner.value_epochs = 1: the critic's encoder may have died), ";
 
 /// Sums over a run, as its updates and episodes come in.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -29,7 +34,7 @@ pub(crate) struct Health {
     gradients: f64,
     clipped: f64,
     excess: f64,
-    /// Updates with an explained variance, and those where it was negative.
+    /// Updates with an explained variance, and those where it was none to speak of ([`UNEXPLAINED`]).
     explained: f64,
     unexplained: f64,
     /// Entropy: of the first update, and a moving average.
@@ -49,6 +54,8 @@ pub(crate) struct Health {
 pub(crate) struct Circumstances {
     /// `learner.max_grad_norm`; 0: no clipping.
     pub max_grad_norm: f64,
+    /// Whether pictures go through an encoder.
+    pub encoded: bool,
     /// `learner.normalize_advantages`.
     pub normalize_advantages: bool,
     /// Whether the task was solved.
@@ -85,7 +92,7 @@ impl Health {
         }
         if metrics.explained_variance.is_finite() {
             self.explained += 1.0;
-            self.unexplained += flag(metrics.explained_variance < 0.0);
+            self.unexplained += flag(metrics.explained_variance < UNEXPLAINED);
         }
         if metrics.entropy.is_finite() {
             if self.updates == 1.0 {
@@ -155,9 +162,10 @@ impl Health {
         }
         if self.explained >= ENOUGH && self.unexplained >= ALWAYS * self.explained {
             let text = format!(
-                "The critic was worse than a constant in {:.0} % of the updates (explained variance below 0): raise \
-                 learner.value_epochs or learner.value_learning_rate, or set learner.normalize_rewards = true.",
-                100.0 * self.unexplained / self.explained
+                "The critic was no better than a constant in {:.0} % of the updates (explained variance below {UNEXPLAINED}): \
+                 {}set learner.normalize_rewards = true, or raise learner.value_epochs or learner.value_learning_rate.",
+                100.0 * self.unexplained / self.explained,
+                if at.encoded { FOR_PICTURES } else { "" },
             );
             complain("critic explains nothing", text);
         }
@@ -249,5 +257,39 @@ impl Health {
             early: n[13],
             steps: n[14],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_critic_that_says_the_same_of_every_picture_is_named() {
+        let at = Circumstances {
+            max_grad_norm: 0.5,
+            encoded: true,
+            normalize_advantages: false,
+            solved: false,
+            mean_return_100: Some(-20.0),
+            env_steps: 5000,
+            slots: 8,
+            max_episode_steps: None,
+        };
+        let complaints = |explained_variance: f64| {
+            let mut health = Health::default();
+            let metrics =
+                Metrics { explained_variance, policy_gradient_norm: 0.1, entropy: 1.0, ..Metrics::default() };
+            (0..30).for_each(|_| health.update(&metrics, 256, &ActionBuffer::Discrete(vec![0; 256]), 0.5));
+            (0..30).for_each(|episode| health.episode(-20.0 - f64::from(episode % 2)));
+            health.complaints(&at)
+        };
+        // 0 but for rounding, as dead encoders have it: never below 0, and nothing explained.
+        for dead in [0.0, 1e-6, -1.0] {
+            let found = complaints(dead);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].text.contains("lower learner.value_learning_rate (2.5e-4"), "{found:?}");
+        }
+        assert_eq!(complaints(0.05), Vec::new());
     }
 }

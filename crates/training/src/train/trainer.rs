@@ -72,6 +72,8 @@ pub struct Trainer {
     pub(super) worth: Worth,
     /// What complaints depend on, of an agent that has such keys.
     max_grad_norm: f64,
+    /// Whether pictures go through an encoder.
+    encoded: bool,
     normalize_advantages: bool,
     /// Step at which episodes are truncated, where that is known.
     max_episode_steps: Option<u32>,
@@ -159,6 +161,7 @@ impl Trainer {
         threads: usize,
     ) -> Self {
         let learner = |key: &str| config.learner.get(key);
+        let encoded = agent.acting_policy().frames().is_some();
         Self {
             crew,
             compute: Compute::with_threads(threads),
@@ -168,6 +171,7 @@ impl Trainer {
             finished: Vec::new(),
             health: Health::default(),
             worth: Worth::default(),
+            encoded,
             max_grad_norm: learner("max_grad_norm").and_then(toml::Value::as_float).unwrap_or(0.0),
             normalize_advantages: learner("normalize_advantages")
                 .and_then(toml::Value::as_bool)
@@ -247,6 +251,7 @@ impl Trainer {
     pub(super) fn complaints(&self) -> Vec<Complaint> {
         self.health.complaints(&Circumstances {
             max_grad_norm: self.max_grad_norm,
+            encoded: self.encoded,
             normalize_advantages: self.normalize_advantages,
             solved: self.tracker.solved.reached.is_some(),
             mean_return_100: self.tracker.mean(),

@@ -3,6 +3,7 @@
 //! Behind an encoder the steps of one fit work on the features that the evaluation left, and the last of them goes through the
 //! encoder too, while those features are still its own: one pass through the encoder and back a batch, however many steps.
 
+use super::centred::Centred;
 use super::networks::{self, Network};
 use super::normalize::Moved;
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
@@ -12,8 +13,8 @@ use crate::rollout::Rollout;
 use crate::{AgentError, Observed};
 use relax_envs::EnvRng;
 use relax_nn::{
-    EncodedShape, EncodedWorkspace, MlpShape, NnError, Optimizer, StateDict, Workspace, clip_scale,
-    global_norm,
+    AffineLayer, EncodedShape, EncodedWorkspace, MlpShape, NnError, Optimizer, StateDict, Workspace,
+    clip_scale, global_norm,
 };
 
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ struct CriticShard {
     values: Vec<f32>,
     d_values: Vec<f32>,
     gradient: Vec<f32>,
+    /// Of the features, then of what the encoder's layers took and the features again.
+    means: [Vec<f32>; 2],
     squared_error: f64,
     /// Why the encoder failed, if it did.
     failed: Option<NnError>,
@@ -36,6 +39,8 @@ pub struct Critic {
     optimizer: Optimizer<f32>,
     /// Of the encoder, which takes fewer steps.
     encoder_optimizer: Option<Optimizer<f32>>,
+    /// Steps of the head, and of the encoder.
+    centred: [Centred; 2],
     gradient: Vec<f32>,
     shards: Vec<CriticShard>,
     shard_rows: usize,
@@ -69,6 +74,7 @@ impl Critic {
         Ok(Self {
             optimizer: Optimizer::new(rule, of_head),
             encoder_optimizer: shape.encoder().map(|_| Optimizer::new(rule, of_encoder)),
+            centred: centred(&shape),
             gradient: vec![0.0; parameters.len()],
             shape,
             parameters,
@@ -208,13 +214,16 @@ impl Critic {
             // The last step moves the encoder as well: until then the features are those of its weights.
             let moved = if epoch + 1 == epochs { 0..head.end } else { head.clone() };
             compute.each(shards, |i, shard| {
-                let CriticShard { workspace, values, d_values, gradient, squared_error, failed } = shard;
+                let CriticShard { workspace, values, d_values, gradient, means, squared_error, failed } =
+                    shard;
                 if failed.is_some() {
                     return;
                 }
                 let rows_here = shard_rows_of(size, i, rows);
                 let x = batch.seen(rows_here.clone());
-                if epoch > 0 {
+                if epoch == 0 {
+                    shape.feature_means(workspace, &mut means[0]);
+                } else {
                     // In the first epoch the activations that `evaluate` left are still those of these weights.
                     shape.forward_head(parameters, x, workspace, values);
                 }
@@ -229,6 +238,7 @@ impl Critic {
                     shape.reverse_head(parameters, x, workspace, d_values, gradient);
                 } else {
                     *failed = shape.reverse(parameters, x, workspace, d_values, gradient).err();
+                    shape.input_means(workspace, &mut means[1]);
                 }
             });
             if let Some(error) = shards.iter_mut().find_map(|shard| shard.failed.take()) {
@@ -243,15 +253,15 @@ impl Critic {
                 return Err(AgentError::NotFinite { what: "critic's gradient" });
             }
             let scale = clip_scale(norm, max_norm);
-            self.optimizer.step(&mut parameters[head.clone()], &gradient[head.clone()], learning_rate, scale);
+            let rows_of = |shard: &CriticShard| shard.values.len();
+            let [of_head, of_encoder] = &mut self.centred;
+            let (encoder_gradient, head_gradient) = gradient.split_at(head.start);
+            let (encoder, head_parameters) = parameters.split_at_mut(head.start);
+            let means = shards.iter().map(|shard| (rows_of(shard), &shard.means[0][..]));
+            of_head.step(means, &mut self.optimizer, head_parameters, head_gradient, (learning_rate, scale));
             if let (Some(optimizer), true) = (&mut self.encoder_optimizer, moved.start < head.start) {
-                let of_encoder = 0..head.start;
-                optimizer.step(
-                    &mut parameters[of_encoder.clone()],
-                    &gradient[of_encoder],
-                    learning_rate,
-                    scale,
-                );
+                let means = shards.iter().map(|shard| (rows_of(shard), &shard.means[1][..]));
+                of_encoder.step(means, optimizer, encoder, encoder_gradient, (learning_rate, scale));
             }
         }
         Ok(loss)
@@ -291,4 +301,14 @@ impl Critic {
         }
         Ok(())
     }
+}
+
+/// What centres the steps of the head, and of the encoder.
+fn centred(shape: &EncodedShape) -> [Centred; 2] {
+    let mut layers = shape.affine_layers();
+    let head = layers.pop().map(|layer| {
+        let (weight, bias) = shape.head().first_layer();
+        AffineLayer { weight, bias, inputs: 0..layer.inputs.len() }
+    });
+    [Centred::new(head.into_iter().collect()), Centred::new(layers)]
 }

@@ -33,6 +33,7 @@
 
 pub mod baseline;
 pub mod candidates;
+mod centred;
 pub mod control_variate;
 pub mod correction;
 pub mod critic;

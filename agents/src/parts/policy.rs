@@ -1,5 +1,6 @@
 //! The policy network with its distribution of actions: turning gradient estimates into a step of the weights.
 
+use super::centred::Centred;
 use super::networks::{self, Network};
 use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
@@ -62,6 +63,8 @@ pub struct PolicyShard<E> {
     output: Vec<f32>,
     d_output: Vec<f32>,
     gradient: Vec<f32>,
+    /// Of what the centred layers took.
+    means: Vec<f32>,
     /// Why its encoder failed, if it did.
     failed: Option<NnError>,
 }
@@ -79,6 +82,7 @@ pub struct Policy<E> {
     distribution: Arc<dyn Distribution>,
     optimizer: Optimizer<f32>,
     gradient: Vec<f32>,
+    centring: Centred,
     shards: Vec<PolicyShard<E>>,
     shard_rows: usize,
 }
@@ -107,6 +111,7 @@ impl<E: Default + Send> Policy<E> {
             distribution,
             optimizer: Optimizer::new(networks::rule(optimizer), len),
             gradient: vec![0.0; len],
+            centring: Centred::new(shape.affine_layers()),
             shards: Vec::new(),
             shard_rows: observed.shard_rows(),
             shape,
@@ -277,7 +282,9 @@ impl<E: Default + Send> Policy<E> {
             return Err(AgentError::NotFinite { what: "policy gradient" });
         }
         let scale = clip_scale(norm, max_norm);
-        self.optimizer.step(&mut self.parameters, &self.gradient, learning_rate, scale);
+        let Self { centring, optimizer, parameters, gradient, shards, .. } = self;
+        let shards = shards.iter().map(|shard| (shard.samples.moments.entropy.len(), &shard.means[..]));
+        centring.step(shards, optimizer, parameters, gradient, (learning_rate, scale));
         Ok(norm)
     }
 
@@ -343,6 +350,7 @@ impl<E: Default> PolicyShard<E> {
             output: Vec::new(),
             d_output: Vec::new(),
             gradient: Vec::new(),
+            means: Vec::new(),
             failed: None,
         })
     }
@@ -374,7 +382,9 @@ impl<E: Default> PolicyShard<E> {
             let head = Head { output: &self.output, tail: &parameters[shape.tail()] };
             distribution.pull(head, scale * extras.bounds_loss, &mut self.d_output);
         }
-        let Self { d_output, gradient, .. } = self;
-        shape.reverse(parameters, observations, workspace, d_output, gradient)
+        let Self { d_output, gradient, means, .. } = self;
+        shape.reverse(parameters, observations, workspace, d_output, gradient)?;
+        shape.input_means(workspace, means);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A network that may have an encoder in front of its fused head: one flat parameter vector, the encoder's weights first.
 
-use crate::{Encoder, EncoderWorkspace, MlpShape, NamedSlice, NnError, Observations, Workspace};
+use crate::centring::push_means;
+use crate::{AffineLayer, Encoder, EncoderWorkspace, MlpShape, NamedSlice, NnError, Observations, Workspace};
 use rand::Rng;
 use std::ops::Range;
 use std::sync::Arc;
@@ -204,6 +205,42 @@ impl EncodedShape {
         d_features.resize(features.len(), 0.0);
         self.head.reverse(of_head, &*features, head, d_output, d_head, Some(d_features));
         encoder.reverse(of_encoder, observations.into(), passes, d_features, d_encoder)
+    }
+
+    /// The layers whose steps are [centred](crate::Centring): those of the encoder, and the head's first, which takes its features.
+    /// None without an encoder, and none of one that has none.
+    #[must_use]
+    pub fn affine_layers(&self) -> Vec<AffineLayer> {
+        let mut layers = self.encoder.as_ref().map(|encoder| encoder.affine_layers()).unwrap_or_default();
+        if let Some(end) = layers.last().map(|layer| layer.inputs.end) {
+            let (weight, bias) = self.head.first_layer();
+            let beyond = |range: Range<usize>| self.encoded + range.start..self.encoded + range.end;
+            layers.push(AffineLayer {
+                weight: beyond(weight),
+                bias: beyond(bias),
+                inputs: end..end + self.head.input(),
+            });
+        }
+        layers
+    }
+
+    /// The means over the batch last sent [forward](Self::forward) of the features, into `means`; none without an encoder that is centred.
+    pub fn feature_means(&self, workspace: &EncodedWorkspace, means: &mut Vec<f32>) {
+        means.clear();
+        if let Some(encoder) = self.encoder.as_ref().filter(|encoder| !encoder.affine_layers().is_empty()) {
+            push_means(&workspace.features, encoder.features(), means);
+        }
+    }
+
+    /// The means over the batch last [reversed](Self::reverse) of what the [`affine_layers`](Self::affine_layers) took, into `means`.
+    pub fn input_means(&self, workspace: &mut EncodedWorkspace, means: &mut Vec<f32>) {
+        means.clear();
+        if let Some(encoder) = &self.encoder {
+            encoder.input_means(&mut workspace.encoder, means);
+            if !means.is_empty() {
+                push_means(&workspace.features, encoder.features(), means);
+            }
+        }
     }
 
     /// output `[B, out]` ← the head at the features that the last [`forward`](Self::forward) of these observations left, whatever

@@ -5,6 +5,7 @@
 //! Everything that must survive a checkpoint is handed over as a [`StateDict`].
 
 pub mod activation;
+mod centring;
 mod composite;
 mod encoded;
 pub mod encoder;
@@ -25,6 +26,7 @@ mod team;
 mod thin;
 
 pub use activation::Activation;
+pub use centring::{AffineLayer, Centring};
 pub use encoded::{EncodedShape, EncodedWorkspace};
 pub use encoder::{
     Cnn, CnnWorkspace, Encoder, EncoderWorkspace, FrameLayout, ModuleEncoder, ObservationShape, Observations,

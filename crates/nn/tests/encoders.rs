@@ -38,7 +38,7 @@ fn a_convolutional_gradient_agrees_with_finite_differences() {
             "some are cut off, some are not"
         );
         let mut gradient = vec![1.0; parameters.len()];
-        cnn.reverse(&parameters, &observations, &workspace, &upstream, &mut gradient);
+        cnn.reverse(&parameters, &observations, &mut workspace, &upstream, &mut gradient);
         gradient.iter_mut().for_each(|g| *g -= 1.0);
         assert_close("gradient", &gradient, &differences(&parameters, value), 1e-6);
     }
@@ -147,7 +147,7 @@ fn the_nature_encoder_is_candles_convolutions() {
     cnn.forward(&parameters, &observations, &mut workspace, &mut features);
     assert_close("features", &narrow(&features), &narrow(&expected), 1e-4);
     let mut gradient = vec![0.0; parameters.len()];
-    cnn.reverse(&parameters, &observations, &workspace, &upstream, &mut gradient);
+    cnn.reverse(&parameters, &observations, &mut workspace, &upstream, &mut gradient);
     for (slice, variable) in layout.iter().zip(&variables) {
         let mut expected = theirs.get(variable).unwrap().clone();
         if slice.shape.len() == 4 {

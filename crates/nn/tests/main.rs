@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod centring;
 mod common;
 mod composite;
 mod encoders;

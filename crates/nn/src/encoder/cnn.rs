@@ -2,7 +2,8 @@
 
 use super::convolution::{Convolution, Unfolded};
 use super::{Encoder, EncoderWorkspace, ObservationShape, Observations, Picture};
-use crate::{Activation, NamedSlice, NnError, Real, product};
+use crate::centring::{add_rows, push_means};
+use crate::{Activation, AffineLayer, NamedSlice, NnError, Real, product};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -31,6 +32,8 @@ pub struct CnnWorkspace<F> {
     /// What every convolution gave, `[B, OH, OW, O]`.
     activations: Vec<Vec<F>>,
     features: Vec<F>,
+    /// Of what each layer took, when it was last reversed.
+    means: Vec<F>,
 }
 
 /// Arrays that no pass leaves for another: one set a thread.
@@ -182,7 +185,7 @@ impl Cnn {
         &self,
         parameters: &[F],
         observations: impl Into<Observations<'a, F>>,
-        workspace: &CnnWorkspace<F>,
+        workspace: &mut CnnWorkspace<F>,
         d_features: &[F],
         d_parameters: &mut [F],
     ) {
@@ -191,7 +194,10 @@ impl Cnn {
         let (width, count, bias, weight) = &self.linear;
         assert_eq!(d_features.len(), rows * count, "length of the features' gradient");
         assert_eq!(workspace.features.len(), d_features.len(), "a forward pass of as many rows");
-        let CnnWorkspace { activations, features } = workspace;
+        let CnnWorkspace { activations, features, means } = workspace;
+        means.clear();
+        means.resize(self.picture.channels, F::ZERO);
+        let of_one = F::of(self.picture.channels as f64 / (rows * self.picture.numbers()).max(1) as f64);
         F::with_cnn_scratch(|CnnScratch { unfolded, pixels, bytes, down: [current, next] }| {
             next.resize(d_features.len(), F::ZERO);
             Activation::Relu.slope_times(next, d_features, features);
@@ -209,7 +215,11 @@ impl Cnn {
                     let rows = i * together..i * together + d.len() / given;
                     let place = rows.start * taken..rows.end * taken;
                     let (pictures, d_pictures) = match l {
-                        0 => (self.unpack(observations.rows(rows, taken), pixels, bytes), None),
+                        0 => {
+                            let pixels = self.unpack(observations.rows(rows, taken), pixels, bytes);
+                            add_rows(pixels, of_one, means);
+                            (pixels, None)
+                        }
                         _ => (&activations[l - 1][place.clone()], Some(&mut next[place])),
                     };
                     convolution.reverse(parameters, pictures, d, d_parameters, d_pictures, unfolded);
@@ -217,6 +227,10 @@ impl Cnn {
                 std::mem::swap(current, next);
             }
         });
+        let convolutions = self.convolutions.iter().skip(1).map(|convolution| convolution.input[2]);
+        for (activations, width) in activations.iter().zip(convolutions.chain([*width])) {
+            push_means(activations, width, means);
+        }
     }
 
     /// The pixels of some observations.
@@ -288,6 +302,23 @@ impl Encoder for Cnn {
         push("linear.bias".into(), bias, vec![*count]);
         push("linear.weight".into(), weight, vec![*width, *count]);
         slices
+    }
+
+    fn affine_layers(&self) -> Vec<AffineLayer> {
+        let mut end = 0;
+        let mut layer = |weight: &Range<usize>, bias: &Range<usize>, inputs: usize| {
+            end += inputs;
+            AffineLayer { weight: weight.clone(), bias: bias.clone(), inputs: end - inputs..end }
+        };
+        let mut layers: Vec<_> =
+            self.convolutions.iter().map(|c| layer(&c.weight, &c.bias, c.input[2])).collect();
+        let (width, _, bias, weight) = &self.linear;
+        layers.push(layer(weight, bias, *width));
+        layers
+    }
+
+    fn input_means(&self, workspace: &mut EncoderWorkspace, means: &mut Vec<f32>) {
+        means.extend_from_slice(&workspace.made::<CnnWorkspace<f32>>().means);
     }
 
     fn initialise(&self, parameters: &mut [f32], rng: &mut dyn Rng) {

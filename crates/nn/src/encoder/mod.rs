@@ -19,7 +19,7 @@ pub use observations::{FrameLayout, Observations, Stacks};
 pub use op::encode;
 pub use picture::Picture;
 
-use crate::{NamedSlice, NnError};
+use crate::{AffineLayer, NamedSlice, NnError};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -85,6 +85,16 @@ pub trait Encoder: Debug + Send + Sync {
         d_features: &[f32],
         d_parameters: &mut [f32],
     ) -> Result<(), NnError>;
+    /// The layers whose steps are [centred](crate::Centring), with their places among the means of
+    /// [`input_means`](Self::input_means). None, by default.
+    fn affine_layers(&self) -> Vec<AffineLayer> {
+        Vec::new()
+    }
+    /// Appends the means over the batch of what the [`affine_layers`](Self::affine_layers) took, which [`reverse`](Self::reverse) has
+    /// left in `workspace`, to `means`.
+    fn input_means(&self, workspace: &mut EncoderWorkspace, means: &mut Vec<f32>) {
+        let _ = (workspace, means);
+    }
 }
 
 /// What an encoder's forward pass leaves for its reverse pass: each encoder's own. Reused from batch to batch.

@@ -70,10 +70,10 @@ fn the_means_are_those_of_what_each_layer_takes() {
     // Three channels, five, what the last filters give at 2 · 2 places … and the features.
     assert_eq!(layers.len(), 4);
     assert_eq!(means.len(), layers[3].inputs.end);
-    for channel in 0..3 {
+    for (channel, found) in means[..3].iter().enumerate() {
         let of_channel = pixels.iter().skip(channel).step_by(3);
         let mean = of_channel.map(|&x| 0.5 * f64::from(x)).sum::<f64>() / (rows * 72) as f64;
-        assert!((f64::from(means[channel]) - mean).abs() < 1e-5);
+        assert!((f64::from(*found) - mean).abs() < 1e-5);
     }
     assert_eq!(means[layers[3].inputs.clone()], of_features);
     // The gradient of a layer's biases that is the same in every row tells its inputs' sums: here of the head's.

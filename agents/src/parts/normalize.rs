@@ -14,7 +14,6 @@
 //! ```
 //! K is one horizon 1/(1 − γ) of every slot: what the running returns take to forget that they all started at 0. The floor
 //! keeps returns that never vary at 10, and observations away from the rounding errors of a large mean.
-
 //!
 //! **Networks that stay** ([`Moved`]). With `preserve_values` a critic is rewritten after every batch as the scales have moved, so that
 //! it goes on saying what it said: else it follows them by gradient steps and is always a little behind, by the same amount in all

@@ -15,6 +15,9 @@
 use crate::{Optimizer, Real};
 use std::ops::Range;
 
+/// Sums that run side by side.
+const LANES: usize = 64;
+
 /// An affine layer in a parameter vector, and which means are those of what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffineLayer {
@@ -111,7 +114,39 @@ pub(crate) fn push_means<F: Real>(x: &[F], width: usize, means: &mut Vec<F>) {
 
 /// `sums` `[width]` ← `sums` + share · the sum of the rows of `x`. What is centred at need not be the mean to the last digit.
 pub(crate) fn add_rows<F: Real>(x: &[F], share: F, sums: &mut [F]) {
-    for row in x.chunks_exact(sums.len()) {
+    let width = sums.len();
+    let lanes = LANES - LANES % width.min(LANES);
+    if lanes <= width {
+        for row in x.chunks_exact(width) {
+            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += share * x);
+        }
+        return;
+    }
+    // Few numbers in a row: several rows at once, so that one sum need not wait for the other.
+    let mut several = [F::ZERO; LANES];
+    let rows = x.chunks_exact(lanes);
+    let rest = rows.remainder();
+    rows.chain([rest]).for_each(|rows| several.iter_mut().zip(rows).for_each(|(sum, &x)| *sum += x));
+    for row in several[..lanes].chunks_exact(width) {
         sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += share * x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_every_width_are_added() {
+        for width in [1, 2, 3, 4, 5, 12, 31, 32, 33, 63, 64, 65, 200] {
+            let rows = 77;
+            let x: Vec<f64> = (0..rows * width).map(|i| (i as f64).sin()).collect();
+            let mut sums = vec![1.0; width];
+            add_rows(&x, 0.5, &mut sums);
+            for (i, &sum) in sums.iter().enumerate() {
+                let expected = 1.0 + 0.5 * x.iter().skip(i).step_by(width).sum::<f64>();
+                assert!((sum - expected).abs() < 1e-9, "{width}: {sum} {expected}");
+            }
+        }
     }
 }

@@ -88,7 +88,7 @@ keys! {
         preserve_values: bool = false,
     }
 }
-scaling!(A2cLearner);
+scaling!(A2cLearner, preserve_values);
 extras!(A2cLearner);
 
 /// A2C's line of the registry.
@@ -96,15 +96,12 @@ pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(
-            made,
-            task.observations,
-            observed.normalization(learner.normalization().preserving(learner.preserve_values)),
-        ))
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
         refuse_device(&agent.device)?;
+        learner.refuse_idle_preserving()?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let corrected = agent.baseline_window > 0;
         refuse_normalized(learner.normalize_advantages && corrected, "agent.baseline_window")

@@ -279,14 +279,6 @@ pub struct Normalization {
     pub preserve_values: bool,
 }
 
-impl Normalization {
-    /// The same, with critics rewritten as the scales move, or not.
-    #[must_use]
-    pub fn preserving(self, preserve_values: bool) -> Self {
-        Self { preserve_values, ..self }
-    }
-}
-
 /// `learner.bounds_loss` of a configuration that does not say.
 pub(crate) const BOUNDS_LOSS: f64 = 0.1;
 
@@ -365,6 +357,27 @@ macro_rules! extras {
 /// `gamma`; and annealed learning rates, of one called `anneal`.
 macro_rules! scaling {
     ($name:ident) => {
+        $crate::config::scaling!($name, |_| false);
+    };
+    ($name:ident, preserve_values) => {
+        $crate::config::scaling!($name, |learner: &$name| learner.preserve_values);
+
+        impl $name {
+            /// Refuses to follow scales that stay.
+            pub(crate) fn refuse_idle_preserving(&self) -> Result<(), $crate::Refusal> {
+                if !self.preserve_values || self.normalize_observations || self.normalize_rewards {
+                    return Ok(());
+                }
+                Err($crate::Refusal::new(
+                    "learner.preserve_values",
+                    "`learner.preserve_values` follows the running scales of observations and rewards, and there are none: \
+                     learner.normalize_observations and learner.normalize_rewards are false",
+                    "set one of them to true, or leave preserve_values out",
+                ))
+            }
+        }
+    };
+    ($name:ident, $preserves:expr) => {
         impl $name {
             /// How observations and rewards are scaled.
             #[must_use]
@@ -374,7 +387,7 @@ macro_rules! scaling {
                     rewards: self.normalize_rewards,
                     reward_scale: self.reward_scale,
                     gamma: self.gamma,
-                    preserve_values: false,
+                    preserve_values: ($preserves)(self),
                 }
             }
 

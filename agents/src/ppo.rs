@@ -100,7 +100,7 @@ keys! {
         preserve_values: bool = false,
     }
 }
-scaling!(PpoLearner);
+scaling!(PpoLearner, preserve_values);
 extras!(PpoLearner);
 
 /// PPO's line of the registry.
@@ -108,13 +108,14 @@ pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization().preserving(learner.preserve_values))))
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
     .discount_by_limit()
     .check(|agent: &PpoKeys, learner: &PpoLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
         refuse_device(&agent.device)?;
+        learner.refuse_idle_preserving()?;
         a2c::refuse_single_rows(learner.normalize_advantages, rollout)?;
         check(learner)
     })

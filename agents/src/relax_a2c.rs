@@ -122,7 +122,7 @@ keys! {
         model: ModelConfig = ModelConfig::default(),
     }
 }
-scaling!(RelaxA2cLearner);
+scaling!(RelaxA2cLearner, preserve_values);
 extras!(RelaxA2cLearner);
 
 /// RELAX-A2C's line of the registry.
@@ -137,11 +137,12 @@ pub(crate) fn spec() -> AgentSpec {
         }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
         let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
-        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization().preserving(learner.preserve_values))))
+        Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
         refuse_unknown(&agent.encoder)?;
         refuse_device(&agent.device)?;
+        learner.refuse_idle_preserving()?;
         refuse_single_rows(learner.normalize_advantages, rollout)?;
         let model = agent.control_variate == ControlVariateKind::Model;
         if agent.own_action != OwnActionKind::Expectation && !model {

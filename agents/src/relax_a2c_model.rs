@@ -141,10 +141,7 @@ impl RelaxA2cModel {
             horizon: critic.read(|shape, _| Horizon::new(learner.model.window, observation_dim, shape)),
             critic,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
-            normalizer: Normalizer::new(
-                task.observations,
-                learner.normalization().preserving(learner.preserve_values),
-            ),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             versions: Versions::default(),

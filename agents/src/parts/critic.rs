@@ -13,8 +13,8 @@ use crate::rollout::Rollout;
 use crate::{AgentError, Observed};
 use relax_envs::EnvRng;
 use relax_nn::{
-    AffineLayer, EncodedShape, EncodedWorkspace, MlpShape, NnError, Optimizer, StateDict, Workspace,
-    clip_scale, global_norm,
+    EncodedShape, EncodedWorkspace, MlpShape, NnError, Optimizer, StateDict, Workspace, clip_scale,
+    global_norm,
 };
 
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ struct CriticShard {
     values: Vec<f32>,
     d_values: Vec<f32>,
     gradient: Vec<f32>,
-    /// Of the features, then of what the encoder's layers took and the features again.
+    /// Of the features, and of what the encoder's layers took.
     means: [Vec<f32>; 2],
     squared_error: f64,
     /// Why the encoder failed, if it did.
@@ -222,6 +222,7 @@ impl Critic {
                 let rows_here = shard_rows_of(size, i, rows);
                 let x = batch.seen(rows_here.clone());
                 if epoch == 0 {
+                    means.iter_mut().for_each(Vec::clear);
                     shape.feature_means(workspace, &mut means[0]);
                 } else {
                     // In the first epoch the activations that `evaluate` left are still those of these weights.
@@ -238,7 +239,7 @@ impl Critic {
                     shape.reverse_head(parameters, x, workspace, d_values, gradient);
                 } else {
                     *failed = shape.reverse(parameters, x, workspace, d_values, gradient).err();
-                    shape.input_means(workspace, &mut means[1]);
+                    shape.encoder_means(workspace, &mut means[1]);
                 }
             });
             if let Some(error) = shards.iter_mut().find_map(|shard| shard.failed.take()) {
@@ -305,10 +306,9 @@ impl Critic {
 
 /// What centres the steps of the head, and of the encoder.
 fn centred(shape: &EncodedShape) -> [Centred; 2] {
-    let mut layers = shape.affine_layers();
-    let head = layers.pop().map(|layer| {
-        let (weight, bias) = shape.head().first_layer();
-        AffineLayer { weight, bias, inputs: 0..layer.inputs.len() }
-    });
-    [Centred::new(head.into_iter().collect()), Centred::new(layers)]
+    let (head, encoder) = match shape.affine_layers() {
+        Some((layers, first)) => (vec![first], layers.to_vec()),
+        None => Default::default(),
+    };
+    [head, encoder].map(Centred::new)
 }

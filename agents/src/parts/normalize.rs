@@ -14,11 +14,6 @@
 //! ```
 //! K is one horizon 1/(1 − γ) of every slot: what the running returns take to forget that they all started at 0. The floor
 //! keeps returns that never vary at 10, and observations away from the rounding errors of a large mean.
-//!
-//! **Networks that stay** ([`Moved`]). With `preserve_values` a critic is rewritten after every batch as the scales have moved, so that
-//! it goes on saying what it said: else it follows them by gradient steps and is always a little behind, by the same amount in all
-//! states, which is most of a whole batch's variance where the returns vary little. Not before a batch counts for a twentieth of the
-//! statistics or less: the first batches find the scales, and a critic is better begun on them anew than carried over.
 
 use crate::config::Normalization;
 use crate::parts::replay::Minibatch;
@@ -26,8 +21,10 @@ use crate::{ActingPolicy, AgentError, Rollout};
 use relax_envs::Space;
 use relax_nn::{StateDict, StateTensor};
 
+mod moved;
 mod wrapper;
 
+pub use moved::Moved;
 pub use wrapper::Normalized;
 pub(crate) use wrapper::normalized;
 
@@ -39,8 +36,6 @@ const EPSILON: f64 = 1e-8;
 const OBSERVATION_FLOOR: f64 = 1e-6;
 /// Least divisor of a reward, as a share of the root mean square of the running return.
 const REWARD_FLOOR: f64 = 0.1;
-/// So many times a batch's rows must have been seen before networks are kept where they are as the scales move.
-const SETTLED: f64 = 20.0;
 /// Longest horizon 1/(1 − γ) that the start reckons with.
 const LONGEST_HORIZON: f64 = 1000.0;
 
@@ -198,50 +193,18 @@ impl Scaling {
     }
 }
 
-/// How far the scales of the next batch lie from those of the batch at hand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Moved {
-    factor: Vec<f32>,
-    offset: Vec<f32>,
-    rewards: f32,
-}
-
-impl Moved {
-    /// What makes of an observation on the new scale one on the old scale: a factor, then an offset, `[D]` each; `None` if that
-    /// scale has not moved.
-    #[must_use]
-    pub fn observations(&self) -> Option<(&[f32], &[f32])> {
-        (!self.factor.is_empty()).then_some((&self.factor[..], &self.offset[..]))
-    }
-
-    /// What makes of a reward on the old scale one on the new scale: a factor.
-    #[must_use]
-    pub fn rewards(&self) -> f32 {
-        self.rewards
-    }
-
-    /// Brings `observations` `[rows, D]` and numbers in units of `rewards` from the old scale to the new one.
-    pub fn bring(&self, observations: &mut [f32], rewards: &mut [f32]) {
-        let each = self.factor.iter().zip(&self.offset).cycle();
-        observations.iter_mut().zip(each).for_each(|(x, (factor, offset))| *x = (*x - offset) / factor);
-        rewards.iter_mut().for_each(|r| *r *= self.rewards);
-    }
-}
-
 /// Statistics of the discounted return that runs along in each slot.
 #[derive(Debug, Clone, PartialEq)]
 struct RewardMoments {
     gamma: f64,
     running: Vec<f64>,
     moments: RunningMoments,
-    /// Rows of the batch last merged.
-    merged: f64,
     scratch: Vec<f32>,
 }
 
 impl RewardMoments {
     fn new(gamma: f64) -> Self {
-        Self { gamma, running: Vec::new(), moments: RunningMoments::new(1), merged: 0.0, scratch: Vec::new() }
+        Self { gamma, running: Vec::new(), moments: RunningMoments::new(1), scratch: Vec::new() }
     }
 
     fn merge(&mut self, batch: &Rollout) {
@@ -255,8 +218,12 @@ impl RewardMoments {
                 *running = 0.0;
             }
         }
-        self.merged = self.scratch.len() as f64;
         self.moments.merge(&self.scratch);
+    }
+
+    /// 1/d of rewards.
+    fn inverse(&self) -> f32 {
+        (1.0 / self.moments.divisor(0, REWARD_FLOOR)) as f32
     }
 
     /// Whether every return so far was 0.
@@ -272,9 +239,7 @@ pub struct Normalizer {
     observations: Option<RunningMoments>,
     rewards: Option<RewardMoments>,
     scaling: Scaling,
-    /// Of the batch at hand, once it is known; nothing, if it cannot be gone on from.
-    before: Scaling,
-    /// What [`advance`](Self::advance) finds, if it is asked to.
+    /// How the scales move, if critics are to follow.
     moved: Option<Moved>,
     gamma: f64,
     /// A fixed factor of rewards.
@@ -295,12 +260,7 @@ impl Normalizer {
             observations: scaled.then(|| RunningMoments::new(dim)),
             rewards: asked.rewards.then(|| RewardMoments::new(asked.gamma)),
             scaling: Scaling::default(),
-            before: Scaling::default(),
-            moved: asked.preserve_values.then(|| Moved {
-                factor: Vec::new(),
-                offset: Vec::new(),
-                rewards: 1.0,
-            }),
+            moved: asked.preserve_values.then(Moved::default),
             gamma: asked.gamma,
             reward_scale: asked.reward_scale as f32,
             inverse_reward: 1.0,
@@ -335,7 +295,7 @@ impl Normalizer {
             if first {
                 rewards.merge(batch);
             }
-            self.inverse_reward = (1.0 / rewards.moments.divisor(0, REWARD_FLOOR)) as f32;
+            self.inverse_reward = rewards.inverse();
             if !first {
                 rewards.merge(batch);
             }
@@ -344,37 +304,28 @@ impl Normalizer {
 
     /// Takes in the observations of `batch`, once the policy has learned from them.
     pub fn end(&mut self, batch: &Rollout) {
+        if let (Some(moved), Some(_)) = (&mut self.moved, &self.observations) {
+            moved.begin(&self.scaling);
+        }
         if let Some(moments) = &mut self.observations {
-            if self.moved.is_some() {
-                self.before.clone_from(&self.scaling);
-                if moments.count < SETTLED * batch.rows() as f64 {
-                    self.before.mean.clear();
-                }
-            }
             moments.merge(&batch.observations);
         }
         self.rescale();
+        if let Some(moved) = &mut self.moved {
+            let seen = |moments: &RunningMoments| Moved::has_settled(moments.count, batch.rows());
+            moved.observations_to(&self.scaling, self.observations.as_ref().is_some_and(seen));
+            moved.rewards_settled = self.rewards.as_ref().is_some_and(|rewards| seen(&rewards.moments));
+        }
     }
 
     /// Goes on to the scales of the next batch, once [`end`](Self::end) has seen the batch at hand and everything is learned from
-    /// it: how far they have moved, or `None` where networks are not to follow. Rewards are on the next scale from here on.
+    /// it: how far they have moved, or `None` where critics are not to follow. Rewards are on the next scale from here on.
     pub fn advance(&mut self) -> Option<&Moved> {
-        let Self { before, scaling, moved, rewards, inverse_reward, .. } = self;
-        let moved = moved.as_mut()?;
-        moved.factor.clear();
-        moved.offset.clear();
-        let old = before.mean.iter().zip(&before.inverse);
-        for ((old_mean, old), (mean, new)) in old.zip(scaling.mean.iter().zip(&scaling.inverse)) {
-            moved.factor.push(old / new);
-            moved.offset.push((mean - old_mean) * old);
-        }
-        moved.rewards = 1.0;
-        if let Some(rewards) = rewards {
-            let next = (1.0 / rewards.moments.divisor(0, REWARD_FLOOR)) as f32;
-            if rewards.moments.count > SETTLED * rewards.merged {
-                moved.rewards = next / *inverse_reward;
-            }
-            *inverse_reward = next;
+        let moved = self.moved.as_mut()?;
+        if let Some(rewards) = &self.rewards {
+            let next = rewards.inverse();
+            moved.rewards_by(next / self.inverse_reward);
+            self.inverse_reward = next;
         }
         Some(moved)
     }

@@ -9,7 +9,8 @@ use crate::rollout::Rollout;
 use crate::{ActingPolicy, AgentError, Observed};
 use relax_envs::EnvRng;
 use relax_nn::{
-    EncodedShape, EncodedWorkspace, NnError, Observations, Optimizer, StateDict, clip_scale, global_norm,
+    AffineLayer, EncodedShape, EncodedWorkspace, NnError, Observations, Optimizer, StateDict, clip_scale,
+    global_norm,
 };
 use std::cell::RefCell;
 use std::ops::Range;
@@ -111,7 +112,7 @@ impl<E: Default + Send> Policy<E> {
             distribution,
             optimizer: Optimizer::new(networks::rule(optimizer), len),
             gradient: vec![0.0; len],
-            centring: Centred::new(shape.affine_layers()),
+            centring: Centred::new(centred(&shape)),
             shards: Vec::new(),
             shard_rows: observed.shard_rows(),
             shape,
@@ -384,7 +385,22 @@ impl<E: Default> PolicyShard<E> {
         }
         let Self { d_output, gradient, means, .. } = self;
         shape.reverse(parameters, observations, workspace, d_output, gradient)?;
-        shape.input_means(workspace, means);
+        means.clear();
+        shape.encoder_means(workspace, means);
+        shape.feature_means(workspace, means);
         Ok(())
     }
+}
+
+/// The layers that are centred, with their places in the whole network's vector and among the means of all of them.
+fn centred(shape: &EncodedShape) -> Vec<AffineLayer> {
+    let Some((layers, first)) = shape.affine_layers() else { return Vec::new() };
+    let behind = |start: usize, range: Range<usize>| start + range.start..start + range.end;
+    let (head, means) = (shape.head_range().start, layers.last().map_or(0, |layer| layer.inputs.end));
+    let first = AffineLayer {
+        weight: behind(head, first.weight),
+        bias: behind(head, first.bias),
+        inputs: behind(means, first.inputs),
+    };
+    layers.iter().cloned().chain([first]).collect()
 }

@@ -26,6 +26,8 @@ pub struct EncodedShape {
     encoder: Option<Arc<dyn Encoder>>,
     /// The encoder's weights.
     encoded: usize,
+    /// The encoder's layers that are centred.
+    layers: Vec<AffineLayer>,
     head: MlpShape,
 }
 
@@ -83,7 +85,8 @@ impl EncodedShape {
         let width = encoder.as_ref().map_or(head.input(), |encoder| encoder.features());
         assert_eq!(head.input(), width, "the head's input must be the encoder's features");
         let encoded = encoder.as_ref().map_or(0, |encoder| encoder.parameter_count());
-        Self { encoder, encoded, head }
+        let layers = encoder.as_ref().map(|encoder| encoder.affine_layers()).unwrap_or_default();
+        Self { encoder, encoded, layers, head }
     }
 
     /// The encoder, if there is one.
@@ -207,39 +210,27 @@ impl EncodedShape {
         encoder.reverse(of_encoder, observations.into(), passes, d_features, d_encoder)
     }
 
-    /// The layers whose steps are [centred](crate::Centring): those of the encoder, and the head's first, which takes its features.
-    /// None without an encoder, and none of one that has none.
+    /// The layers whose steps are [centred](crate::Centring), those of the encoder, with their places among
+    /// [`encoder_means`](Self::encoder_means), and the head's first, which takes the features, with its places in the head's vector and
+    /// among [`feature_means`](Self::feature_means). None without an encoder, and none of one that has none.
     #[must_use]
-    pub fn affine_layers(&self) -> Vec<AffineLayer> {
-        let mut layers = self.encoder.as_ref().map(|encoder| encoder.affine_layers()).unwrap_or_default();
-        if let Some(end) = layers.last().map(|layer| layer.inputs.end) {
-            let (weight, bias) = self.head.first_layer();
-            let beyond = |range: Range<usize>| self.encoded + range.start..self.encoded + range.end;
-            layers.push(AffineLayer {
-                weight: beyond(weight),
-                bias: beyond(bias),
-                inputs: end..end + self.head.input(),
-            });
-        }
-        layers
+    pub fn affine_layers(&self) -> Option<(&[AffineLayer], AffineLayer)> {
+        let [weight, bias] = [0, 1].map(|i| self.head.layout()[i].range.clone());
+        let first = AffineLayer { weight, bias, inputs: 0..self.head.input() };
+        (!self.layers.is_empty()).then_some((&self.layers, first))
     }
 
-    /// The means over the batch last sent [forward](Self::forward) of the features, into `means`; none without an encoder that is centred.
-    pub fn feature_means(&self, workspace: &EncodedWorkspace, means: &mut Vec<f32>) {
-        means.clear();
-        if let Some(encoder) = self.encoder.as_ref().filter(|encoder| !encoder.affine_layers().is_empty()) {
-            push_means(&workspace.features, encoder.features(), means);
-        }
-    }
-
-    /// The means over the batch last [reversed](Self::reverse) of what the [`affine_layers`](Self::affine_layers) took, into `means`.
-    pub fn input_means(&self, workspace: &mut EncodedWorkspace, means: &mut Vec<f32>) {
-        means.clear();
+    /// Appends the means over the batch last [reversed](Self::reverse) of what the encoder's layers took to `means`.
+    pub fn encoder_means(&self, workspace: &mut EncodedWorkspace, means: &mut Vec<f32>) {
         if let Some(encoder) = &self.encoder {
             encoder.input_means(&mut workspace.encoder, means);
-            if !means.is_empty() {
-                push_means(&workspace.features, encoder.features(), means);
-            }
+        }
+    }
+
+    /// Appends the means over the batch last sent [forward](Self::forward) of the features to `means`, where layers are centred.
+    pub fn feature_means(&self, workspace: &EncodedWorkspace, means: &mut Vec<f32>) {
+        if !self.layers.is_empty() {
+            push_means(&workspace.features, self.head.input(), means);
         }
     }
 

@@ -155,12 +155,6 @@ impl MlpShape {
         }
     }
 
-    /// Where the first layer's weight `[in, out]` and bias `[out]` lie.
-    #[must_use]
-    pub fn first_layer(&self) -> (Range<usize>, Range<usize>) {
-        (self.layers[0].weight.clone(), self.layers[0].bias.clone())
-    }
-
     /// Multiplications and additions of one forward pass of one row.
     #[must_use]
     pub fn forward_flops(&self) -> usize {

@@ -55,7 +55,7 @@ fn centred_steps_are_those_of_inputs_without_their_mean() {
 fn the_means_are_those_of_what_each_layer_takes() {
     let cnn = Cnn::new("test", &seen(&[9, 8, 3], 0.5), &[(5, 3, 2), (4, 2, 1)], 6).unwrap();
     let net = EncodedShape::new(Some(Arc::new(cnn.clone())), MlpShape::new(6, &[], 2, Activation::Tanh));
-    let layers = net.affine_layers();
+    let (layers, first) = net.affine_layers().unwrap();
     let rows = 7;
     let pixels = numbers(rows * 9 * 8 * 3, 3);
     let parameters = net.initial(&mut Pcg64::new(4, 5), 1.0, 1.0);
@@ -66,21 +66,20 @@ fn the_means_are_those_of_what_each_layer_takes() {
     let mut gradient = vec![0.0; parameters.len()];
     net.reverse(&parameters, &pixels[..], &mut workspace, &output, &mut gradient).unwrap();
     let mut means = Vec::new();
-    net.input_means(&mut workspace, &mut means);
-    // Three channels, five, what the last filters give at 2 · 2 places … and the features.
-    assert_eq!(layers.len(), 4);
-    assert_eq!(means.len(), layers[3].inputs.end);
+    net.encoder_means(&mut workspace, &mut means);
+    // Three channels, five, and what the last filters give.
+    assert_eq!(layers.len(), 3);
+    assert_eq!((means.len(), of_features.len()), (layers[2].inputs.end, first.inputs.end));
     for (channel, found) in means[..3].iter().enumerate() {
         let of_channel = pixels.iter().skip(channel).step_by(3);
         let mean = of_channel.map(|&x| 0.5 * f64::from(x)).sum::<f64>() / (rows * 72) as f64;
         assert!((f64::from(*found) - mean).abs() < 1e-5);
     }
-    assert_eq!(means[layers[3].inputs.clone()], of_features);
     // The gradient of a layer's biases that is the same in every row tells its inputs' sums: here of the head's.
     let ones = vec![1.0 / rows as f32; 2 * rows];
     gradient.fill(0.0);
     net.reverse(&parameters, &pixels[..], &mut workspace, &ones, &mut gradient).unwrap();
-    for (row, mean) in gradient[layers[3].weight.clone()].chunks_exact(2).zip(&of_features) {
+    for (row, mean) in gradient[net.head_range()][first.weight.clone()].chunks_exact(2).zip(&of_features) {
         assert!((row[0] - mean).abs() < 1e-5, "{row:?} {mean}");
     }
     // A filter's layers see every channel's mean at each of its pixels.
@@ -93,9 +92,10 @@ fn explained(centred: bool, steps: usize) -> f64 {
     let (side, rows) = (12, 64);
     let cnn = Cnn::new("test", &seen(&[side, side, 1], 1.0), &[(16, 3, 1), (16, 3, 2)], 64).unwrap();
     let net = EncodedShape::new(Some(Arc::new(cnn)), MlpShape::new(64, &[], 1, Activation::Tanh));
-    let layers = if centred { net.affine_layers() } else { Vec::new() };
+    let layers = if centred { net.affine_layers().unwrap().0 } else { &[] };
+    let of_encoder = 0..net.head_range().start;
     let mut parameters = net.initial(&mut Pcg64::new(1, 5), 1.0, 1.0);
-    let mut adam = Optimizer::new(Rule::ADAM, parameters.len());
+    let mut adam = [of_encoder.len(), net.head_range().len()].map(|len| Optimizer::new(Rule::ADAM, len));
     let (mut centring, mut means) = (Centring::default(), Vec::new());
     let (mut workspace, mut gradient) = (EncodedWorkspace::default(), vec![0.0; parameters.len()]);
     let mut last = f64::NAN;
@@ -119,8 +119,12 @@ fn explained(centred: bool, steps: usize) -> f64 {
         let d: Vec<f32> = errors.iter().map(|e| e / rows as f32).collect();
         gradient.fill(0.0);
         net.reverse(&parameters, &pixels[..], &mut workspace, &d, &mut gradient).unwrap();
-        net.input_means(&mut workspace, &mut means);
-        centring.step(&layers, &means, &mut adam, &mut parameters, &gradient, (3e-3, 1.0));
+        means.clear();
+        net.encoder_means(&mut workspace, &mut means);
+        let (encoder, head) = parameters.split_at_mut(of_encoder.end);
+        let (of_encoder, of_head) = gradient.split_at(of_encoder.end);
+        centring.step(layers, &means, &mut adam[0], encoder, of_encoder, (3e-3, 1.0));
+        adam[1].step(head, of_head, 3e-3, 1.0);
     }
     last
 }

@@ -249,7 +249,7 @@ fn a_critic_that_is_kept_goes_on_saying_what_it_said() {
         let batch = batch(&mut draw, i);
         normalizer.begin(&batch);
         let before = said(&mut critic, &normalizer, &at);
-        let old = normalizer.inverse_reward;
+        let (old, before_it) = (normalizer.inverse_reward, normalizer.clone());
         normalizer.end(&batch);
         let moved = normalizer.advance().expect("asked for").clone();
         let new = normalizer.inverse_reward;
@@ -271,7 +271,7 @@ fn a_critic_that_is_kept_goes_on_saying_what_it_said() {
         }
         // Numbers on the old scale are brought to the new one.
         let (mut old_scale, mut new_scale) = (at.observations.clone(), at.observations.clone());
-        normalizer.before.apply(&mut old_scale);
+        before_it.observations(&mut old_scale);
         normalizer.observations(&mut new_scale);
         let mut reward = [2.0];
         moved.bring(&mut old_scale, &mut reward);

@@ -72,6 +72,25 @@ mod reading {
     }
 
     #[test]
+    fn a_critic_can_only_follow_scales_that_move() {
+        for agent in ["a2c", "relax-a2c", "ppo"] {
+            let read = |observations: bool, rewards: bool| {
+                let text = format!(
+                    "env.id = 'CartPole-v1'\nagent.kind = '{agent}'\nlearner.preserve_values = true\n\
+                     learner.normalize_observations = {observations}\nlearner.normalize_rewards = {rewards}"
+                );
+                Config::from_toml(&text, "x.toml", &[])
+            };
+            assert!(read(true, false).is_ok() && read(false, true).is_ok());
+            let refused = read(false, false).expect_err("nothing to follow").to_string();
+            assert!(
+                refused.starts_with("x.toml:3: ") && refused.contains("there are none"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
     fn the_resolved_configuration_reads_back_equal() {
         let mut config = Config::new("Acrobot-v1", "relax-a2c").expect("an agent");
         assert_eq!(Config::from_toml(&config.to_toml(), "again", &[]), Ok(config.clone()));

@@ -20,7 +20,11 @@ const UNEXPLAINED: f64 = 1e-3;
 const HARD_CLIP: f64 = 10.0;
 
 /// What most often ails a critic of pictures: steps so large that its encoder dies.
-const FOR_PICTURES: &str = "lower learner.value_learning_rate (2.5e-4, with learner.value_epochs = 1: the critic's encoder may have died), ";
+const FOR_PICTURES: &str = "its encoder may have died; lower learner.value_learning_rate (to 2.5e-4) and set \
+                            learner.value_epochs = 1";
+/// … and one of numbers.
+const FOR_NUMBERS: &str =
+    "raise learner.value_epochs or learner.value_learning_rate, or set learner.normalize_rewards = true";
 
 /// Sums over a run, as its updates and episodes come in.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -163,9 +167,9 @@ impl Health {
         if self.explained >= ENOUGH && self.unexplained >= ALWAYS * self.explained {
             let text = format!(
                 "The critic was no better than a constant in {:.0} % of the updates (explained variance below {UNEXPLAINED}): \
-                 {}set learner.normalize_rewards = true, or raise learner.value_epochs or learner.value_learning_rate.",
+                 {}.",
                 100.0 * self.unexplained / self.explained,
-                if at.encoded { FOR_PICTURES } else { "" },
+                if at.encoded { FOR_PICTURES } else { FOR_NUMBERS },
             );
             complain("critic explains nothing", text);
         }
@@ -288,7 +292,7 @@ mod tests {
         for dead in [0.0, 1e-6, -1.0] {
             let found = complaints(dead);
             assert_eq!(found.len(), 1, "{found:?}");
-            assert!(found[0].text.contains("lower learner.value_learning_rate (2.5e-4"), "{found:?}");
+            assert!(found[0].text.contains("lower learner.value_learning_rate (to 2.5e-4)"), "{found:?}");
         }
         assert_eq!(complaints(0.05), Vec::new());
     }

@@ -83,10 +83,7 @@ mod reading {
             };
             assert!(read(true, false).is_ok() && read(false, true).is_ok());
             let refused = read(false, false).expect_err("nothing to follow").to_string();
-            assert!(
-                refused.starts_with("x.toml:3: ") && refused.contains("there are none"),
-                "{refused}"
-            );
+            assert!(refused.starts_with("x.toml:3: ") && refused.contains("there are none"), "{refused}");
         }
     }
 

@@ -8,16 +8,17 @@
 //! fitted to the batch, so that the baseline does not depend on the batch's actions; Adam by default.
 
 use crate::config::{
-    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
+    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, observed,
+    scaling,
 };
-use crate::encoders::{refuse_device, refuse_unknown};
+use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
 use crate::parts::baseline::CorrectedBaseline;
 use crate::parts::critic::Critic;
 use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::Policy;
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, RolloutShape,
-    Task, distribution, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task,
+    distribution, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
@@ -30,6 +31,8 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
+        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
+        encoder_rate: f64 = ENCODER_RATE,
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -48,6 +51,7 @@ keys! {
     }
 }
 networks!(A2cKeys);
+observed!(A2cKeys);
 distribution_options!(A2cKeys);
 
 keys! {
@@ -95,7 +99,7 @@ extras!(A2cLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("a2c", "advantage actor-critic", |agent: &A2cKeys, learner: &A2cLearner, task| {
         let made = Box::new(A2c::new(task, agent, learner)?);
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &A2cKeys, learner: &A2cLearner, rollout| {
@@ -165,8 +169,7 @@ impl A2c {
     /// # Errors
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &A2cKeys, learner: &A2cLearner) -> Result<Self, AgentError> {
-        let (dim, observed) =
-            (task.observations.flat_dim(), Observed::on(&agent.encoder, &agent.device, task.observations)?);
+        let (dim, observed) = (task.observations.flat_dim(), agent.observed(task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let network = agent.policy_network();
@@ -230,6 +233,7 @@ impl Agent for A2c {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+        self.policy.initialise_encoder(batch);
         Ok(())
     }
 

@@ -321,6 +321,25 @@ macro_rules! networks {
     };
 }
 
+/// What the networks see, of keys called `encoder`, `device` and `encoder_rate`.
+macro_rules! observed {
+    ($name:ident) => {
+        impl $name {
+            /// What the networks see of `observations`.
+            ///
+            /// # Errors
+            /// If there is no such encoder or device, or it cannot see such observations.
+            pub fn observed(
+                &self,
+                observations: &relax_envs::Space,
+            ) -> Result<$crate::Observed, $crate::AgentError> {
+                let observed = $crate::Observed::on(&self.encoder, &self.device, observations)?;
+                Ok(observed.at_encoder_rate(self.encoder_rate))
+            }
+        }
+    };
+}
+
 /// What a distribution of actions is, of keys called `initial_log_std` and `state_dependent_std`.
 macro_rules! distribution_options {
     ($name:ident) => {
@@ -400,4 +419,4 @@ macro_rules! scaling {
     };
 }
 
-pub(crate) use {distribution_options, extras, keys, networks, scaling};
+pub(crate) use {distribution_options, extras, keys, networks, observed, scaling};

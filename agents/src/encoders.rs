@@ -21,6 +21,12 @@ use relax_nn::{Cnn, Encoder, ModuleEncoder, ObservationShape, Picture, device};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// `agent.encoder_rate` of a configuration that does not say.
+///
+/// Adam moves every weight by about the learning rate, whatever its gradient is worth. A policy's gradient is mostly noise, and an encoder has
+/// a hundred times the weights of the layers behind it: at their rate it forgets what it told apart before they have learned to read it.
+pub const ENCODER_RATE: f64 = 0.1;
+
 /// This crate's own names.
 const OWN: [&str; 5] = ["auto", "mlp", "identity", "small-cnn", "nature-cnn"];
 
@@ -38,8 +44,8 @@ static REGISTERED: RwLock<Vec<(&'static str, Arc<Build>)>> = RwLock::new(Vec::ne
 pub enum Observed {
     /// So many numbers.
     Numbers(usize),
-    /// The features of an encoder.
-    Encoded(Arc<dyn Encoder>),
+    /// The features of an encoder, whose weights move at this share of the learning rates.
+    Encoded(Arc<dyn Encoder>, f64),
 }
 
 impl From<usize> for Observed {
@@ -76,8 +82,26 @@ impl Observed {
                 )));
             }
             None | Some("mlp" | "identity") => Self::Numbers(observations.flat_dim()),
-            Some(name) => Self::Encoded(make(name, &seen, &there)?),
+            Some(name) => Self::Encoded(make(name, &seen, &there)?, ENCODER_RATE),
         })
+    }
+
+    /// The same, an encoder's weights moving at this share of the learning rates ([`ENCODER_RATE`] if nothing is said).
+    #[must_use]
+    pub fn at_encoder_rate(self, share: f64) -> Self {
+        match self {
+            Self::Numbers(_) => self,
+            Self::Encoded(encoder, _) => Self::Encoded(encoder, share),
+        }
+    }
+
+    /// Share of the learning rates at which an encoder's weights move.
+    #[must_use]
+    pub fn encoder_rate(&self) -> f64 {
+        match self {
+            Self::Numbers(_) => ENCODER_RATE,
+            Self::Encoded(_, share) => *share,
+        }
     }
 
     /// The encoder, if there is one.
@@ -85,7 +109,7 @@ impl Observed {
     pub fn encoder(&self) -> Option<&Arc<dyn Encoder>> {
         match self {
             Self::Numbers(_) => None,
-            Self::Encoded(encoder) => Some(encoder),
+            Self::Encoded(encoder, _) => Some(encoder),
         }
     }
 
@@ -94,7 +118,7 @@ impl Observed {
     pub fn features(&self) -> usize {
         match self {
             Self::Numbers(numbers) => *numbers,
-            Self::Encoded(encoder) => encoder.features(),
+            Self::Encoded(encoder, _) => encoder.features(),
         }
     }
 
@@ -103,7 +127,7 @@ impl Observed {
     pub fn shard_rows(&self) -> usize {
         match self {
             Self::Numbers(_) => compute::SHARD_ROWS,
-            Self::Encoded(_) => compute::ENCODED_SHARD_ROWS,
+            Self::Encoded(..) => compute::ENCODED_SHARD_ROWS,
         }
     }
 

@@ -18,14 +18,15 @@
 //! each minibatch.
 
 use crate::config::{
-    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, scaling,
+    ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, observed,
+    scaling,
 };
-use crate::encoders::{refuse_device, refuse_unknown};
+use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::Policy;
 use crate::{ActingPolicy, ActionBuffer, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout};
-use crate::{Observed, RolloutShape, Task, a2c, certify::Problem, distribution, role};
+use crate::{RolloutShape, Task, a2c, certify::Problem, distribution, role};
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, mean_squared_norm, reinforce};
 use relax_nn::{StateDict, StateTensor};
@@ -38,6 +39,8 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
+        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
+        encoder_rate: f64 = ENCODER_RATE,
         /// Widths of the hidden layers of the policy and the critic.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -54,6 +57,7 @@ keys! {
     }
 }
 networks!(PpoKeys);
+observed!(PpoKeys);
 distribution_options!(PpoKeys);
 
 keys! {
@@ -107,7 +111,7 @@ extras!(PpoLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("ppo", "proximal policy optimisation", |agent: &PpoKeys, learner: &PpoLearner, task| {
         let made = Box::new(Ppo::new(task, agent, learner)?);
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: false, envs: 8, steps: 256 })
@@ -169,8 +173,7 @@ impl Ppo {
     /// # Errors
     /// If a network cannot be made, or the distribution of actions has no score.
     pub fn new(task: Task<'_>, agent: &PpoKeys, learner: &PpoLearner) -> Result<Self, AgentError> {
-        let (dim, observed) =
-            (task.observations.flat_dim(), Observed::on(&agent.encoder, &agent.device, task.observations)?);
+        let (dim, observed) = (task.observations.flat_dim(), agent.observed(task.observations)?);
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let (network, of_critic, optimizer) =
@@ -264,6 +267,7 @@ impl Agent for Ppo {
                 }
             }
         }
+        self.policy.initialise_encoder(batch);
         self.updates += 1;
         Ok(())
     }

@@ -9,17 +9,16 @@
 
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, BaselineKind, OptimizerKind, distribution_options, extras, keys, networks,
-    scaling,
+    observed, scaling,
 };
 use crate::distribution;
-use crate::encoders::{refuse_device, refuse_unknown};
+use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
 use crate::parts::returns::{Beyond, ReturnScratch, advantages, complete_rows};
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, RolloutShape,
-    Task, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, RolloutShape, Task, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{Baseline, BaselineObjective, LearnedBaseline, mean_squared_norm, reinforce};
@@ -32,6 +31,8 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
+        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
+        encoder_rate: f64 = ENCODER_RATE,
         /// "none", "constant", "learned", "value" or "leave-one-out".
         baseline: BaselineKind = BaselineKind::Value,
         /// The number that `baseline = "constant"` subtracts.
@@ -52,6 +53,7 @@ keys! {
     }
 }
 networks!(ReinforceKeys);
+observed!(ReinforceKeys);
 distribution_options!(ReinforceKeys);
 
 keys! {
@@ -93,7 +95,7 @@ extras!(ReinforceLearner);
 pub(crate) fn spec() -> AgentSpec {
     AgentSpec::new("reinforce", "Monte-Carlo policy gradient", |agent: &ReinforceKeys, learner: &ReinforceLearner, task| {
         let made = Box::new(Reinforce::new(task, agent, learner)?);
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .rollout(RolloutShape { episodes: true, ..RolloutShape::default() })
@@ -160,7 +162,7 @@ impl Reinforce {
         agent: &ReinforceKeys,
         learner: &ReinforceLearner,
     ) -> Result<Self, AgentError> {
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         let distribution = distribution::for_space(task.actions, &agent.distribution())?;
         let rng = |index| EnvRng::from_seed_sequence(task.seed, &[role::WEIGHTS, index]);
         let baseline = match agent.baseline {
@@ -280,6 +282,7 @@ impl Agent for Reinforce {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+        self.policy.initialise_encoder(batch);
         Ok(())
     }
 

@@ -19,17 +19,16 @@
 use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind,
-    OwnActionKind, VarianceObjective, distribution_options, extras, keys, networks, scaling,
+    OwnActionKind, VarianceObjective, distribution_options, extras, keys, networks, observed, scaling,
 };
-use crate::encoders::{refuse_device, refuse_unknown};
+use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::relax_a2c_model::RelaxA2cModel;
 use crate::{
-    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Observed, Refusal, Rollout, Task,
-    distribution, role,
+    ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, distribution, role,
 };
 use relax_envs::EnvRng;
 use relax_estimators::{
@@ -47,6 +46,8 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
+        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
+        encoder_rate: f64 = ENCODER_RATE,
         /// Widths of the hidden layers of the policy, the critic and the control variate.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".
@@ -76,6 +77,7 @@ keys! {
     }
 }
 networks!(RelaxA2cKeys);
+observed!(RelaxA2cKeys);
 distribution_options!(RelaxA2cKeys);
 
 keys! {
@@ -130,13 +132,13 @@ pub(crate) fn spec() -> AgentSpec {
     let summary = "actor-critic with a learned action-dependent control variate";
     AgentSpec::new("relax-a2c", summary, |agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, task| {
         if agent.control_variate == ControlVariateKind::Model {
-            Observed::on(&agent.encoder, &agent.device, task.observations)?
+            agent.observed(task.observations)?
                 .refuse("agent.control_variate = \"model\"")?;
             // It keeps the environment's own numbers, and normalises what it draws from them itself.
             return Ok(Box::new(RelaxA2cModel::new(task, agent, learner)?));
         }
         let made = Box::new(RelaxA2c::new(task, agent, learner)?);
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
     .check(|agent: &RelaxA2cKeys, learner: &RelaxA2cLearner, rollout| {
@@ -198,7 +200,7 @@ impl RelaxA2c {
     /// # Errors
     /// If a network cannot be made.
     pub fn new(task: Task<'_>, agent: &RelaxA2cKeys, learner: &RelaxA2cLearner) -> Result<Self, AgentError> {
-        let observed = Observed::on(&agent.encoder, &agent.device, task.observations)?;
+        let observed = agent.observed(task.observations)?;
         if agent.variance_objective == VarianceObjective::Weights {
             observed.refuse("agent.variance_objective = \"weights\"")?;
         }
@@ -318,6 +320,7 @@ impl Agent for RelaxA2c {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
+        self.policy.initialise_encoder(batch);
         // Relative to ‖A‖²: the gain that minimises the mean *ratio* ‖A − ηB‖²/‖A‖² of past batches. Their scales differ
         // by orders of magnitude, and absolute averages would serve only the largest.
         self.gain.update(sums.gain.0 / sums.squared_norm_a, sums.gain.1 / sums.squared_norm_a);

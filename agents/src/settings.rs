@@ -7,7 +7,7 @@
 //! | `agent.hidden`, `agent.critic_hidden` | widths from 1 to 65536, at most 64 layers |
 //! | `learner.learning_rate`, `….value_learning_rate`, `….control_variate_learning_rate`, `….reward_scale` | above 0 |
 //! | `learner.gamma`, `learner.lambda` | from 0 to 1 |
-//! | `learner.entropy`, `….bounds_loss`, `….max_grad_norm`, `….critic_max_grad_norm` | 0 or more |
+//! | `agent.encoder_rate`, `learner.entropy`, `….bounds_loss`, `….max_grad_norm`, `….critic_max_grad_norm` | 0 or more |
 
 use crate::registry::{agent_spec, agent_specs, unknown_agent};
 use crate::{AgentError, AgentSpec};
@@ -141,6 +141,7 @@ enum Range {
 const RANGES: &[(&str, Range)] = &[
     ("agent.hidden", Range::Widths),
     ("agent.critic_hidden", Range::Widths),
+    ("agent.encoder_rate", Range::NonNegative),
     ("agent.initial_log_std", Range::Finite("a finite number")),
     ("agent.exploration.std", Range::NonNegative),
     ("agent.exploration.theta", Range::Fraction),

@@ -1,4 +1,4 @@
-//! A network's step, centred where an encoder has layers that ask for it ([`Centring`]).
+//! A network's step: an encoder's weights more slowly than the rest, and centred where it has layers that ask for it ([`Centring`]).
 
 use relax_nn::{AffineLayer, Centring, Optimizer};
 
@@ -6,14 +6,15 @@ use relax_nn::{AffineLayer, Centring, Optimizer};
 #[derive(Debug)]
 pub(super) struct Centred {
     layers: Vec<AffineLayer>,
+    shares: Vec<(usize, f64)>,
     means: Vec<f32>,
     centring: Centring<f32>,
 }
 
 impl Centred {
-    /// With these layers centred; with none, steps are the optimiser's own.
-    pub fn new(layers: Vec<AffineLayer>) -> Self {
-        Self { layers, means: Vec::new(), centring: Centring::default() }
+    /// With these layers centred, if any, of a vector whose parts end at these places and move at these shares of the learning rate.
+    pub fn new(layers: Vec<AffineLayer>, shares: Vec<(usize, f64)>) -> Self {
+        Self { layers, shares, means: Vec::new(), centring: Centring::default() }
     }
 
     /// One step down `gradient` at the rate and with the factor of clipping given; each shard with the number of its rows, and the
@@ -24,20 +25,20 @@ impl Centred {
         optimizer: &mut Optimizer<f32>,
         parameters: &mut [f32],
         gradient: &[f32],
-        (learning_rate, scale): (f64, f64),
+        rates: (f64, f64),
     ) {
-        if self.layers.is_empty() {
-            return optimizer.step(parameters, gradient, learning_rate, scale);
+        let Self { layers, shares, means, centring } = self;
+        if layers.is_empty() {
+            return optimizer.step_at_shares(parameters, gradient, rates, shares);
         }
         let mut all = 0.0;
-        self.means.clear();
-        for (rows, means) in shards {
-            self.means.resize(means.len(), 0.0);
-            self.means.iter_mut().zip(means).for_each(|(sum, mean)| *sum += rows as f32 * mean);
+        means.clear();
+        for (rows, of_shard) in shards {
+            means.resize(of_shard.len(), 0.0);
+            means.iter_mut().zip(of_shard).for_each(|(sum, mean)| *sum += rows as f32 * mean);
             all += rows as f32;
         }
-        self.means.iter_mut().for_each(|sum| *sum /= all);
-        let Self { layers, means, centring } = self;
-        centring.step(layers, means, optimizer, parameters, gradient, (learning_rate, scale));
+        means.iter_mut().for_each(|sum| *sum /= all);
+        centring.step(layers, means, optimizer, parameters, gradient, rates, shares);
     }
 }

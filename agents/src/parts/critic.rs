@@ -7,7 +7,7 @@ use super::centred::Centred;
 use super::networks::{self, Network};
 use super::normalize::Moved;
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
-use crate::compute::{Compute, shard_rows_of, sum_into};
+use crate::compute::{Compute, shard_rows_of, some_rows, sum_into};
 use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
 use crate::{AgentError, Observed};
@@ -44,6 +44,8 @@ pub struct Critic {
     gradient: Vec<f32>,
     shards: Vec<CriticShard>,
     shard_rows: usize,
+    /// Whether its encoder is yet to be fitted to the first observations.
+    fresh: bool,
     /// For the observations beyond the batch.
     workspace: EncodedWorkspace,
     truncated_values: Vec<f32>,
@@ -74,8 +76,9 @@ impl Critic {
         Ok(Self {
             optimizer: Optimizer::new(rule, of_head),
             encoder_optimizer: shape.encoder().map(|_| Optimizer::new(rule, of_encoder)),
-            centred: centred(&shape),
+            centred: centred(&shape, observed.encoder_rate()),
             gradient: vec![0.0; parameters.len()],
+            fresh: shape.encoder().is_some(),
             shape,
             parameters,
             shards: Vec::new(),
@@ -194,7 +197,7 @@ impl Critic {
     }
 
     /// Takes `epochs` steps on ½ mean (V − R̂)² over the batch last evaluated, R̂ held fixed. Returns the loss before the
-    /// first of them.
+    /// first of them. After those of the first batch, an encoder is fitted to its observations.
     ///
     /// # Errors
     /// If a gradient is not finite, and the network then keeps its last good weights; or if an encoder failed.
@@ -265,6 +268,9 @@ impl Critic {
                 of_encoder.step(means, optimizer, encoder, encoder_gradient, (learning_rate, scale));
             }
         }
+        if std::mem::take(&mut self.fresh) {
+            self.shape.initialise_from(&mut self.parameters, &some_rows(batch, size));
+        }
         Ok(loss)
     }
 
@@ -299,16 +305,19 @@ impl Critic {
         networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
         if let Some(optimizer) = &mut self.encoder_optimizer {
             optimizer.restore(&state.subset("encoder_optimizer"))?;
+            self.fresh = optimizer.steps() == 0;
         }
         Ok(())
     }
 }
 
 /// What centres the steps of the head, and of the encoder.
-fn centred(shape: &EncodedShape) -> [Centred; 2] {
+fn centred(shape: &EncodedShape, encoder_rate: f64) -> [Centred; 2] {
     let (head, encoder) = match shape.affine_layers() {
         Some((layers, first)) => (vec![first], layers.to_vec()),
         None => Default::default(),
     };
-    [head, encoder].map(Centred::new)
+    let of_head = shape.head_range();
+    let shares = [(of_head.len(), 1.0), (of_head.start, encoder_rate)];
+    [Centred::new(head, vec![shares[0]]), Centred::new(encoder, vec![shares[1]])]
 }

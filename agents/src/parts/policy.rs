@@ -2,7 +2,7 @@
 
 use super::centred::Centred;
 use super::networks::{self, Network};
-use crate::compute::{Compute, shard_rows_of, sum_into};
+use crate::compute::{Compute, shard_rows_of, some_rows, sum_into};
 use crate::config::OptimizerKind;
 use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::rollout::Rollout;
@@ -86,6 +86,8 @@ pub struct Policy<E> {
     centring: Centred,
     shards: Vec<PolicyShard<E>>,
     shard_rows: usize,
+    /// Whether its encoder is yet to be fitted to the first observations.
+    fresh: bool,
 }
 
 impl<E: Default + Send> Policy<E> {
@@ -112,9 +114,13 @@ impl<E: Default + Send> Policy<E> {
             distribution,
             optimizer: Optimizer::new(networks::rule(optimizer), len),
             gradient: vec![0.0; len],
-            centring: Centred::new(centred(&shape)),
+            centring: Centred::new(
+                centred(&shape),
+                vec![(shape.head_range().start, observed.encoder_rate()), (len, 1.0)],
+            ),
             shards: Vec::new(),
             shard_rows: observed.shard_rows(),
+            fresh: shape.encoder().is_some(),
             shape,
             parameters,
         })
@@ -289,6 +295,14 @@ impl<E: Default + Send> Policy<E> {
         Ok(norm)
     }
 
+    /// Fits an encoder, once, to the observations of the first `batch`, which must have been learned from: the policy that acted in it is gone
+    /// then.
+    pub fn initialise_encoder(&mut self, batch: &Rollout) {
+        if std::mem::take(&mut self.fresh) {
+            self.shape.initialise_from(&mut self.parameters, &some_rows(batch, self.shard_rows));
+        }
+    }
+
     /// For the last batch, at parameters `theta`, which must be the ones the batch went forward with: leaves in every
     /// shard's `estimate` the vector q_t = (2/B) J_t G, where G = (1/B) Σ_t J_tᵀ ĝ_t is the weight gradient that the ĝ
     /// now in `estimate` make. q is the derivative of ‖G‖² by ĝ. Returns ‖G‖².
@@ -337,7 +351,9 @@ impl<E: Default + Send> Policy<E> {
     /// # Errors
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        networks::restore_into(&mut self.parameters, &mut self.optimizer, state)
+        networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
+        self.fresh &= self.optimizer.steps() == 0;
+        Ok(())
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Centring<F> {
 }
 
 impl<F: Real> Centring<F> {
-    /// As [`Optimizer::step`], with the `layers` centred at the `means` of what they take.
+    /// As [`Optimizer::step_at_shares`], with the `layers` centred at the `means` of what they take.
     ///
     /// ```
     /// use relax_nn::{AffineLayer, Centring, Optimizer, Rule};
@@ -64,7 +64,7 @@ impl<F: Real> Centring<F> {
     /// let rule = Rule::RmsProp { alpha: 0.0, epsilon: 1e-8 };
     /// let layer = AffineLayer { weight: 0..1, bias: 1..2, inputs: 0..1 };
     /// let (mut x, gradient) = ([0.0f64, 0.0], [2.0, 1.0]);
-    /// Centring::default().step(&[layer], &[2.0], &mut Optimizer::new(rule, 2), &mut x, &gradient, (0.5, 1.0));
+    /// Centring::default().step(&[layer], &[2.0], &mut Optimizer::new(rule, 2), &mut x, &gradient, (0.5, 1.0), &[(2, 1.0)]);
     /// assert!((x[1] + 0.5).abs() < 1e-6 && x[0] == 0.0, "what all rows share is the bias' affair");
     /// ```
     ///
@@ -77,7 +77,8 @@ impl<F: Real> Centring<F> {
         optimizer: &mut Optimizer<F>,
         parameters: &mut [F],
         gradient: &[F],
-        (learning_rate, scale): (f64, f64),
+        rates: (f64, f64),
+        shares: &[(usize, f64)],
     ) {
         let Self { gradient: centred, held } = self;
         centred.clear();
@@ -94,7 +95,7 @@ impl<F: Real> Centring<F> {
             held.resize(start + of_bias.len(), F::ZERO);
             layer.add(parameters, means, &mut held[start..], F::ONE);
         }
-        optimizer.step(parameters, centred, learning_rate, scale);
+        optimizer.step_at_shares(parameters, centred, rates, shares);
         let mut held = &mut held[..];
         for layer in layers {
             let (own, rest) = held.split_at_mut(layer.bias.len());

@@ -153,6 +153,13 @@ impl EncodedShape {
         parameters
     }
 
+    /// [Fits](Encoder::initialise_from) the fresh weights of the encoder, if there is one, to the first observations that there are.
+    pub fn initialise_from(&self, parameters: &mut [f32], batches: &[Observations<'_>]) {
+        if let Some(encoder) = &self.encoder {
+            encoder.initialise_from(&mut parameters[..self.encoded], batches);
+        }
+    }
+
     /// output `[B, out]` ← the network at observations `[B, D]`.
     ///
     /// # Errors

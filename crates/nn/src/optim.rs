@@ -80,6 +80,34 @@ impl<F: Real> Optimizer<F> {
         self.begin(learning_rate, scale).apply(0, parameters, gradient);
     }
 
+    /// As [`step`](Self::step) with the rates (learning rate, scale), where the parameters before the first of `shares`' ends move at its share of
+    /// the learning rate, those from there to the next at the next, and so on.
+    ///
+    /// ```
+    /// use relax_nn::{Optimizer, Rule};
+    /// let mut x = [0.0f64; 3];
+    /// Optimizer::new(Rule::ADAM, 3).step_at_shares(&mut x, &[1.0; 3], (0.5, 1.0), &[(2, 0.1), (3, 1.0)]);
+    /// assert!((x[1] + 0.05).abs() < 1e-6 && (x[2] + 0.5).abs() < 1e-6);
+    /// ```
+    ///
+    /// # Panics
+    /// If the last end is not that of the vector, or the lengths differ from the optimiser's.
+    pub fn step_at_shares(
+        &mut self,
+        parameters: &mut [F],
+        gradient: &[F],
+        (learning_rate, scale): (f64, f64),
+        shares: &[(usize, f64)],
+    ) {
+        assert_eq!(shares.last().map(|last| last.0), Some(self.second.len()), "end of the last share");
+        let mut step = self.begin(learning_rate, scale);
+        let mut start = 0;
+        for &(end, share) in shares {
+            step.apply_share(start, &mut parameters[start..end], &gradient[start..end], share);
+            start = end;
+        }
+    }
+
     /// Begins a step that is then applied to one piece of the vector after the other. The numbers are those of
     /// [`step`](Self::step); a large network's step is faster where each piece's gradient is still in the cache.
     ///
@@ -183,15 +211,24 @@ impl<F: Real> OptimizerStep<'_, F> {
     /// # Panics
     /// If the piece does not lie in the vector, or its gradient is of another length.
     pub fn apply(&mut self, at: usize, parameters: &mut [F], gradient: &[F]) {
+        self.apply_share(at, parameters, gradient, 1.0);
+    }
+
+    /// As [`apply`](Self::apply), at `share` of the learning rate.
+    fn apply_share(&mut self, at: usize, parameters: &mut [F], gradient: &[F], share: f64) {
         assert_eq!(gradient.len(), parameters.len(), "length of the gradient");
         let piece = at..at + parameters.len();
         let second = &mut self.second[piece.clone()];
         match &self.constants {
             Constants::Adam(constants) => {
+                let constants = &AdamConstants { step: constants.step * F::of(share), ..*constants };
                 let parts = team::parts(parameters.len(), team::STEP);
                 adam_in(parts, parameters, gradient, &mut self.first[piece], second, constants);
             }
-            Constants::RmsProp(constants) => rms_prop(parameters, gradient, second, constants),
+            Constants::RmsProp(constants) => {
+                let constants = &RmsConstants { step: constants.step * F::of(share), ..*constants };
+                rms_prop(parameters, gradient, second, constants);
+            }
         }
     }
 }

@@ -41,7 +41,15 @@ fn centred_steps_are_those_of_inputs_without_their_mean() {
         let mut centring = Centring::default();
         for _ in 0..30 {
             let g = gradient(&ours, &x, &t);
-            centring.step(std::slice::from_ref(&layer), &means, &mut our_rule, &mut ours, &g, rates);
+            centring.step(
+                std::slice::from_ref(&layer),
+                &means,
+                &mut our_rule,
+                &mut ours,
+                &g,
+                rates,
+                &[(8, 1.0)],
+            );
             let g = gradient(&theirs, &without, &t);
             their_rule.step(&mut theirs, &g, rates.0, rates.1);
         }
@@ -98,6 +106,7 @@ fn explained(centred: bool, steps: usize) -> f64 {
     let mut adam = [of_encoder.len(), net.head_range().len()].map(|len| Optimizer::new(Rule::ADAM, len));
     let (mut centring, mut means) = (Centring::default(), Vec::new());
     let (mut workspace, mut gradient) = (EncodedWorkspace::default(), vec![0.0; parameters.len()]);
+    let shares = [(of_encoder.end, 1.0)];
     let mut last = f64::NAN;
     for step in 0..steps {
         let (mut pixels, mut returns) = (vec![0.34f32; rows * side * side], vec![0.0f32; rows]);
@@ -123,7 +132,7 @@ fn explained(centred: bool, steps: usize) -> f64 {
         net.encoder_means(&mut workspace, &mut means);
         let (encoder, head) = parameters.split_at_mut(of_encoder.end);
         let (of_encoder, of_head) = gradient.split_at(of_encoder.end);
-        centring.step(layers, &means, &mut adam[0], encoder, of_encoder, (3e-3, 1.0));
+        centring.step(layers, &means, &mut adam[0], encoder, of_encoder, (3e-3, 1.0), &shares);
         adam[1].step(head, of_head, 3e-3, 1.0);
     }
     last

@@ -293,3 +293,48 @@ fn the_built_in_encoders_of_candles_layers_have_the_same_weights_features_and_gr
         assert!(error < 1e-3 * largest, "{shape:?}: {error} of {largest}");
     }
 }
+
+/// A grey background with one pixel a little brighter that moves: most units of fresh weights are lit by all such pictures or dead to all.
+#[test]
+fn every_unit_tells_the_first_pictures_apart() {
+    let (side, rows) = (12, 64);
+    let cnn = Cnn::new("test", &seen(&[side, side, 1], 1.0), &[(8, 3, 1), (8, 3, 2)], 16).unwrap();
+    let mut pixels = vec![0.34f64; rows * side * side];
+    for (row, picture) in pixels.chunks_exact_mut(side * side).enumerate() {
+        picture[(row * 7919) % (side * side)] = 0.4;
+    }
+    let mut parameters = vec![0.0; cnn.parameter_count()];
+    cnn.he(&mut parameters, &mut Pcg64::new(3, 1));
+    let features = |parameters: &[f64]| {
+        let mut features = vec![0.0; rows * 16];
+        cnn.forward(parameters, &pixels, &mut CnnWorkspace::default(), &mut features);
+        features
+    };
+    let told_apart = |parameters: &[f64]| {
+        let features = features(parameters);
+        let lit = |unit: usize| features.iter().skip(unit).step_by(16).filter(|&&x| x > 0.0).count();
+        (0..16).filter(|&unit| (1..rows).contains(&lit(unit))).count()
+    };
+    let before = told_apart(&parameters);
+    let halves = [&pixels[..pixels.len() / 4], &pixels[pixels.len() / 4..]].map(Observations::from);
+    cnn.standardise(&mut parameters, &halves);
+    assert!(before < 8 && told_apart(&parameters) == 16, "{before} {}", told_apart(&parameters));
+
+    // Biases that cut nothing off show what the last layer gives before max(0, x).
+    let layout = cnn.layout();
+    let bias = layout.iter().find(|slice| slice.name == "linear.bias").unwrap().range.clone();
+    parameters[bias].iter_mut().for_each(|b| *b += 100.0);
+    let given = features(&parameters);
+    for unit in 0..16 {
+        let of_unit = || given.iter().skip(unit).step_by(16).map(|x| x - 100.0);
+        let mean = of_unit().sum::<f64>() / rows as f64;
+        let variance = of_unit().map(|x| x * x).sum::<f64>() / rows as f64;
+        assert!(mean.abs() < 1e-9 && (variance - 1.0).abs() < 1e-9, "{unit}: {mean} {variance}");
+    }
+
+    // What all pictures have alike has no scale to be found.
+    let mut parameters = vec![0.0f64; cnn.parameter_count()];
+    cnn.he(&mut parameters, &mut Pcg64::new(3, 1));
+    cnn.standardise(&mut parameters, &[Observations::from(&vec![0.34; 5 * side * side])]);
+    assert!(parameters.iter().all(|w| w.abs() < 1e3));
+}

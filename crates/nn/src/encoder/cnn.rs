@@ -233,6 +233,69 @@ impl Cnn {
         }
     }
 
+    /// Scales the weights of each layer, from the first to the last, and sets its biases, so that what it gives before max(0, x) has mean 0
+    /// and variance 1 over the `batches`: every unit then tells some of their observations from others. With biases of 0, a unit that sees
+    /// one grey background in all of them is dead to all or lit by all. A unit's weights are scaled by 100 at most.
+    ///
+    /// Reference: Salimans & Kingma 2016 (arXiv:1602.07868), §3, of layers without their g.
+    pub fn standardise<F: Real>(&self, parameters: &mut [F], batches: &[Observations<'_, F>]) {
+        let unpacked = |x: &Observations<'_, F>| {
+            F::with_cnn_scratch(|CnnScratch { pixels, bytes, .. }| self.unpack(*x, pixels, bytes).to_vec())
+        };
+        let mut taken: Vec<Vec<F>> = batches.iter().map(unpacked).collect();
+        let convolutions = self.convolutions.iter().map(|c| (Some(c), &c.bias, &c.weight));
+        let (_, _, bias, weight) = &self.linear;
+        for (convolution, bias, weight) in convolutions.chain([(None, bias, weight)]) {
+            let width = bias.len();
+            let mut given: Vec<Vec<F>> =
+                taken.iter().map(|x| self.weigh(convolution, parameters, x)).collect();
+            let mut moments = vec![(0.0, 0.0); width];
+            let rows = given.iter().flat_map(|x| x.chunks_exact(width));
+            let count = rows.clone().count().max(1) as f64;
+            for row in rows {
+                for ((sum, squares), x) in moments.iter_mut().zip(row) {
+                    *sum += x.wide();
+                    *squares += x.wide() * x.wide();
+                }
+            }
+            let scaled = |(sum, squares): (f64, f64)| {
+                let mean: f64 = sum / count;
+                (mean, 1.0 / (squares / count - mean * mean).max(1e-4).sqrt())
+            };
+            let units: Vec<(F, F)> =
+                moments.into_iter().map(scaled).map(|(mean, scale)| (F::of(mean), F::of(scale))).collect();
+            for row in parameters[weight.clone()].chunks_exact_mut(width) {
+                row.iter_mut().zip(&units).for_each(|(w, &(_, scale))| *w *= scale);
+            }
+            let biases = parameters[bias.clone()].iter_mut().zip(&units);
+            biases.for_each(|(b, &(mean, scale))| *b = -(mean * scale));
+            for row in given.iter_mut().flat_map(|x| x.chunks_exact_mut(width)) {
+                row.iter_mut()
+                    .zip(&units)
+                    .for_each(|(x, &(mean, scale))| *x = ((*x - mean) * scale).larger(F::ZERO));
+            }
+            taken = given;
+        }
+    }
+
+    /// What a convolution, or the full layer, gives of what it takes, without biases and before max(0, x).
+    fn weigh<F: Real>(&self, convolution: Option<&Convolution>, parameters: &[F], x: &[F]) -> Vec<F> {
+        let Some(convolution) = convolution else {
+            let (width, count, _, weight) = &self.linear;
+            let mut out = vec![F::ZERO; x.len() / width * count];
+            product::product(&mut out, x, &parameters[weight.clone()], *width, *count);
+            return out;
+        };
+        let (taken, given, together) = (convolution.taken(), convolution.given(), convolution.together());
+        let mut out = vec![F::ZERO; x.len() / taken * given];
+        F::with_cnn_scratch(|CnnScratch { unfolded, .. }| {
+            for (x, out) in x.chunks(together * taken).zip(out.chunks_mut(together * given)) {
+                convolution.weigh(parameters, x, out, unfolded);
+            }
+        });
+        out
+    }
+
     /// The pixels of some observations.
     fn unpack<'a, F: Real>(
         &self,
@@ -323,6 +386,10 @@ impl Encoder for Cnn {
 
     fn initialise(&self, parameters: &mut [f32], rng: &mut dyn Rng) {
         self.he(parameters, rng);
+    }
+
+    fn initialise_from(&self, parameters: &mut [f32], batches: &[Observations<'_>]) {
+        self.standardise(parameters, batches);
     }
 
     fn forward(

@@ -59,10 +59,15 @@ impl Convolution {
 
     /// out `[n, OH, OW, O]` ← the convolution of pictures `[n, H, W, C]`, n at most [`together`](Self::together).
     pub fn forward<F: Real>(&self, weights: &[F], pictures: &[F], out: &mut [F], scratch: &mut Unfolded<F>) {
+        self.weigh(weights, pictures, out, scratch);
+        Activation::Relu.add_bias_and_activate(out, &weights[self.bias.clone()]);
+    }
+
+    /// As [`forward`](Self::forward), without biases and before max(0, x).
+    pub fn weigh<F: Real>(&self, weights: &[F], pictures: &[F], out: &mut [F], scratch: &mut Unfolded<F>) {
         let columns = &mut scratch.columns;
         self.unfold(pictures, columns);
         product::product(out, columns, &weights[self.weight.clone()], self.fan_in(), self.output[2]);
-        Activation::Relu.add_bias_and_activate(out, &weights[self.bias.clone()]);
     }
 
     /// Sends `d` `[n, OH, OW, O]`, the gradient before max(0, x), back: adds to `d_weights`, and writes the gradient of the

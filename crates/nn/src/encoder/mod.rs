@@ -61,6 +61,10 @@ pub trait Encoder: Debug + Send + Sync {
     }
     /// Fresh weights.
     fn initialise(&self, parameters: &mut [f32], rng: &mut dyn Rng);
+    /// Fits fresh weights to the first observations that there are. Does nothing, by default.
+    fn initialise_from(&self, parameters: &mut [f32], batches: &[Observations<'_>]) {
+        let _ = (parameters, batches);
+    }
     /// features `[B, F]` ← the encoder at observations `[B, D]`. Leaves in `workspace` what [`reverse`](Self::reverse) needs.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::common::{assert_same_run, config, numbers, place, relax, resumed, train_in, trained};
 use relax_envs::{Action, EnvRng};
+use relax_nn::StateDict;
 use relax_nn::candle_core::{self, Device, Tensor};
 use relax_nn::candle_nn::{Linear, Module, VarBuilder};
 use relax_rl::agents::{Compute, Metrics, make_agent, register_encoder};
@@ -183,6 +184,46 @@ fn bytes_train_the_same_weights_as_numbers() {
         // Three frames where a slot begins, then a frame a step, beside what the episodes ended with.
         let frames = bytes.pictures.expect("bytes").frames.count();
         assert!(frames <= 3 * 3 + rows + 3 + cut, "{kind}: {frames} frames of {rows} rows");
+    }
+}
+
+/// What a fresh agent's policy is after one batch, and after two, and the agent's state then.
+fn after_two_batches(sets: &[&str]) -> ([Vec<f32>; 2], StateDict) {
+    let config = config(SHORT, sets);
+    let env = make_env(&config.env, 3).expect("an environment");
+    let made = make_agent(&config.settings(), env.observation_space(), env.action_space(), 5);
+    let mut agent = made.expect("an agent");
+    let mut policy = agent.acting_policy();
+    let actor = Actor::new(env, 0, policy.distribution().clone(), 7, Streams::TRAINING, false);
+    let mut actor = actor.expect("an actor");
+    let (mut rollout, compute) = (actor.rollout(), Compute::serial());
+    let seen = [(); 2].map(|()| {
+        let plan = Plan { mode: RolloutMode::Steps, steps: 20, extra: 0 };
+        actor.roll(&policy, plan, &mut rollout).expect("a rollout");
+        let metrics = &mut Metrics::default();
+        agent.improve_policy(&rollout, 0.0, &compute, metrics).expect("improved");
+        agent.fit_critics(&rollout, 0.0, &compute, metrics).expect("fitted");
+        agent.refresh(&mut policy);
+        let encoder = policy.layout().into_iter().filter(|slice| slice.name.starts_with("encoder."));
+        encoder.flat_map(|slice| policy.parameters()[slice.range].to_vec()).collect()
+    });
+    (seen, agent.state())
+}
+
+#[test]
+fn an_encoder_moves_at_its_share_of_the_rates_which_is_a_tenth_for_the_large_one() {
+    for kind in ["reinforce", "a2c", "relax-a2c", "ppo"] {
+        let kind = format!("agent.kind={kind}");
+        let image =
+            |share: &str| after_two_batches(&["env.id=CatchImage-v0", "agent.encoder=auto", &kind, share]);
+        let board = |share: &str| after_two_batches(&["agent.encoder=small-cnn", &kind, share]);
+        let ([first, second], _) = image("agent.encoder_rate=0.0");
+        assert!(first == second, "{kind}");
+        let ([moved_first, moved_second], by_itself) = image("run.seed=1");
+        assert!(moved_first != moved_second, "{kind}");
+        assert!(by_itself == image("agent.encoder_rate=0.1").1, "{kind}");
+        assert!(by_itself != image("agent.encoder_rate=1.0").1, "{kind}");
+        assert!(board("run.seed=1").1 == board("agent.encoder_rate=1.0").1, "{kind}");
     }
 }
 

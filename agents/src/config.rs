@@ -334,7 +334,10 @@ macro_rules! observed {
                 observations: &relax_envs::Space,
             ) -> Result<$crate::Observed, $crate::AgentError> {
                 let observed = $crate::Observed::on(&self.encoder, &self.device, observations)?;
-                Ok(observed.at_encoder_rate(self.encoder_rate))
+                Ok(match self.encoder_rate {
+                    Some(share) => observed.at_encoder_rate(share),
+                    None => observed,
+                })
             }
         }
     };

@@ -21,14 +21,15 @@ use relax_nn::{Cnn, Encoder, ModuleEncoder, ObservationShape, Picture, device};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// `agent.encoder_rate` of a configuration that does not say.
+/// The large encoder, and the `agent.encoder_rate` that it has by itself.
 ///
-/// Adam moves every weight by about the learning rate, whatever its gradient is worth. A policy's gradient is mostly noise, and an encoder has
-/// a hundred times the weights of the layers behind it: at their rate it forgets what it told apart before they have learned to read it.
-pub const ENCODER_RATE: f64 = 0.1;
+/// Adam moves every weight by about the learning rate, whatever its gradient is worth. A policy's gradient is mostly noise, and a unit of this encoder
+/// has up to 3136 inputs: at the rate of layers of 64 it forgets what it told apart before they have learned to read it.
+const NATURE: &str = "nature-cnn";
+const NATURE_RATE: f64 = 0.1;
 
 /// This crate's own names.
-const OWN: [&str; 5] = ["auto", "mlp", "identity", "small-cnn", "nature-cnn"];
+const OWN: [&str; 5] = ["auto", "mlp", "identity", "small-cnn", NATURE];
 
 /// Least side of a picture that the filters of [`Cnn::nature`] fit into, and of one that those of [`Cnn::small`] do.
 const NATURE_SIDE: usize = 36;
@@ -82,11 +83,13 @@ impl Observed {
                 )));
             }
             None | Some("mlp" | "identity") => Self::Numbers(observations.flat_dim()),
-            Some(name) => Self::Encoded(make(name, &seen, &there)?, ENCODER_RATE),
+            Some(name) => {
+                Self::Encoded(make(name, &seen, &there)?, if name == NATURE { NATURE_RATE } else { 1.0 })
+            }
         })
     }
 
-    /// The same, an encoder's weights moving at this share of the learning rates ([`ENCODER_RATE`] if nothing is said).
+    /// The same, an encoder's weights moving at this share of the learning rates.
     #[must_use]
     pub fn at_encoder_rate(self, share: f64) -> Self {
         match self {
@@ -99,7 +102,7 @@ impl Observed {
     #[must_use]
     pub fn encoder_rate(&self) -> f64 {
         match self {
-            Self::Numbers(_) => ENCODER_RATE,
+            Self::Numbers(_) => 1.0,
             Self::Encoded(_, share) => *share,
         }
     }
@@ -247,7 +250,7 @@ pub fn picture(observations: &Space) -> Option<&'static str> {
     let picture = Picture::of(&seen).filter(|_| seen.shape.len() > 2)?;
     let side = picture.height.min(picture.width);
     match bounds(observations)? {
-        (0.0, 255.0 | 1.0) if side >= NATURE_SIDE => Some("nature-cnn"),
+        (0.0, 255.0 | 1.0) if side >= NATURE_SIDE => Some(NATURE),
         (0.0, 1.0) if side >= SMALL_SIDE => Some("small-cnn"),
         _ => None,
     }
@@ -285,7 +288,7 @@ fn shape(observations: &Space) -> ObservationShape {
 
 fn make(name: &str, seen: &ObservationShape, on: &Device) -> Result<Arc<dyn Encoder>, AgentError> {
     let own = match name {
-        "nature-cnn" => Some(Cnn::nature(seen)?),
+        NATURE => Some(Cnn::nature(seen)?),
         "small-cnn" => Some(Cnn::small(seen)?),
         _ => None,
     };

@@ -46,7 +46,7 @@ pub use action_range::ActionRange;
 pub use compute::Compute;
 pub use ddpg::Ddpg;
 pub use distribution::Distribution;
-pub use encoders::{ENCODER_RATE, EncoderCard, Observed, encoder_names, register_encoder};
+pub use encoders::{EncoderCard, Observed, encoder_names, register_encoder};
 pub use frames::{Frames, Pictures};
 pub use metrics::Metrics;
 pub use parts::exploration::Exploration;

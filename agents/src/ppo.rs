@@ -21,7 +21,7 @@ use crate::config::{
     ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, observed,
     scaling,
 };
-use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::Policy;
@@ -39,8 +39,10 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
-        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
-        encoder_rate: f64 = ENCODER_RATE,
+        /// Share of the learning rates at which an encoder's weights move (0: they stay as they start); if left out, 0.1 for "nature-cnn"
+        /// and 1 for all others.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoder_rate: Option<f64> = None,
         /// Widths of the hidden layers of the policy and the critic.
         hidden: Vec<usize> = vec![64, 64],
         /// Activation of the hidden layers: "tanh", "relu" or "elu".

@@ -12,7 +12,7 @@ use crate::config::{
     observed, scaling,
 };
 use crate::distribution;
-use crate::encoders::{ENCODER_RATE, refuse_device, refuse_unknown};
+use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::Normalized;
 use crate::parts::policy::Policy;
@@ -31,8 +31,10 @@ keys! {
         encoder: String = "auto".to_owned(),
         /// What an encoder computes on: "cpu", "cuda" or "metal", of several with a number ("cuda:1"); the latter need a build with that feature.
         device: String = "cpu".to_owned(),
-        /// Share of the learning rates at which an encoder's weights move; 0: they stay as they start.
-        encoder_rate: f64 = ENCODER_RATE,
+        /// Share of the learning rates at which an encoder's weights move (0: they stay as they start); if left out, 0.1 for "nature-cnn"
+        /// and 1 for all others.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoder_rate: Option<f64> = None,
         /// "none", "constant", "learned", "value" or "leave-one-out".
         baseline: BaselineKind = BaselineKind::Value,
         /// The number that `baseline = "constant"` subtracts.

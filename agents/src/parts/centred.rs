@@ -13,7 +13,11 @@ pub(super) struct Centred {
 
 impl Centred {
     /// With these layers centred, if any, of a vector whose parts end at these places and move at these shares of the learning rate.
-    pub fn new(layers: Vec<AffineLayer>, shares: Vec<(usize, f64)>) -> Self {
+    /// Layers of a part that does not move are not centred: they stay as they are, to the bit.
+    pub fn new(mut layers: Vec<AffineLayer>, shares: Vec<(usize, f64)>) -> Self {
+        let moves =
+            |place: usize| shares.iter().find(|(end, _)| place < *end).is_some_and(|(_, share)| *share > 0.0);
+        layers.retain(|layer| moves(layer.weight.start));
         Self { layers, shares, means: Vec::new(), centring: Centring::default() }
     }
 
@@ -39,6 +43,6 @@ impl Centred {
             all += rows as f32;
         }
         means.iter_mut().for_each(|sum| *sum /= all);
-        centring.step(layers, means, optimizer, parameters, gradient, rates, shares);
+        centring.step((layers, means), optimizer, parameters, gradient, rates, shares);
     }
 }

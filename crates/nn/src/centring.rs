@@ -64,7 +64,7 @@ impl<F: Real> Centring<F> {
     /// let rule = Rule::RmsProp { alpha: 0.0, epsilon: 1e-8 };
     /// let layer = AffineLayer { weight: 0..1, bias: 1..2, inputs: 0..1 };
     /// let (mut x, gradient) = ([0.0f64, 0.0], [2.0, 1.0]);
-    /// Centring::default().step(&[layer], &[2.0], &mut Optimizer::new(rule, 2), &mut x, &gradient, (0.5, 1.0), &[(2, 1.0)]);
+    /// Centring::default().step((&[layer], &[2.0]), &mut Optimizer::new(rule, 2), &mut x, &gradient, (0.5, 1.0), &[(2, 1.0)]);
     /// assert!((x[1] + 0.5).abs() < 1e-6 && x[0] == 0.0, "what all rows share is the bias' affair");
     /// ```
     ///
@@ -72,8 +72,7 @@ impl<F: Real> Centring<F> {
     /// If a layer lies beyond the parameters or means.
     pub fn step(
         &mut self,
-        layers: &[AffineLayer],
-        means: &[F],
+        (layers, means): (&[AffineLayer], &[F]),
         optimizer: &mut Optimizer<F>,
         parameters: &mut [F],
         gradient: &[F],

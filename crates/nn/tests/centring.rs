@@ -42,8 +42,7 @@ fn centred_steps_are_those_of_inputs_without_their_mean() {
         for _ in 0..30 {
             let g = gradient(&ours, &x, &t);
             centring.step(
-                std::slice::from_ref(&layer),
-                &means,
+                (std::slice::from_ref(&layer), &means),
                 &mut our_rule,
                 &mut ours,
                 &g,
@@ -132,7 +131,7 @@ fn explained(centred: bool, steps: usize) -> f64 {
         net.encoder_means(&mut workspace, &mut means);
         let (encoder, head) = parameters.split_at_mut(of_encoder.end);
         let (of_encoder, of_head) = gradient.split_at(of_encoder.end);
-        centring.step(layers, &means, &mut adam[0], encoder, of_encoder, (3e-3, 1.0), &shares);
+        centring.step((layers, &means), &mut adam[0], encoder, of_encoder, (3e-3, 1.0), &shares);
         adam[1].step(head, of_head, 3e-3, 1.0);
     }
     last

@@ -16,12 +16,8 @@ use super::{Config, ENV_STEPS, RolloutMode};
 const EPISODE_ROWS: f64 = 400.0;
 
 /// Section, key and what runs did that were recorded before there was the key: a run records every key that there is.
-fn newer() -> [(&'static str, &'static str, toml::Value); 3] {
-    [
-        ("learner", "bounds_loss", 0.0.into()),
-        ("agent", "encoder", "mlp".into()),
-        ("agent", "encoder_rate", 1.0.into()),
-    ]
+fn newer() -> [(&'static str, &'static str, toml::Value); 2] {
+    [("learner", "bounds_loss", 0.0.into()), ("agent", "encoder", "mlp".into())]
 }
 
 /// The schema of a configuration whose agent is `spec`; of one of any agent if there is none.

@@ -143,8 +143,7 @@ mod reading {
         assert!(Config::from_toml(&text, "x.toml", &[]).is_err());
         let config = Config::recorded(&text, "x.toml", &[]).expect("it reads");
         // There were no such keys.
-        let then =
-            ["learner.bounds_loss=0.0", "agent.encoder=mlp", "agent.encoder_rate=1.0"].map(str::to_owned);
+        let then = ["learner.bounds_loss=0.0", "agent.encoder=mlp"].map(str::to_owned);
         assert_eq!(config, Config::from_toml(SMALL, "x.toml", &then).expect("valid"));
     }
 

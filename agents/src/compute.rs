@@ -1,7 +1,5 @@
 //! Work cut into shards of fixed size, so that the numbers do not depend on who does it.
 
-use crate::Rollout;
-use relax_nn::Observations;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,16 +103,6 @@ pub fn shard_count(rows: usize) -> usize {
 #[must_use]
 pub fn shard_rows_of(size: usize, i: usize, rows: usize) -> std::ops::Range<usize> {
     i * size..((i + 1) * size).min(rows)
-}
-
-/// Up to eight shards of `size` rows from all over a batch, for what is found once from its observations.
-#[must_use]
-pub fn some_rows(batch: &Rollout, size: usize) -> Vec<Observations<'_>> {
-    const SHARDS: usize = 8;
-    let rows = batch.rows();
-    let shards = rows.div_ceil(size);
-    let some = (0..shards).step_by(shards.div_ceil(SHARDS).max(1));
-    some.map(|i| batch.seen(shard_rows_of(size, i, rows))).collect()
 }
 
 /// Rows of shard `i` of a batch of `rows`.

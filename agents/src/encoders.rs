@@ -21,11 +21,13 @@ use relax_nn::{Cnn, Encoder, ModuleEncoder, ObservationShape, Picture, device};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The large encoder, and the `agent.encoder_rate` that it has by itself.
+/// The large encoder.
+const NATURE: &str = "nature-cnn";
+
+/// … and the `agent.encoder_rate` that it has by itself, where all others have 1.
 ///
 /// Adam moves every weight by about the learning rate, whatever its gradient is worth. A policy's gradient is mostly noise, and a unit of this encoder
 /// has up to 3136 inputs: at the rate of layers of 64 it forgets what it told apart before they have learned to read it.
-const NATURE: &str = "nature-cnn";
 const NATURE_RATE: f64 = 0.1;
 
 /// This crate's own names.

@@ -1,5 +1,6 @@
 //! What the workers hand to the learner: the steps of many slots, with everything an agent needs to learn from them.
 
+use crate::compute::{ENCODED_SHARD_ROWS, shard_rows_of};
 use crate::frames::Pictures;
 use relax_nn::{FrameLayout, Observations};
 use std::ops::Range;
@@ -264,6 +265,15 @@ impl Rollout {
             Some(pictures) => pictures.seen(&pictures.observations, rows),
             None => Observations::Numbers(&self.observations).rows(rows, self.observation_dim),
         }
+    }
+
+    /// Up to eight runs of 64 rows from all over the batch, as networks read them, for what is found once from observations.
+    pub(crate) fn seen_here_and_there(&self) -> Vec<Observations<'_>> {
+        const RUNS: usize = 8;
+        let (rows, size) = (self.rows(), ENCODED_SHARD_ROWS);
+        let all = rows.div_ceil(size);
+        let some = (0..all).step_by(all.div_ceil(RUNS).max(1));
+        some.map(|i| self.seen(shard_rows_of(size, i, rows))).collect()
     }
 
     /// The last observations of the truncated rows' episodes, as networks read them.

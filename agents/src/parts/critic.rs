@@ -7,7 +7,7 @@ use super::centred::Centred;
 use super::networks::{self, Network};
 use super::normalize::Moved;
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
-use crate::compute::{Compute, shard_rows_of, some_rows, sum_into};
+use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
 use crate::{AgentError, Observed};
@@ -44,8 +44,6 @@ pub struct Critic {
     gradient: Vec<f32>,
     shards: Vec<CriticShard>,
     shard_rows: usize,
-    /// Whether its encoder is yet to be fitted to the first observations.
-    fresh: bool,
     /// For the observations beyond the batch.
     workspace: EncodedWorkspace,
     truncated_values: Vec<f32>,
@@ -78,7 +76,6 @@ impl Critic {
             encoder_optimizer: shape.encoder().map(|_| Optimizer::new(rule, of_encoder)),
             centred: centred(&shape, observed.encoder_rate()),
             gradient: vec![0.0; parameters.len()],
-            fresh: shape.encoder().is_some(),
             shape,
             parameters,
             shards: Vec::new(),
@@ -268,8 +265,8 @@ impl Critic {
                 of_encoder.step(means, optimizer, encoder, encoder_gradient, (learning_rate, scale));
             }
         }
-        if std::mem::take(&mut self.fresh) {
-            self.shape.initialise_from(&mut self.parameters, &some_rows(batch, size));
+        if self.encoder_optimizer.as_ref().is_some_and(|optimizer| optimizer.steps() == 1) && epochs > 0 {
+            self.shape.initialise_from(&mut self.parameters, &batch.seen_here_and_there());
         }
         Ok(loss)
     }
@@ -305,7 +302,6 @@ impl Critic {
         networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
         if let Some(optimizer) = &mut self.encoder_optimizer {
             optimizer.restore(&state.subset("encoder_optimizer"))?;
-            self.fresh = optimizer.steps() == 0;
         }
         Ok(())
     }
@@ -318,6 +314,8 @@ fn centred(shape: &EncodedShape, encoder_rate: f64) -> [Centred; 2] {
         None => Default::default(),
     };
     let of_head = shape.head_range();
-    let shares = [(of_head.len(), 1.0), (of_head.start, encoder_rate)];
-    [Centred::new(head, vec![shares[0]]), Centred::new(encoder, vec![shares[1]])]
+    [
+        Centred::new(head, vec![(of_head.len(), 1.0)]),
+        Centred::new(encoder, vec![(of_head.start, encoder_rate)]),
+    ]
 }

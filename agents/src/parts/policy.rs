@@ -2,7 +2,7 @@
 
 use super::centred::Centred;
 use super::networks::{self, Network};
-use crate::compute::{Compute, shard_rows_of, some_rows, sum_into};
+use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
 use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::rollout::Rollout;
@@ -299,7 +299,7 @@ impl<E: Default + Send> Policy<E> {
     /// then.
     pub fn initialise_encoder(&mut self, batch: &Rollout) {
         if std::mem::take(&mut self.fresh) {
-            self.shape.initialise_from(&mut self.parameters, &some_rows(batch, self.shard_rows));
+            self.shape.initialise_from(&mut self.parameters, &batch.seen_here_and_there());
         }
     }
 
@@ -352,7 +352,7 @@ impl<E: Default + Send> Policy<E> {
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
-        self.fresh &= self.optimizer.steps() == 0;
+        self.fresh = self.shape.encoder().is_some() && self.optimizer.steps() == 0;
         Ok(())
     }
 }

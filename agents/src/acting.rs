@@ -1,6 +1,7 @@
 //! A policy to act with: plain data, made of an encoder, a network, a distribution of actions and a scaling of observations, which can be
 //! saved by their names and come back without the agent that trained it.
 
+use crate::compute::SHARD_ROWS;
 use crate::config::ActivationKind;
 use crate::distribution::{self, Distribution, Head, Samples, mask_logits};
 use crate::parts::exploration::Exploration;
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Rows that go through the network at once: what they make of its hidden layers stays in a core's second-level cache.
+const TILE: usize = SHARD_ROWS;
 
 /// An immutable copy of a policy: what a worker needs in order to act.
 #[derive(Debug, Clone)]
@@ -241,9 +245,13 @@ impl ActingPolicy {
             }
             None => observations,
         };
-        if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
-            // The learner's own pass says why.
-            output.fill(f32::NAN);
+        let (dim, outputs) = (self.shape.input(), self.distribution.outputs());
+        let tiles = observations.chunks(TILE * dim).zip(output.chunks_mut(TILE * outputs));
+        for (observations, output) in tiles {
+            if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
+                // The learner's own pass says why.
+                output.fill(f32::NAN);
+            }
         }
         if masks.is_some() {
             // What is allowed stays above what is not, even if it has diverged.

@@ -382,12 +382,17 @@ macro_rules! scaling {
         $crate::config::scaling!($name, |_| false);
     };
     ($name:ident, preserve_values) => {
-        $crate::config::scaling!($name, |learner: &$name| learner.preserve_values);
+        $crate::config::scaling!($name, |learner: &$name| learner.is_asked_to_preserve());
 
         impl $name {
+            fn is_asked_to_preserve(&self) -> bool {
+                // The key is a bool, or one that may be left out.
+                Option::<bool>::from(self.preserve_values).unwrap_or(false)
+            }
+
             /// Refuses to follow scales that stay.
             pub(crate) fn refuse_idle_preserving(&self) -> Result<(), $crate::Refusal> {
-                if !self.preserve_values || self.normalize_observations || self.normalize_rewards {
+                if !self.is_asked_to_preserve() || self.normalize_observations || self.normalize_rewards {
                     return Ok(());
                 }
                 Err($crate::Refusal::new(

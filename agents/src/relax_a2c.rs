@@ -120,8 +120,10 @@ keys! {
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
-        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt).
-        preserve_values: bool = false,
+        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt); if left out, with
+        /// `control_variate = "model"` only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        preserve_values: Option<bool> = None,
         /// The model behind `control_variate = "model"`.
         model: ModelConfig = ModelConfig::default(),
     }

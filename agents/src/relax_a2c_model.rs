@@ -27,7 +27,7 @@
 //! ([`factor_baselines`](crate::parts::factor_baselines)). It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
 //! of Cheng et al. 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
-use crate::config::OwnActionKind;
+use crate::config::{Normalization, OwnActionKind};
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
@@ -130,6 +130,9 @@ impl RelaxA2cModel {
         }
         let critic = Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         let stored = features.stored();
+        let scales = learner.normalization();
+        let followed = scales.observations || scales.rewards;
+        let preserve_values = learner.preserve_values.unwrap_or(followed);
         Ok(Self {
             policy: Policy::new(
                 observation_dim,
@@ -141,7 +144,7 @@ impl RelaxA2cModel {
             horizon: critic.read(|shape, _| Horizon::new(learner.model.window, observation_dim, shape)),
             critic,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
-            normalizer: Normalizer::new(task.observations, learner.normalization()),
+            normalizer: Normalizer::new(task.observations, Normalization { preserve_values, ..scales }),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             versions: Versions::default(),

@@ -16,9 +16,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Rows that go through the network at once: what they make of its hidden layers stays in a core's second-level cache.
-const TILE: usize = SHARD_ROWS;
-
 /// An immutable copy of a policy: what a worker needs in order to act.
 #[derive(Debug, Clone)]
 pub struct ActingPolicy {
@@ -246,7 +243,9 @@ impl ActingPolicy {
             None => observations,
         };
         let (dim, outputs) = (self.shape.input(), self.distribution.outputs());
-        let tiles = observations.chunks(TILE * dim).zip(output.chunks_mut(TILE * outputs));
+        assert_eq!(observations.len(), rows * dim, "length of the observations");
+        // So many at once that what they make of the hidden layers stays in the cache.
+        let tiles = observations.chunks(SHARD_ROWS * dim).zip(output.chunks_mut(SHARD_ROWS * outputs));
         for (observations, output) in tiles {
             if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
                 // The learner's own pass says why.

@@ -279,6 +279,14 @@ pub struct Normalization {
     pub preserve_values: bool,
 }
 
+impl Normalization {
+    /// Whether there is a scale that moves.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.observations || self.rewards
+    }
+}
+
 /// `learner.bounds_loss` of a configuration that does not say.
 pub(crate) const BOUNDS_LOSS: f64 = 0.1;
 
@@ -392,7 +400,7 @@ macro_rules! scaling {
 
             /// Refuses to follow scales that stay.
             pub(crate) fn refuse_idle_preserving(&self) -> Result<(), $crate::Refusal> {
-                if !self.is_asked_to_preserve() || self.normalize_observations || self.normalize_rewards {
+                if !self.is_asked_to_preserve() || self.normalization().moves() {
                     return Ok(());
                 }
                 Err($crate::Refusal::new(

@@ -131,8 +131,7 @@ impl RelaxA2cModel {
         let critic = Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         let stored = features.stored();
         let scales = learner.normalization();
-        let followed = scales.observations || scales.rewards;
-        let preserve_values = learner.preserve_values.unwrap_or(followed);
+        let preserve_values = learner.preserve_values.unwrap_or(scales.moves());
         Ok(Self {
             policy: Policy::new(
                 observation_dim,

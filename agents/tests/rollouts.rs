@@ -1,7 +1,7 @@
 //! Rollouts merge to what one worker would have made, and work may be shared out in any way.
 
 use crate::common::{Task, agent, settings};
-use relax_agents::{ActionBuffer, Compute, Episode, Metrics, Rollout};
+use relax_agents::{ActingScratch, ActionBuffer, Compute, Episode, Metrics, Rollout};
 use relax_envs::{EnvRng, Space};
 use relax_nn::FrameLayout;
 
@@ -143,5 +143,35 @@ fn threads_change_nothing() {
         for threads in [1, 2, 3, 5] {
             assert_eq!(serial, run(&Compute::with_threads(threads)), "{text}, {threads} threads");
         }
+    }
+}
+
+/// What an action is does not depend on how many others are asked for with it: many go through the network in several parts.
+#[test]
+fn actions_do_not_depend_on_how_many_are_asked_for() {
+    const ROWS: usize = 1300;
+    let settings = settings("kind = 'a2c'\nhidden = [5, 4]", "");
+    let policy = agent(&settings, DIM, &Space::uniform_box(-1.0, 1.0, &[K]), 3).acting_policy();
+    let mut rng = EnvRng::from_seed_sequence(9, &[1]);
+    let mut numbers = |count: usize| (0..count).map(|_| rng.standard_normal() as f32).collect::<Vec<_>>();
+    let (observations, noise) = (numbers(ROWS * DIM), numbers(ROWS * K));
+    let acted = |at_once: usize, greedily: bool| {
+        let (mut scratch, mut actions) = (ActingScratch::default(), policy.distribution().action_buffer());
+        actions.resize(ROWS);
+        for start in (0..ROWS).step_by(at_once) {
+            let rows = start..(start + at_once).min(ROWS);
+            let seen = &observations[rows.start * DIM..rows.end * DIM];
+            if greedily {
+                policy.act_greedily(seen, &mut scratch, &mut actions, rows);
+            } else {
+                let noise = &noise[rows.start * K..rows.end * K];
+                policy.act(seen, noise, &mut scratch, &mut actions, rows);
+            }
+        }
+        actions
+    };
+    for greedily in [false, true] {
+        let together = acted(ROWS, greedily);
+        assert!([1, 300, 512].iter().all(|&at_once| acted(at_once, greedily) == together), "{greedily}");
     }
 }

@@ -254,7 +254,7 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { capacity: 100_000, steps: 12, batch_size: 64, learning_rate: 3e-3, samples: 4, window: 6 }
+        Self { capacity: 100_000, steps: 12, batch_size: 64, learning_rate: 3e-3, samples: 4, window: 12 }
     }
 }
 
@@ -390,17 +390,12 @@ macro_rules! scaling {
         $crate::config::scaling!($name, |_| false);
     };
     ($name:ident, preserve_values) => {
-        $crate::config::scaling!($name, |learner: &$name| learner.is_asked_to_preserve());
+        $crate::config::scaling!($name, |learner: &$name| learner.preserve_values);
 
         impl $name {
-            fn is_asked_to_preserve(&self) -> bool {
-                // The key is a bool, or one that may be left out.
-                Option::<bool>::from(self.preserve_values).unwrap_or(false)
-            }
-
             /// Refuses to follow scales that stay.
             pub(crate) fn refuse_idle_preserving(&self) -> Result<(), $crate::Refusal> {
-                if !self.is_asked_to_preserve() || self.normalization().moves() {
+                if !self.preserve_values || self.normalization().moves() {
                     return Ok(());
                 }
                 Err($crate::Refusal::new(

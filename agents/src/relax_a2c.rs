@@ -112,7 +112,8 @@ keys! {
         control_variate_epochs: usize = 1,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
         normalize_advantages: bool = false,
-        /// Scale the learning rates linearly down to 0 over the run, so that what is learned stays.
+        /// Scale the learning rates linearly down to 0 over the run, so that what is learned stays; with `control_variate = "model"` all but
+        /// `value_learning_rate`.
         anneal: bool = true,
         /// Multiple of the rewards that the agent learns from; logs and evaluation show the environment's own.
         reward_scale: f64 = 1.0,
@@ -120,10 +121,8 @@ keys! {
         normalize_observations: bool = true,
         /// Divide rewards by the standard deviation of the discounted return over all training so far.
         normalize_rewards: bool = true,
-        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt); if left out, with
-        /// `control_variate = "model"` only.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        preserve_values: Option<bool> = None,
+        /// Rewrite V as the scales of observations and rewards move, so that it goes on saying what it said (PopArt).
+        preserve_values: bool = false,
         /// The model behind `control_variate = "model"`.
         model: ModelConfig = ModelConfig::default(),
     }

@@ -27,12 +27,13 @@
 //! ([`factor_baselines`](crate::parts::factor_baselines)). It is a learned control variate in RELAX's place, related to Q-Prop and to the trajectory-wise control variates
 //! of Cheng et al. 2020; [`RelaxA2c`](crate::RelaxA2c) is RELAX proper.
 
-use crate::config::{Normalization, OwnActionKind};
+use crate::config::OwnActionKind;
 use crate::distribution;
 use crate::parts::candidates::Beyond;
 use crate::parts::critic::Critic;
 use crate::parts::factor_baselines::FactorBaselines;
 use crate::parts::gains::{Products, combine};
+use crate::parts::guard::VERSIONS;
 use crate::parts::horizon::{Horizon, Present};
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::lookahead::Lookahead;
@@ -85,8 +86,8 @@ pub struct RelaxA2cModel {
     /// The batch as V and the policy see it.
     own: Option<Rollout>,
     /// C and F of the batch at hand, by version; then in `future` both together.
-    c: [Vec<f32>; 2],
-    future: [Vec<f32>; 2],
+    c: [Vec<f32>; VERSIONS],
+    future: [Vec<f32>; VERSIONS],
     sums: Vec<f32>,
     missed: Vec<f32>,
     /// Version and gains of the batch at hand.
@@ -130,8 +131,6 @@ impl RelaxA2cModel {
         }
         let critic = Critic::new(observation_dim, &agent.critic_network(), learner.optimizer, &mut rng(1))?;
         let stored = features.stored();
-        let scales = learner.normalization();
-        let preserve_values = learner.preserve_values.unwrap_or(scales.moves());
         Ok(Self {
             policy: Policy::new(
                 observation_dim,
@@ -143,7 +142,7 @@ impl RelaxA2cModel {
             horizon: critic.read(|shape, _| Horizon::new(learner.model.window, observation_dim, shape)),
             critic,
             model: WorldModel::new(observation_dim, features, &agent.critic_network(), &mut rng(2))?,
-            normalizer: Normalizer::new(task.observations, Normalization { preserve_values, ..scales }),
+            normalizer: Normalizer::new(task.observations, learner.normalization()),
             replay: Replay::new(learner.model.capacity, observation_dim, stored),
             rng: EnvRng::from_seed_sequence(task.seed, &[role::REPLAY]),
             versions: Versions::default(),
@@ -245,7 +244,7 @@ impl Agent for RelaxA2cModel {
                 }
             })
         })?;
-        for version in 0..2 {
+        for version in 0..VERSIONS {
             let (c, future) = (&mut self.c[version], &mut self.future[version]);
             c.clear();
             for shard in self.policy.shards_mut() {
@@ -301,7 +300,7 @@ impl Agent for RelaxA2cModel {
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
 
-        let mut products = [Products::default(); 2];
+        let mut products = [Products::default(); VERSIONS];
         for shard in self.policy.shards() {
             let terms = &shard.extra.lookahead.terms;
             products.iter_mut().zip(terms).for_each(|(sum, terms)| sum.merge(&terms.products));
@@ -334,23 +333,25 @@ impl Agent for RelaxA2cModel {
         let (c, future) = (&self.c[version], &mut self.future[version]);
         future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
         self.critic.correct_returns(gain as f32, future);
-        let rate = learner.annealed(learner.value_learning_rate, progress);
+        // Not annealed: the scales of observations and rewards move to the end, and a V that is behind them is so in all states alike, which
+        // is most of a whole batch's variance where returns vary little.
+        let rate = learner.value_learning_rate;
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
 
+        let unit = gain as f32 / self.normalizer.reward_factor();
+        self.horizon.take(batch, self.c[version].iter().map(|c| unit * c));
         if let Some(moved) = self.normalizer.advance() {
             self.critic.keep(moved);
         }
 
-        let shards = self.policy.shards();
-        self.horizon.take(batch, shards.iter().map(|shard| &shard.extra.lookahead.candidates));
         let (horizon, normalizer) = (&mut self.horizon, &self.normalizer);
-        let bound = self.versions.bounds()[version];
+        let reward_factor = normalizer.reward_factor();
         self.critic.read(|shape, parameters| {
             let normalise =
                 |observations: &mut [f32], rewards: &mut [f32]| normalizer.both(observations, rewards);
             let (gamma, lambda) = (learner.gamma as f32, learner.lambda as f32);
-            horizon.fit(&Present { shape, parameters, gamma, lambda, bound, normalise }, compute);
+            horizon.fit(&Present { shape, parameters, gamma, lambda, reward_factor, normalise }, compute);
         });
         Ok(())
     }

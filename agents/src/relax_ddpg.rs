@@ -35,6 +35,7 @@ use crate::parts::critic::Critic;
 use crate::parts::expected_q::ExpectedQ;
 use crate::parts::experience::Experience;
 use crate::parts::gains::{self, Products};
+use crate::parts::guard::VERSIONS;
 use crate::parts::horizon::Horizon;
 use crate::parts::later::{later_sums, mean_squared_delta};
 use crate::parts::normalize::normalized;
@@ -60,7 +61,7 @@ struct Shard {
     ahead: ExpectedQ,
     /// F, B, E and D of one row.
     row: [Vec<f32>; 4],
-    products: [Products<4>; 2],
+    products: [Products<4>; VERSIONS],
 }
 
 keys! {
@@ -187,8 +188,8 @@ pub struct RelaxDdpg {
     noise: Vec<f32>,
     next_actions: ActionBuffer,
     /// C of the newest batch, and the sums of what follows, by version.
-    c: [Vec<f32>; 2],
-    future: [Vec<f32>; 2],
+    c: [Vec<f32>; VERSIONS],
+    future: [Vec<f32>; VERSIONS],
     sums: Vec<f32>,
     /// V₂ − V at the newest batch's rows.
     missed: Vec<f32>,
@@ -346,7 +347,7 @@ impl Agent for RelaxDdpg {
         metrics.take(&sums, batch.rows());
         metrics.learning_rate = learner.annealed(learner.learning_rate, progress);
         metrics.policy_gradient_norm = self.policy.step(metrics.learning_rate, learner.max_grad_norm)?;
-        let mut products = [Products::default(); 2];
+        let mut products = [Products::default(); VERSIONS];
         for shard in self.policy.shards() {
             products.iter_mut().zip(&shard.extra.products).for_each(|(sum, own)| sum.merge(own));
         }
@@ -374,7 +375,7 @@ impl Agent for RelaxDdpg {
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
-        self.horizon.take_scaled(own, self.c[version].iter().map(|c| gain as f32 * c));
+        self.horizon.take(own, self.c[version].iter().map(|c| gain as f32 * c));
         let (horizon, gamma, lambda) = (&mut self.horizon, learner.gamma as f32, learner.lambda as f32);
         self.critic.read(|shape, parameters| horizon.fit_scaled(shape, parameters, (gamma, lambda), compute));
 

@@ -55,6 +55,8 @@ fn a_baseline_for_each_choice_is_unbiased() {
     ] {
         assert!(of(text, problem, AgentBug::None, age).p_value > 1e-4);
     }
+    let found = of(text, Problem::MultiDiscrete, AgentBug::FittedFirst, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
 }
 
 #[test]

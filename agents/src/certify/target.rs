@@ -2,6 +2,7 @@
 
 use super::encoded::{self, ENCODER, FEATURES};
 use super::{Aim, Combined, LinearQuadratic, Net, Task, finite_differences};
+use crate::parts::versions::NAMES as GAINS;
 use crate::{Agent, AgentError, AgentSettings, Compute, Metrics, Rollout, agent_spec, make_agent};
 use relax_envs::{EnvRng, Space};
 use relax_estimators::certify::Target;
@@ -17,8 +18,6 @@ const FORBIDDEN_FITS: usize = 5;
 const HIDDEN: i64 = 5;
 /// Episodes of a batch that its own gains are fitted to, with [`AgentBug::GainFromBatch`].
 const FEW_SLOTS: usize = 2;
-/// What a model's agent calls its gains' statistics.
-const GAINS: [&str; 2] = ["gains.free", "gains.bounded"];
 /// How a model learns; and with a replay of nothing but the batch, so that what it learns of it is the batch's noise.
 const MODEL: &str = "model = { steps = 10, learning_rate = 1e-2 }";
 const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_rate = 1e-2 }";
@@ -286,7 +285,7 @@ impl AgentTarget {
                     state.insert(name, relax_nn::StateTensor::F64(none));
                 }
                 // Past batches are said to allow it.
-                state.insert("guard", relax_nn::StateTensor::F64(vec![0.5, 1.0, 0.0, 0.0]));
+                state.insert("guard", relax_nn::StateTensor::F64(vec![1.0, 0.5, 1.0, 0.0, 0.0]));
                 self.agent.restore(&state)?;
                 self.improve(&batch)?;
                 let seen = self.agent.state();

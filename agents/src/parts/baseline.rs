@@ -81,7 +81,7 @@ impl CorrectedBaseline {
     /// Takes in the batch of [`correct`](Self::correct), once `critic` has been fitted to it. Observations and rewards are on the
     /// scale that V saw them on.
     pub fn fit(&mut self, batch: &Rollout, critic: &Critic, (gamma, lambda): (f64, f64), compute: &Compute) {
-        self.horizon.take_scaled(batch, std::iter::empty());
+        self.horizon.take(batch, std::iter::empty());
         let horizon = &mut self.horizon;
         let (gamma, lambda) = (gamma as f32, lambda as f32);
         critic.read(|shape, parameters| {

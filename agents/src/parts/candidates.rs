@@ -7,7 +7,6 @@
 use super::correction::Correction;
 use super::world_model::ModelScratch;
 use relax_nn::{MlpShape, Workspace};
-use std::ops::Range;
 
 /// What q is made of beside the model.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +23,7 @@ pub struct Beyond<'a> {
 
 /// What the model says of every candidate action at r rows: of all combinations of choices; or of the action taken, then of the
 /// fresh ones.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Candidates {
     /// ŝ' `[candidates, r, D]`, in the environment's own units.
     pub next: Vec<f32>,
@@ -55,11 +54,10 @@ impl Candidates {
         self.weights.extend(weights);
     }
 
-    /// q `[candidates, rows]` of the rows `rows`, whose V is `values`; `normalise` puts observations and rewards on the scale
+    /// q `[candidates, r]` of the rows, whose V is `values` `[r]`; `normalise` puts observations and rewards on the scale
     /// that V and the returns live on.
     pub fn appraise(
         &self,
-        rows: Range<usize>,
         values: &[f32],
         beyond: Beyond<'_>,
         normalise: impl Fn(&mut [f32], &mut [f32]),
@@ -73,33 +71,32 @@ impl Candidates {
         }
         let dim = self.next.len() / self.rewards.len();
         for first in (0..self.rewards.len()).step_by(r) {
-            let (start, end) = (first + rows.start, first + rows.end);
             next.clear();
-            next.extend_from_slice(&self.next[start * dim..end * dim]);
+            next.extend_from_slice(&self.next[first * dim..(first + r) * dim]);
             rewards.clear();
-            rewards.extend_from_slice(&self.rewards[start..end]);
+            rewards.extend_from_slice(&self.rewards[first..first + r]);
             normalise(next, rewards);
-            next_values.resize(rows.len(), 0.0);
+            next_values.resize(r, 0.0);
             beyond.shape.forward(beyond.parameters, &*next, workspace, next_values);
             if let Some(correction) = beyond.correction {
                 correction.add(workspace, next_values);
             }
             for (row, &v) in values.iter().enumerate() {
-                q.push(rewards[row] + beyond.gamma * self.going_on[start + row] * next_values[row] - v);
+                q.push(rewards[row] + beyond.gamma * self.going_on[first + row] * next_values[row] - v);
             }
         }
     }
 
-    /// EA of q within ±`bound`, and the C of the action taken, at row `row` of `rows`.
+    /// EA of q within ±`bound`, and the C of the action taken, at row `row`.
     #[must_use]
-    pub fn expectation(&self, q: &[f32], rows: &Range<usize>, row: usize, bound: f32) -> (f32, f32) {
-        let (n, all, at) = (rows.len(), self.taken.len(), rows.start + row);
+    pub fn expectation(&self, q: &[f32], row: usize, bound: f32) -> (f32, f32) {
+        let n = self.taken.len();
         let of = |candidate: usize| q[candidate * n + row].clamp(-bound, bound);
         // A candidate without weight, such as a masked choice, is left out, whatever q says of it.
         let each =
-            (0..q.len() / n).map(|i| (i, self.weights[i * all + at])).filter(|(_, weight)| *weight > 0.0);
+            (0..q.len() / n).map(|i| (i, self.weights[i * n + row])).filter(|(_, weight)| *weight > 0.0);
         let mean = each.map(|(i, weight)| weight * of(i)).sum::<f32>();
-        (mean, of(self.taken[at] as usize) - mean)
+        (mean, of(self.taken[row] as usize) - mean)
     }
 }
 

@@ -4,6 +4,7 @@
 //! not seen the batch. So the discounted sum of the C of what *follows* an action can be taken off its return (a trajectory-wise
 //! control variate: Cheng, Yan & Boots 2020), and E_π Q − V off its baseline.
 
+use super::guard::VERSIONS;
 use super::latin_hypercube;
 use super::lookahead::Actions;
 use super::q_critic::join;
@@ -24,8 +25,8 @@ pub struct Terms {
 /// One shard's rows.
 #[derive(Debug, Default)]
 pub struct ExpectedQ {
-    /// Within either bound.
-    pub terms: [Terms; 2],
+    /// Within the bound of each version.
+    pub terms: [Terms; VERSIONS],
     workspace: Workspace<f32>,
     input: Vec<f32>,
     actions: Vec<f32>,
@@ -42,7 +43,7 @@ impl ExpectedQ {
         (shape, parameters): (&MlpShape, &[f32]),
         (states, values): (&[f32], &[f32]),
         actions: Actions<'_>,
-        bounds: [f32; 2],
+        bounds: [f32; VERSIONS],
         rng: &mut EnvRng,
     ) {
         let Actions::Numbers { mean, std, taken, samples } = actions else { return };
@@ -106,10 +107,10 @@ mod tests {
         let actions = Actions::Numbers { mean: &mean, std: &std, taken: &taken, samples: 200 };
         let (states, values) = ([1.0, 2.0], [4.0, 4.0]);
         let rng = &mut EnvRng::from_seed(5);
-        at.evaluate((&shape, &parameters), (&states, &values), actions, [f32::MAX, 0.5], rng);
+        at.evaluate((&shape, &parameters), (&states, &values), actions, [f32::MAX, 9.0, 0.5], rng);
         let q = |s: f32, a: f32| 2.0 * s + 3.0 * a + 1.0;
         for i in 0..2 {
-            let [free, bounded] = &at.terms;
+            let [free, _, bounded] = &at.terms;
             assert!((free.mean[i] - (q(states[i], mean[i]) - 4.0)).abs() < 0.02, "{free:?}");
             assert!((free.c[i] - 3.0 * (taken[i] - mean[i])).abs() < 0.02, "{free:?}");
             assert_eq!(free.share[i], 1.0);

@@ -9,14 +9,15 @@
 //! there so that the baseline −s·EA, which has a gain of its own, does not enter twice.
 
 use super::candidates::{Appraisal, Beyond, Candidates};
+use super::guard::VERSIONS;
 use super::lookahead::{Actions, Terms};
 use super::world_model::{ModelScratch, WorldModel};
 
 /// One shard's rows.
 #[derive(Debug, Default)]
 pub struct FactorBaselines {
-    /// B₂ `[r, K]` of the loosely and of the tightly bounded q.
-    pub b: [Vec<f32>; 2],
+    /// B₂ `[r, K]` of each version of q.
+    pub b: [Vec<f32>; VERSIONS],
     /// What the model says of all choices of one factor.
     candidates: Candidates,
     appraisal: Appraisal,
@@ -26,7 +27,7 @@ pub struct FactorBaselines {
 }
 
 impl FactorBaselines {
-    /// B₂ of both versions, of q within ± each of `bounds`, at `states` `[r, D]` in the environment's own units, whose V is `values`
+    /// B₂ of all versions, of q within ± each of `bounds`, at `states` `[r, D]` in the environment's own units, whose V is `values`
     /// `[r]`; `score` `[r, K]` is that of the choices taken, and `terms` hold EA. Numbers have no factors here.
     pub fn evaluate(
         &mut self,
@@ -34,7 +35,7 @@ impl FactorBaselines {
         (states, values): (&[f32], &[f32]),
         (actions, score): (Actions<'_>, &[f32]),
         beyond: Beyond<'_>,
-        (terms, bounds): (&[Terms; 2], [f32; 2]),
+        (terms, bounds): (&[Terms; VERSIONS], [f32; VERSIONS]),
         normalise: impl Fn(&mut [f32], &mut [f32]),
     ) {
         let Actions::Choices { sizes, probs, taken, .. } = actions else { return };
@@ -57,10 +58,10 @@ impl FactorBaselines {
                 candidates.push(prediction, probs.chunks_exact(width).map(|p| p[first + choice]));
             }
             candidates.taken.extend(taken.chunks_exact(sizes.len()).map(|of_row| of_row[factor]));
-            candidates.appraise(0..rows, values, beyond, &normalise, appraisal);
+            candidates.appraise(values, beyond, &normalise, appraisal);
             for ((b, terms), bound) in b.iter_mut().zip(terms).zip(bounds) {
                 for row in 0..rows {
-                    let (own, _) = candidates.expectation(&appraisal.q, &(0..rows), row, bound);
+                    let (own, _) = candidates.expectation(&appraisal.q, row, bound);
                     let range = row * width + first..row * width + first + k;
                     let baseline = own - terms.mean[row];
                     b[range.clone()].iter_mut().zip(&score[range]).for_each(|(b, s)| *b = -s * baseline);

@@ -10,7 +10,7 @@
 //! gains are 0 until there are statistics, and that of a B that is always 0 stays there. A gain that does not know its batch keeps ĝ unbiased.
 
 /// How fast the averages forget.
-const DECAY: f64 = 0.9;
+const DECAY: f64 = 0.97;
 /// ρ, as a share of M's mean diagonal.
 const RIDGE: f64 = 1e-3;
 /// Sweeps over the coordinates: the minimum of a convex quadratic in a box is where no coordinate can do better.

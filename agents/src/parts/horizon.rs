@@ -6,27 +6,26 @@
 //! ```text
 //! V₂(s, h) = V(s) + clip(β·[ψ, 1, (h/T)ψ, h/T]),   V₂(s, 0) = V(s)
 //! ```
-//! where β is the ridge regression of y_t = Σ_{k≥t} (γλ)^{k−t} (δ_k − C_k) over the batches kept: what V missed, without the noise
-//! of the actions that a [`lookahead`](super::lookahead) accounts for. It is made anew after every batch, with V as it then is. A
-//! network trained by gradient steps cannot follow V's changes; least squares can. β knows past batches only, so whatever it is,
+//! where β is the ridge regression of y_t = Σ_{k≥t} (γλ)^{k−t} (δ_k − η·C_k) over the batches kept: what V missed, without the noise
+//! of the actions that a [`lookahead`](super::lookahead) accounts for, as its gain η was then. It is made anew after every batch, with V
+//! as it then is. A network trained by gradient steps cannot follow V's changes; least squares can. β knows past batches only, so whatever it is,
 //! V₂ biases no control variate that it enters.
 //!
 //! Each batch has the weight 1/(mean y² + 0.03 of the mean over batches), so that a loud one does not rule; the ridge is a
-//! hundredth of the weights' sum.
+//! thousandth of the weights' sum.
 
-use super::candidates::{Appraisal, Beyond, Candidates};
 use super::correction::Correction;
 use super::critic::Critic;
 use super::normalize::Moved;
 use crate::AgentError;
 use crate::compute::{Compute, SHARD_ROWS, shard_rows};
 use crate::rollout::Rollout;
-use relax_nn::product::outer;
+use relax_nn::product::add_outer;
 use relax_nn::{MlpShape, StateDict, StateTensor, Workspace, solve_positive};
 use std::collections::VecDeque;
 
 /// The ridge, as a share of the weights' sum.
-const RIDGE: f64 = 0.01;
+const RIDGE: f64 = 0.001;
 /// No batch counts more than 1/this times the mean batch.
 const LEAST_SIZE: f64 = 0.03;
 /// The correction is clipped to this many root mean squares of the loudest batch's y.
@@ -44,8 +43,8 @@ pub struct Present<'a, N> {
     pub gamma: f32,
     /// λ.
     pub lambda: f32,
-    /// Largest |q|.
-    pub bound: f32,
+    /// What a reward is multiplied by to be on that scale.
+    pub reward_factor: f32,
     /// Puts observations and rewards on the scale that V lives on.
     pub normalise: N,
 }
@@ -62,25 +61,23 @@ struct Past {
     shares: Vec<f32>,
     /// 1/T.
     level: f32,
-    candidates: Candidates,
-    /// C of each row where there are no candidates, on the scale that V lives on: `[r]`, or none.
+    /// η·C of each row: `[r]`, or none.
     noise: Vec<f32>,
 }
 
 /// What one batch adds to the normal equations, and the arrays that takes.
 #[derive(Debug, Default)]
 struct Sums {
-    /// Xᵀ X of the features with y as the last of them.
-    gram: Vec<f32>,
-    part: Vec<f32>,
+    /// Σ xᵀ·[x, share·x, share²·x] with x = [ψ, 1, y].
+    powers: Vec<f32>,
     x: Vec<f32>,
+    shared: Vec<f32>,
     y: Vec<f32>,
     values: Vec<f32>,
     psi: Vec<f32>,
     scaled: Vec<f32>,
     no_rewards: Vec<f32>,
     workspace: Workspace<f32>,
-    appraisal: Appraisal,
 }
 
 /// The last batches, and β.
@@ -156,15 +153,15 @@ impl Horizon {
         }
     }
 
-    /// Takes in the rollout of [`begin`](Self::begin), in the units that [`Present::normalise`] starts from, with the candidates
-    /// of its shards.
-    pub fn take<'a>(&mut self, rollout: &Rollout, shards: impl Iterator<Item = &'a Candidates> + Clone) {
+    /// Takes in the rollout of [`begin`](Self::begin), in the units that [`Present::normalise`] starts from, and what of its rows'
+    /// rewards is `noise` of the actions, in the same units: `[r]`, or none.
+    pub fn take(&mut self, rollout: &Rollout, noise: impl Iterator<Item = f32>) {
         if self.length == 0 || rollout.rows() == 0 {
             return;
         }
         let mut past = if self.past.len() < self.length { None } else { self.past.pop_front() };
         let it = past.get_or_insert_default();
-        let (rows, dim) = (rollout.rows(), self.observation_dim);
+        let rows = rollout.rows();
         it.observations.clear();
         it.observations.extend_from_slice(&rollout.observations);
         it.observations.extend_from_slice(&rollout.next_observations);
@@ -188,31 +185,9 @@ impl Horizon {
         it.rewards.clone_from(&rollout.rewards);
         it.shares.clone_from(&self.shares);
         it.level = self.level;
-        let all = &mut it.candidates;
-        all.clear();
-        let count = shards.clone().next().map_or(0, |first| first.rewards.len() / first.taken.len().max(1));
-        for candidate in 0..count {
-            for shard in shards.clone() {
-                let r = shard.taken.len();
-                let of = candidate * r..(candidate + 1) * r;
-                all.next.extend_from_slice(&shard.next[of.start * dim..of.end * dim]);
-                all.rewards.extend_from_slice(&shard.rewards[of.clone()]);
-                all.going_on.extend_from_slice(&shard.going_on[of.clone()]);
-                all.weights.extend_from_slice(&shard.weights[of]);
-            }
-        }
-        shards.for_each(|shard| all.taken.extend_from_slice(&shard.taken));
         it.noise.clear();
+        it.noise.extend(noise);
         self.past.extend(past);
-    }
-
-    /// [`take`](Self::take), where the rollout is on the scale that V lives on and no candidates tell C: `noise` is C of its rows on
-    /// that scale, or nothing. For [`fit_scaled`](Self::fit_scaled).
-    pub fn take_scaled(&mut self, rollout: &Rollout, noise: impl Iterator<Item = f32>) {
-        self.take(rollout, std::iter::empty());
-        if let Some(past) = self.past.back_mut() {
-            past.noise.extend(noise);
-        }
     }
 
     /// Makes β anew.
@@ -223,23 +198,31 @@ impl Horizon {
         if self.sums.is_empty() {
             return;
         }
-        let n = self.features + 1;
-        let size = |i: usize| f64::from(self.sums[i].gram[n * n - 1]) / self.past[i].rewards.len() as f64;
+        // ψ and 1, of either power of the share; and y.
+        let (half, k) = (self.features / 2, self.features / 2 + 1);
+        let size = |i: usize| {
+            f64::from(self.sums[i].powers[(3 * k - 2) * k - 1]) / self.past[i].rewards.len() as f64
+        };
         let sizes: Vec<f64> = (0..self.sums.len()).map(size).collect();
         let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
         self.weights.clear();
         if !(mean > 0.0 && mean.is_finite()) {
             return;
         }
-        let (features, mut rows) = (n - 1, 0.0);
-        let (mut gram, mut right) = (vec![0.0; features * features], vec![0.0; features]);
+        let (features, mut rows) = (self.features, 0.0);
+        let mut powers = vec![0.0; 3 * k * k];
         for ((sums, past), size) in self.sums.iter().zip(&self.past).zip(&sizes) {
             let weight = mean / (size + LEAST_SIZE * mean);
             rows += weight * past.rewards.len() as f64;
-            for (i, from) in sums.gram.chunks_exact(n).take(features).enumerate() {
-                let to = &mut gram[i * features..(i + 1) * features];
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to += weight * f64::from(from));
-                right[i] += weight * f64::from(from[features]);
+            powers.iter_mut().zip(&sums.powers).for_each(|(to, &from)| *to += weight * f64::from(from));
+        }
+        let (mut gram, mut right) = (vec![0.0; features * features], vec![0.0; features]);
+        for i in 0..features {
+            // Row and power of the share.
+            let at = |power: usize| (i % half * 3 + i / half + power) * k;
+            right[i] = powers[at(0) + half];
+            for (with, to) in gram[i * features..(i + 1) * features].chunks_exact_mut(half).enumerate() {
+                to.copy_from_slice(&powers[at(with)..at(with) + half]);
             }
         }
         gram.iter_mut().step_by(features + 1).for_each(|x| *x += RIDGE * rows);
@@ -249,7 +232,7 @@ impl Horizon {
         }
     }
 
-    /// [`fit`](Self::fit) to batches of [`take_scaled`](Self::take_scaled), for a V of `shape` and `parameters`.
+    /// [`fit`](Self::fit) to batches that are on the scale that V lives on, for a V of `shape` and `parameters`.
     pub fn fit_scaled(
         &mut self,
         shape: &MlpShape,
@@ -258,10 +241,10 @@ impl Horizon {
         compute: &Compute,
     ) {
         let normalise = |_: &mut [f32], _: &mut [f32]| {};
-        self.fit(&Present { shape, parameters, gamma, lambda, bound: f32::INFINITY, normalise }, compute);
+        self.fit(&Present { shape, parameters, gamma, lambda, reward_factor: 1.0, normalise }, compute);
     }
 
-    /// Brings β and the batches of [`take_scaled`](Self::take_scaled) to scales that have `moved`, where V has been
+    /// Brings β and batches that are on the scale that V lives on to scales that have `moved`, where V has been
     /// [kept](Critic::keep) for them: ψ says what it said, and β is in units of rewards.
     pub fn keep_scaled(&mut self, moved: &Moved) {
         for past in &mut self.past {
@@ -311,23 +294,13 @@ fn unfit() -> AgentError {
 
 impl Past {
     fn state(&self) -> StateDict {
-        let Self { observations, successor, rewards, shares, level, candidates, noise } = self;
-        let wide = |x: &[u32]| StateTensor::U64(x.iter().map(|&x| x.into()).collect());
+        let Self { observations, successor, rewards, shares, level, noise } = self;
         let mut state = StateDict::new();
-        for (name, array) in [
-            ("observations", observations),
-            ("rewards", rewards),
-            ("shares", shares),
-            ("next", &candidates.next),
-            ("predicted_rewards", &candidates.rewards),
-            ("going_on", &candidates.going_on),
-            ("shares_of_candidates", &candidates.weights),
-        ] {
+        for (name, array) in [("observations", observations), ("rewards", rewards), ("shares", shares)] {
             state.insert_f32(name, array);
         }
         state.insert_f32("level", &[*level]);
-        state.insert("successor", wide(successor));
-        state.insert("taken", wide(&candidates.taken));
+        state.insert("successor", StateTensor::U64(successor.iter().map(|&x| x.into()).collect()));
         if !noise.is_empty() {
             state.insert_f32("noise", noise);
         }
@@ -336,24 +309,16 @@ impl Past {
 
     /// The batch of a saved state, if all that it points to is there.
     fn restore(state: &StateDict, dim: usize) -> Result<Self, AgentError> {
-        let narrow = |name: &str| {
-            let wide = state.u64(name)?.iter();
-            wide.map(|&x| u32::try_from(x).map_err(|_| unfit())).collect::<Result<Vec<u32>, AgentError>>()
-        };
-        let (successor, taken) = (narrow("successor")?, narrow("taken")?);
+        let wide = state.u64("successor")?.iter();
+        let narrow = wide.map(|&x| u32::try_from(x).map_err(|_| unfit()));
+        let successor = narrow.collect::<Result<Vec<u32>, AgentError>>()?;
         let (rows, observations) = (successor.len(), state.f32_any("observations")?);
         let all = observations.len() / dim;
-        let count = match taken.len() {
-            0 => 0,
-            _ => state.f32_any("predicted_rewards")?.len() / rows.max(1),
-        };
         let fits = rows > 0
             && observations.len() == all * dim
             && (0..rows)
                 .zip(&successor)
-                .all(|(row, &to)| to == NONE || (row + 1..all).contains(&(to as usize)))
-            && [0, rows].contains(&taken.len())
-            && taken.iter().all(|&candidate| (candidate as usize) < count);
+                .all(|(row, &to)| to == NONE || (row + 1..all).contains(&(to as usize)));
         if !fits {
             return Err(unfit());
         }
@@ -363,13 +328,6 @@ impl Past {
             rewards: floats("rewards", rows)?,
             shares: floats("shares", rows)?,
             level: state.f32("level", 1)?[0],
-            candidates: Candidates {
-                next: floats("next", count * rows * dim)?,
-                rewards: floats("predicted_rewards", count * rows)?,
-                going_on: floats("going_on", count * rows)?,
-                weights: floats("shares_of_candidates", count * rows)?,
-                taken,
-            },
             noise: match state.get("noise") {
                 Ok(_) => floats("noise", rows)?,
                 Err(_) => Vec::new(),
@@ -382,9 +340,9 @@ impl Past {
 impl Sums {
     /// The normal equations of one batch.
     fn fill<N: Fn(&mut [f32], &mut [f32])>(&mut self, past: &Past, dim: usize, present: &Present<'_, N>) {
-        let Self { gram, part, x, y, values, psi, scaled, no_rewards, workspace, appraisal } = self;
+        let Self { powers, x, shared, y, values, psi, scaled, no_rewards, workspace } = self;
         let (rows, all) = (past.rewards.len(), past.observations.len() / dim);
-        let Present { shape, parameters, gamma, lambda, bound, normalise } = present;
+        let Present { shape, parameters, gamma, lambda, reward_factor, normalise } = present;
         scaled.clone_from(&past.observations);
         normalise(scaled, no_rewards);
         values.resize(all, 0.0);
@@ -394,23 +352,14 @@ impl Sums {
             shape.forward(parameters, &scaled[start * dim..end * dim], workspace, &mut values[start..end]);
             psi.extend_from_slice(workspace.last_hidden());
         }
-        // δ − C of each row, then the sums backwards.
+        // δ − η·C of each row, then the sums backwards.
         y.clear();
         y.extend_from_slice(&past.rewards);
         normalise(&mut [], y);
-        let beyond = Beyond { shape, parameters, gamma: *gamma, correction: None };
-        for start in (0..rows).step_by(SHARD_ROWS) {
-            let of = start..(start + SHARD_ROWS).min(rows);
-            past.candidates.appraise(of.clone(), &values[of.clone()], beyond, normalise, appraisal);
-            for row in 0..of.len() {
-                let c = match past.candidates.taken.is_empty() {
-                    true => past.noise.get(start + row).copied().unwrap_or(0.0),
-                    false => past.candidates.expectation(&appraisal.q, &of, row, *bound).1,
-                };
-                let next = past.successor[start + row];
-                let later = if next == NONE { 0.0 } else { gamma * values[next as usize] };
-                y[start + row] += later - values[start + row] - c;
-            }
+        for (row, &next) in past.successor.iter().enumerate() {
+            let later = if next == NONE { 0.0 } else { gamma * values[next as usize] };
+            let noise = past.noise.get(row).map_or(0.0, |noise| reward_factor * noise);
+            y[row] += later - values[row] - noise;
         }
         for row in (0..rows).rev() {
             let next = past.successor[row] as usize;
@@ -419,24 +368,22 @@ impl Sums {
             }
         }
         let width = psi.len() / all;
-        let n = 2 * (width + 1) + 1;
-        gram.clear();
-        gram.resize(n * n, 0.0);
-        part.resize(n * n, 0.0);
+        let k = width + 2;
+        powers.clear();
+        powers.resize(3 * k * k, 0.0);
         for start in (0..rows).step_by(SHARD_ROWS) {
-            let of = start..(start + SHARD_ROWS).min(rows);
             x.clear();
-            for row in of {
+            shared.clear();
+            for row in start..(start + SHARD_ROWS).min(rows) {
+                let first = x.len();
+                x.extend_from_slice(&psi[row * width..(row + 1) * width]);
+                x.extend([1.0, y[row]]);
                 let share = past.shares[row] + past.level;
-                let psi = &psi[row * width..(row + 1) * width];
-                x.extend_from_slice(psi);
-                x.push(1.0);
-                x.extend(psi.iter().map(|psi| share * psi));
-                x.push(share);
-                x.push(y[row]);
+                for factor in [1.0, share, share * share] {
+                    shared.extend(x[first..].iter().map(|x| factor * x));
+                }
             }
-            outer(part, x, x, n, n);
-            gram.iter_mut().zip(&*part).for_each(|(sum, x)| *sum += x);
+            add_outer(powers, x, shared, k, 3 * k);
         }
     }
 }

@@ -20,6 +20,7 @@
 
 use super::candidates::{Appraisal, Beyond, Candidates};
 use super::gains::Products;
+use super::guard::VERSIONS;
 use super::latin_hypercube;
 use super::world_model::{ModelScratch, WorldModel};
 use relax_envs::EnvRng;
@@ -70,8 +71,8 @@ pub struct Terms {
 /// One shard's q and what becomes of it.
 #[derive(Debug, Default)]
 pub struct Lookahead {
-    /// Of q within the loose bound, and within the tight one.
-    pub terms: [Terms; 2],
+    /// Of q within the bound of each version.
+    pub terms: [Terms; VERSIONS],
     /// What q is made of.
     pub candidates: Candidates,
     appraisal: Appraisal,
@@ -162,7 +163,7 @@ impl Lookahead {
                 self.candidates.taken.resize(rows, 0);
             }
         }
-        self.candidates.appraise(0..rows, values, beyond, normalise, &mut self.appraisal);
+        self.candidates.appraise(values, beyond, normalise, &mut self.appraisal);
     }
 
     /// Two hypercubes of noise for each row.
@@ -218,17 +219,16 @@ impl Lookahead {
         candidates.push(prediction, weights);
     }
 
-    /// C, G and EA of both versions: of q within ± each of `bounds`.
-    pub fn expect(&mut self, actions: Actions<'_>, bounds: [f32; 2]) {
+    /// C, G and EA of all versions: of q within ± each of `bounds`.
+    pub fn expect(&mut self, actions: Actions<'_>, bounds: [f32; VERSIONS]) {
         let Self { terms, candidates, appraisal: Appraisal { q, .. }, noise, drawn, .. } = self;
-        let rows = 0..candidates.taken.len();
-        let n = rows.len();
+        let n = candidates.taken.len();
         for (terms, bound) in terms.iter_mut().zip(bounds) {
             terms.c.clear();
             terms.g.clear();
             terms.mean.clear();
-            for row in rows.clone() {
-                let (mean, c) = candidates.expectation(q, &rows, row, bound);
+            for row in 0..n {
+                let (mean, c) = candidates.expectation(q, row, bound);
                 terms.mean.push(mean);
                 terms.c.push(c);
                 let of = |candidate: usize| q[candidate * n + row].clamp(-bound, bound);

@@ -24,7 +24,7 @@
 //! | [`horizon`] | what V leaves over for the steps that remain in a rollout, in closed form |
 //! | [`gains`] | how much of several control variates enters ĝ, from past batches |
 //! | [`guard`] | keeps a control variate from doing harm, by past batches |
-//! | [`versions`] | a loosely and a tightly bounded version, each with its gains, under one guard |
+//! | [`versions`] | versions that are bounded more and more tightly, each with its gains, under one guard |
 //! | [`deterministic_actor`] | μ(s) that climbs a critic: DDPG's and TD3's |
 //! | [`exploration`] | the noise of a deterministic policy |
 //! | [`target_network`] | a network with a copy that follows it slowly |

@@ -360,6 +360,12 @@ impl Normalizer {
         }
     }
 
+    /// What [`rewards`](Self::rewards) multiplies by, before anything is cut off.
+    #[must_use]
+    pub fn reward_factor(&self) -> f32 {
+        self.reward_scale * if self.rewards.is_some() { self.inverse_reward } else { 1.0 }
+    }
+
     /// Both at once, of what a model predicts.
     pub fn both(&self, observations: &mut [f32], rewards: &mut [f32]) {
         self.observations(observations);

@@ -12,6 +12,7 @@
 
 use super::candidates::Beyond;
 use super::correction::Correction;
+use super::guard::VERSIONS;
 use super::lookahead::{Actions, Terms};
 use super::normalize::Normalizer;
 use super::world_model::{ModelScratch, Slopes, WorldModel};
@@ -23,8 +24,8 @@ use std::ops::Range;
 /// q̃ at one shard's relaxed samples, and what becomes of it.
 #[derive(Debug, Default)]
 pub struct OwnAction {
-    /// B₂ `[r, P]` of the loosely and of the tightly bounded q̃.
-    pub b: [Vec<f32>; 2],
+    /// B₂ `[r, P]` of each version of q̃.
+    pub b: [Vec<f32>; VERSIONS],
     /// z, then z̃ where its noise is its own: `[m, K]`, m = r or 2r.
     points: Vec<f32>,
     /// q̃ `[m]` and ∇q̃ `[m, K]`, without bounds.
@@ -93,8 +94,8 @@ impl OwnAction {
         }
     }
 
-    /// B₂ of both versions, of q̃ within ± each of `bounds`, given their EA.
-    pub fn correct(&mut self, samples: &mut Samples, terms: &[Terms; 2], bounds: [f32; 2]) {
+    /// B₂ of all versions, of q̃ within ± each of `bounds`, given their EA.
+    pub fn correct(&mut self, samples: &mut Samples, terms: &[Terms; VERSIONS], bounds: [f32; VERSIONS]) {
         let Self { b, q, gradient, bounded: (values, slopes), .. } = self;
         for ((b, terms), bound) in b.iter_mut().zip(terms).zip(bounds) {
             values.clear();

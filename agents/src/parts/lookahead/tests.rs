@@ -31,7 +31,7 @@ fn with_numbers_c_has_mean_0_and_g_is_the_gradient_but_not_with_a_mean_that_hold
         let taken = MEAN + STD * rng.standard_normal() as f32;
         let mut it = drawn(&mut rng, samples, taken);
         let actions = Actions::Numbers { mean: &[MEAN], std: &[STD], taken: &[taken], samples };
-        it.expect(actions, [f32::INFINITY; 2]);
+        it.expect(actions, [f32::INFINITY; VERSIONS]);
         let Terms { c, g, .. } = &it.terms[0];
         let own: f32 = it.appraisal.q[1..].iter().sum::<f32>() / 4.0;
         let wrong = |score: &dyn Fn(f32) -> f32| {
@@ -63,9 +63,12 @@ fn with_choices_the_sums_are_exact_and_the_bound_clips_q_before_them() {
     let mut it = Lookahead::default();
     it.appraisal.q = vec![1.0, -2.0, 5.0];
     it.candidates = Candidates { weights: probs.to_vec(), taken: vec![2], ..Candidates::default() };
-    it.expect(Actions::Choices { sizes: &[3], probs: &probs, taken: &[2], samples: 1 }, [f32::INFINITY, 2.0]);
+    it.expect(
+        Actions::Choices { sizes: &[3], probs: &probs, taken: &[2], samples: 1 },
+        [f32::INFINITY, 9.0, 2.0],
+    );
     // EA = 0.2 − 0.6 + 2.5 = 2.1, and with 2 for 5: 0.6.
-    for (terms, mean, top) in [(&it.terms[0], 2.1f32, 5.0), (&it.terms[1], 0.6, 2.0)] {
+    for (terms, mean, top) in [(&it.terms[0], 2.1f32, 5.0), (&it.terms[2], 0.6, 2.0)] {
         assert!((terms.c[0] - (top - mean)).abs() < 1e-6 && (terms.mean[0] - mean).abs() < 1e-6);
         for ((g, p), q) in terms.g.iter().zip(probs).zip([1.0, -2.0, top]) {
             assert!((g - p * (q - mean)).abs() < 1e-6);
@@ -98,7 +101,7 @@ fn with_several_choices_drawn_ones_have_the_mean_of_the_sum_over_all() {
     exact.candidates.taken = vec![14];
     exact.expect(
         Actions::Choices { sizes: &few, probs: &p, taken: &[1, 1, 2], samples: 2 },
-        [f32::INFINITY; 2],
+        [f32::INFINITY; VERSIONS],
     );
 
     let p: Vec<f32> = p.into_iter().chain([1.0, 0.0, 0.0]).collect();
@@ -112,7 +115,7 @@ fn with_several_choices_drawn_ones_have_the_mean_of_the_sum_over_all() {
         it.candidates.taken = vec![0];
         it.expect(
             Actions::Choices { sizes: &many, probs: &p, taken: &taken, samples: 2 },
-            [f32::INFINITY; 2],
+            [f32::INFINITY; VERSIONS],
         );
         let terms = &it.terms[0];
         for (sum, &x) in sums.iter_mut().zip(terms.g.iter().chain(&terms.mean)) {

@@ -105,7 +105,7 @@ fn at_a_clear_choice_it_is_the_lookaheads_q() {
     lookahead.evaluate(model, at, actions, beyond, &mut EnvRng::from_seed(1), |observations, rewards| {
         normalizer.both(observations, rewards)
     });
-    lookahead.expect(actions, [f32::INFINITY; 2]);
+    lookahead.expect(actions, [f32::INFINITY; VERSIONS]);
     let mut it = OwnAction::default();
     it.place(&[-90.0, 90.0, -90.0, -90.0, 90.0, 90.0, -90.0, -90.0, 90.0, -90.0]);
     it.evaluate(model, at, actions, TEMPERATURE, beyond, normalizer);
@@ -130,11 +130,11 @@ fn beyond_the_bound_there_is_no_slope() {
     samples.prepare(head, &actions, 0..1);
     samples.points(Coupling::Coupled, &noise, &mut EnvRng::from_seed(1));
     let mut it = OwnAction { q: vec![3.0], gradient: vec![1.0, 2.0, 3.0, 4.0, 5.0], ..OwnAction::default() };
-    let terms = [1.0, 0.5].map(|mean| Terms { mean: vec![mean], ..Terms::default() });
-    it.correct(&mut samples, &terms, [8.0, 2.0]);
+    let terms = [1.0, 1.0, 0.5].map(|mean| Terms { mean: vec![mean], ..Terms::default() });
+    it.correct(&mut samples, &terms, [9.0, 8.0, 2.0]);
     // −s·(2 − ½) and nothing else; within the bound there is the slope's part beside −s·(3 − 1).
     let score = &samples.moments.score;
-    assert!(it.b[1].iter().zip(score).all(|(b, s)| (b + 1.5 * s).abs() < 1e-6));
+    assert!(it.b[2].iter().zip(score).all(|(b, s)| (b + 1.5 * s).abs() < 1e-6));
     assert!(it.b[0].iter().zip(score).any(|(b, s)| (b + 2.0 * s).abs() > 0.1));
 }
 
@@ -156,10 +156,10 @@ fn a_factors_baseline_is_an_expectation_given_the_others() {
         let at = (&states[..], &[0.2; 3][..]);
         let mut lookahead = Lookahead::default();
         lookahead.evaluate(model, at, actions, beyond, &mut EnvRng::from_seed(1), normalise);
-        lookahead.expect(actions, [9.0; 2]);
+        lookahead.expect(actions, [9.0; VERSIONS]);
         let mut it = FactorBaselines::default();
         let score = vec![-1.0; 3 * WIDTH];
-        it.evaluate(model, at, (actions, &score), beyond, (&lookahead.terms, [9.0; 2]), normalise);
+        it.evaluate(model, at, (actions, &score), beyond, (&lookahead.terms, [9.0; VERSIONS]), normalise);
         let beside: Vec<f32> = (0..3).map(|row| it.b[0][row * WIDTH + 2 * factor]).collect();
         let mean: f32 = beside.iter().zip(of_other).map(|(b, p)| b * p).sum();
         assert!(mean.abs() < 1e-5, "{beside:?}");

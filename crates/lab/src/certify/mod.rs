@@ -197,6 +197,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         AgentBug::OtherNoise,
     ),
     (
+        "factor-model-fitted-first",
+        "the model behind a baseline for each choice is fitted to a batch before that batch is used",
+        PER_FACTOR,
+        Problem::MultiDiscrete,
+        AgentBug::FittedFirst,
+    ),
+    (
         "gain-from-batch",
         "a control variate's gain is the best for the batch that it is used on",
         ADAPTIVE_MODEL,

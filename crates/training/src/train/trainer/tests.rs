@@ -121,28 +121,3 @@ fn short_updates_are_finished() {
     assert!(trainer.advance(&|| 0.0, &|_, _| true).unwrap().is_some());
     assert_eq!(trainer.updates(), 1);
 }
-
-/// What is said of `learner.preserve_values` counts; if nothing is, V follows its scales where there is a model.
-#[test]
-fn values_are_preserved_by_default_with_a_model_only() {
-    let trained = |control_variate: &str, said: &str| {
-        let text = format!(
-            "[env]\nid = 'Pendulum-v1'\n[agent]\nkind = 'relax-a2c'\ncontrol_variate = '{control_variate}'\nhidden = [4]\n\
-             [rollout]\nenvs = 4\nworkers = 0\n[learner]\n{said}\n[run]\nenv_steps = 100_000\n"
-        );
-        let mut trainer = Trainer::new(&Config::from_toml(&text, "test", &[]).unwrap()).unwrap();
-        // A batch counts for less than a twentieth of the statistics from the twentieth on.
-        for _ in 0..30 {
-            trainer.step().unwrap();
-        }
-        trainer.state().unwrap()
-    };
-    let [on, off] = ["preserve_values = true", "preserve_values = false"];
-    for (control_variate, same, other) in [("model", on, off), ("residual", off, on)] {
-        let unsaid = trained(control_variate, "");
-        assert_eq!(unsaid, trained(control_variate, same), "{control_variate}");
-        assert_ne!(unsaid, trained(control_variate, other), "{control_variate}");
-    }
-    // Nothing to follow, and nothing asked for.
-    trained("model", "normalize_observations = false\nnormalize_rewards = false");
-}

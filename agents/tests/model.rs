@@ -119,3 +119,36 @@ fn a_corrected_baseline_is_unbiased_unless_it_has_seen_the_batch() {
     let found = of(text, Problem::Enumerable, AgentBug::CorrectionFittedFirst, Age::Fresh);
     assert!(found.p_value < 1e-6, "{}", found.p_value);
 }
+
+/// At the end of an annealed run the policy stands still, and so does V, unless there is a model, whose V has to follow the scales.
+#[test]
+fn with_a_model_the_values_rate_is_not_annealed() {
+    use crate::common::{agent, array, settings};
+    use relax_agents::{Compute, Metrics, Rollout};
+    for (control_variate, follows) in [("model", true), ("residual", false)] {
+        let text = format!("kind = 'relax-a2c'\nhidden = [4]\ncontrol_variate = '{control_variate}'");
+        let settings = settings(&text, "anneal = true");
+        let mut agent = agent(&settings, 1, &relax_envs::Space::discrete(2), 3);
+        let policy = agent.acting_policy();
+        let mut batch = Rollout::new(1, 1, 2, policy.distribution().action_buffer());
+        batch.levels.push(1);
+        batch.slot.push(0);
+        batch.observations.push(0.5);
+        batch.noise.extend([0.3, 0.6]);
+        batch.actions.resize(1);
+        batch.rewards.push(1.0);
+        batch.terminated.push(true);
+        batch.truncated.push(false);
+        let before = agent.state();
+        let (compute, mut metrics) = (Compute::serial(), Metrics::default());
+        let improved = agent.improve_policy(&batch, 1.0, &compute, &mut metrics);
+        let fitted = improved.and_then(|()| agent.fit_critics(&batch, 1.0, &compute, &mut metrics));
+        fitted.unwrap_or_else(|error| panic!("{error}"));
+        let moved = |name| array(&before, name) != array(&agent.state(), name);
+        assert_eq!(
+            (moved("policy.parameters"), moved("critic.parameters")),
+            (false, follows),
+            "{control_variate}"
+        );
+    }
+}

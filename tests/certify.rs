@@ -108,6 +108,7 @@ fn whole_batches_are_compared_with_a2cs() {
     let own = run(&["a2c.toml", "--batches", "5", "--points", "2", "--out", "own"]);
     assert!(own.status.success(), "{}", said(&own.stderr));
     assert!(said(&own.stdout).contains("with the same V"), "{}", said(&own.stdout));
+    assert!(said(&own.stdout).contains("over 2 points: geometric mean 1.00"), "{}", said(&own.stdout));
     assert_eq!(points("own").len(), 2);
     for point in points("own") {
         assert!((point["ratio"]["value"].as_f64().unwrap() - 1.0).abs() < 1e-4, "{point}");

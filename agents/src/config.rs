@@ -279,14 +279,6 @@ pub struct Normalization {
     pub preserve_values: bool,
 }
 
-impl Normalization {
-    /// Whether there is a scale that moves.
-    #[must_use]
-    pub fn moves(&self) -> bool {
-        self.observations || self.rewards
-    }
-}
-
 /// `learner.bounds_loss` of a configuration that does not say.
 pub(crate) const BOUNDS_LOSS: f64 = 0.1;
 
@@ -395,7 +387,7 @@ macro_rules! scaling {
         impl $name {
             /// Refuses to follow scales that stay.
             pub(crate) fn refuse_idle_preserving(&self) -> Result<(), $crate::Refusal> {
-                if !self.preserve_values || self.normalization().moves() {
+                if !self.preserve_values || self.normalize_observations || self.normalize_rewards {
                     return Ok(());
                 }
                 Err($crate::Refusal::new(

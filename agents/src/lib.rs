@@ -191,6 +191,9 @@ pub enum AgentError {
     /// A checkpoint does not fit this agent.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A checkpoint is of an earlier version, and holds too little to go on with.
+    #[error("it is of an earlier version, whose control variate had fewer parts than this one's")]
+    Outgrown,
     /// An estimator's setting is out of range.
     #[error(transparent)]
     Estimator(#[from] relax_estimators::EstimatorError),

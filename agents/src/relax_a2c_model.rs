@@ -379,6 +379,7 @@ impl Agent for RelaxA2cModel {
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        self.versions.restore(state)?;
         let [updates] = state.u64_array("updates")?;
         let [rng] = streams::restore(state, "replay_stream")?;
         self.policy.restore(&state.subset("policy"))?;
@@ -391,7 +392,6 @@ impl Agent for RelaxA2cModel {
         }
         self.normalizer.restore(state)?;
         self.horizon.restore(&state.subset("horizon"))?;
-        self.versions.restore(state)?;
         (self.rng, self.updates) = (rng, updates);
         Ok(())
     }

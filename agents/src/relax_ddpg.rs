@@ -12,7 +12,7 @@
 //! η = (0, 1, 0, 0):  ĝ = (ε/σ)(R̂ − Q(s, a)) + ∇_aQ(s, a)                      (LAX with c = Q)
 //! ```
 //! All four have mean 0. V₂ is V with its correction for the steps that remain in the rollout ([`horizon`](crate::parts::horizon)). The expectations are means over fresh actions. Q − V is clipped at eight times the usual δ in C and E, and B
-//! scaled down at states where the fresh actions' is beyond that; a second version is clipped at twice ([`guard`](crate::parts::guard)).
+//! scaled down at states where the fresh actions' is beyond that; other versions have tighter bounds ([`guard`](crate::parts::guard)).
 //! ∇_aQ is DDPG's actor gradient, taken at the sampled action; the term before it removes its bias, for any Q that has not
 //! seen the batch. `agent.correction = false` leaves that term out: ĝ = ∇_aQ alone, which is SVG(0) (Heess et al. 2015),
 //! biased by what is wrong with Q.
@@ -422,18 +422,13 @@ impl Agent for RelaxDdpg {
     }
 
     fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
-        if !state.has_any("horizon") {
-            let message = "it is of a version whose control variate had fewer gains than this one's four: the run ends where it is; \
-                           `relax eval` plays its policy, and `relax train --from` begins another run with it";
-            return Err(AgentError::Config(message.into()));
-        }
+        self.versions.restore(state)?;
         let [updates] = state.u64_array("updates")?;
         let rngs = streams::restore(state, "streams")?;
         self.policy.restore(&state.subset("policy"))?;
         self.critic.restore(&state.subset("critic"))?;
         self.q.net.restore(&state.subset("q"))?;
         self.experience.restore(state)?;
-        self.versions.restore(state)?;
         self.horizon.restore(&state.subset("horizon"))?;
         (self.rngs, self.updates) = (rngs, updates);
         Ok(())

@@ -113,9 +113,20 @@ fn run_batches(args: &VarianceArgs, batches: usize) -> Result<ExitCode, Error> {
         ]);
     }
     let table = output::table(&rows, 2);
+    let all = compared.overall;
+    let overall = match compared.points.len() {
+        1 => String::new(),
+        n => format!(
+            "ratio over {n} points: geometric mean {:.2}, median {:.2}, below 1 at {:.0} %, of sums {:.2}\n\n",
+            all.geometric_mean,
+            all.median,
+            100.0 * all.below_one,
+            all.of_sums
+        ),
+    };
     let whose = if args.critic_of.is_some() { "the other agent's V" } else { "the same V" };
     output::print(&format!(
-        "{} on {}, {batches} batches\n\n{table}\n\
+        "{} on {}, {batches} batches\n\n{table}\n{overall}\
          variance: of a batch's gradient of the weights; A2C's: by its formula on the same batches with {whose}\n\
          signal: the squared length of the gradient's mean\n",
         compared.agent, compared.env

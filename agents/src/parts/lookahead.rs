@@ -74,7 +74,7 @@ pub struct Lookahead {
     /// Of q within the bound of each version.
     pub terms: [Terms; VERSIONS],
     /// What q is made of.
-    pub candidates: Candidates,
+    candidates: Candidates,
     appraisal: Appraisal,
     /// Noise of the fresh actions, `[2M, r, K]`.
     noise: Vec<f32>,

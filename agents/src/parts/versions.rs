@@ -7,7 +7,7 @@ use crate::config::Gain;
 use relax_nn::{StateDict, StateTensor};
 
 /// What the versions' gains are called in a checkpoint.
-pub const NAMES: [&str; VERSIONS] = ["gains.loud", "gains.free", "gains.bounded"];
+pub const NAMES: [&str; VERSIONS] = ["gains.loud", "gains.loose", "gains.tight"];
 
 /// Gains of all versions of N control variates, and what guards them.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,12 +73,10 @@ impl<const N: usize> Versions<N> {
     /// Takes over what [`save`](Self::save) added.
     ///
     /// # Errors
-    /// If an array is missing or of another size.
+    /// If an array is missing or of another size, or the state is of before there were these versions.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
         if state.get(NAMES[0]).is_err() {
-            let message = "it is of a version whose control variate had one bound fewer than this one's three: the run ends where it is; \
-                           `relax eval` plays its policy, and `relax train --from` begins another run with it";
-            return Err(AgentError::Config(message.into()));
+            return Err(AgentError::Outgrown);
         }
         let mut fits = self.guard.restore(state.f64("guard")?);
         for (name, gains) in NAMES.iter().zip(&mut self.gains) {

@@ -17,6 +17,7 @@ use relax_training::config::{Config, RolloutMode};
 
 use super::nested::Estimate;
 use super::{BURN_IN, agent, no_estimator, stream, train_along};
+use crate::compare::stats::{mean_of, median_of};
 
 /// How to compare.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,35 @@ pub struct Compared {
     pub agent: String,
     /// One for each point of training.
     pub points: Vec<Batches>,
+    /// All points together.
+    pub overall: Overall,
+}
+
+/// The ratios of several points of training, of which a single one says little: how far V is behind at one moment is chance.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Overall {
+    /// Geometric mean of the ratios.
+    pub geometric_mean: f64,
+    /// Their median.
+    pub median: f64,
+    /// Share of the points at which the ratio is below 1.
+    pub below_one: f64,
+    /// Sum of the variances over the sum of A2C's.
+    pub of_sums: f64,
+}
+
+impl Overall {
+    fn of(points: &[Batches]) -> Self {
+        let ratios: Vec<f64> = points.iter().map(|point| point.ratio.value).collect();
+        let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+        let sum = |of: fn(&Batches) -> Estimate| points.iter().map(|point| of(point).value).sum::<f64>();
+        Self {
+            geometric_mean: mean_of(&logs).exp(),
+            median: median_of(&ratios),
+            below_one: ratios.iter().filter(|ratio| **ratio < 1.0).count() as f64 / ratios.len() as f64,
+            of_sums: sum(|point| point.variance) / sum(|point| point.of_a2c),
+        }
+    }
 }
 
 /// Trains as `config` says, without writing anything, and compares at evenly spaced points.
@@ -93,7 +123,8 @@ pub fn of_batches(config: &Config, options: &BatchOptions) -> Result<Compared, E
         }
         Ok(())
     })?;
-    Ok(Compared { env: config.env.id.clone(), agent: config.agent.kind.clone(), points })
+    let overall = Overall::of(&points);
+    Ok(Compared { env: config.env.id.clone(), agent: config.agent.kind.clone(), points, overall })
 }
 
 /// An agent whose critic alone is of interest. Its policy stays where it is: what it would learn from another's actions is nothing.
@@ -239,5 +270,22 @@ mod tests {
         assert!((found.signal.value - (8.0 - 2.0 / 3.0)).abs() < 1e-12);
         // Without one of the three: {2, 3}, {1, 3} and {1, 2}, of variances 1, 4 and 1.
         assert!((found.variance.error - (6.0f64 * 2.0 / 3.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn overall_is_of_all_points() {
+        let of = |value| Estimate { value, error: 0.0 };
+        let point = |ours, theirs| Batches {
+            env_steps: 1,
+            variance: of(ours),
+            of_a2c: of(theirs),
+            ratio: of(ours / theirs),
+            signal: of(0.0),
+        };
+        // Ratios ½, 2 and 8.
+        let found = Overall::of(&[point(1.0, 2.0), point(2.0, 1.0), point(8.0, 1.0)]);
+        assert!((found.geometric_mean - 2.0).abs() < 1e-12, "{found:?}");
+        assert_eq!((found.median, found.of_sums), (2.0, 2.75));
+        assert!((found.below_one - 1.0 / 3.0).abs() < 1e-12, "{found:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What of a trainer survives a checkpoint, and the hash of what it has learned.
 
+use relax_agents::AgentError;
 use relax_nn::{StateDict, StateTensor};
 use relax_runtime::Error;
 use relax_runtime::state_hash::state_hash;
@@ -79,7 +80,11 @@ impl Trainer {
     pub(crate) fn restore_learner(&mut self, state: &StateDict) -> Result<(), Error> {
         let bad = |error: &dyn std::fmt::Display| Error::input(error.to_string());
         let counters = state.u64_array(COUNTERS).map_err(|error| bad(&error))?;
-        self.agent.restore(&state.subset("agent")).map_err(|error| bad(&error))?;
+        self.agent.restore(&state.subset("agent")).map_err(|error| match error {
+            AgentError::Outgrown => Error::input(format!("this run cannot go on from its checkpoint: {error}"))
+                .with_hint("the run ends where it is: `relax eval` plays its policy, and `relax train --from` begins another run with it"),
+            error => bad(&error),
+        })?;
         self.tracker.restore(&state.subset("tracker")).map_err(|error| bad(&error))?;
         self.worth = Worth::restore(state).map_err(|error| bad(&error))?;
         // Runs of earlier versions have none.

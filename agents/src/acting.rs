@@ -4,10 +4,11 @@
 use crate::compute::SHARD_ROWS;
 use crate::config::ActivationKind;
 use crate::distribution::{self, Distribution, Head, Samples, mask_logits};
+use crate::kept::Kept;
 use crate::parts::exploration::Exploration;
 use crate::parts::networks;
 use crate::parts::normalize::Scaling;
-use crate::rollout::ActionBuffer;
+use crate::rollout::{ActionBuffer, Rollout};
 use crate::{ActionRange, AgentError, EncoderCard};
 use relax_envs::{Actions, EnvRng};
 use relax_nn::{EncodedShape, EncodedWorkspace, FrameLayout, NamedSlice, StateDict};
@@ -30,6 +31,8 @@ pub struct ActingPolicy {
     scaling: Option<Scaling>,
     /// Whether its agent reads the bytes that its encoder sees.
     reads_bytes: bool,
+    /// Stamp of the learning policy whose copy it is, which goes on from what this one makes of observations; 0: none does.
+    stamp: u64,
 }
 
 /// A policy in words: with the state of the agent that trained it, enough to make it again.
@@ -73,6 +76,21 @@ pub struct ActingScratch {
     observations: Vec<f32>,
     output: Vec<f32>,
     relaxed: Vec<f32>,
+    /// That of the rollout that is being filled.
+    kept: Kept,
+}
+
+impl ActingScratch {
+    /// Keeps what `policy` makes of the rows of `rollout`, which is empty, for the gradient, until [`give`](Self::give).
+    pub fn keep_for(&mut self, policy: &ActingPolicy, rollout: &mut Rollout) {
+        std::mem::swap(&mut self.kept, &mut rollout.kept);
+        self.kept.begin(policy.stamp);
+    }
+
+    /// Gives `rollout` what has been kept of its rows since [`keep_for`](Self::keep_for).
+    pub fn give(&mut self, rollout: &mut Rollout) {
+        std::mem::swap(&mut self.kept, &mut rollout.kept);
+    }
 }
 
 impl ActingPolicy {
@@ -92,7 +110,13 @@ impl ActingPolicy {
             exploration: None,
             scaling: None,
             reads_bytes: false,
+            stamp: 0,
         }
+    }
+
+    /// Sets the stamp of the learning policy whose copy it is; 0: nobody needs what it makes of observations.
+    pub(crate) fn set_stamp(&mut self, stamp: u64) {
+        self.stamp = stamp;
     }
 
     /// Sets whether its agent reads a rollout's observations by [`Rollout::seen`](crate::Rollout::seen), so that those that an encoder sees
@@ -113,6 +137,7 @@ impl ActingPolicy {
     /// Takes over parameters of the same network without allocating.
     pub fn set_parameters(&mut self, parameters: &[f32]) {
         self.parameters.copy_from_slice(parameters);
+        self.stamp = 0;
     }
 
     /// Sets where a deterministic policy's noise comes from.
@@ -190,7 +215,7 @@ impl ActingPolicy {
         let exploration = card.exploration;
         let name = card.weights.clone().into();
         let reads_bytes = card.reads_bytes;
-        Ok(Self { shape, distribution, parameters, name, exploration, scaling, reads_bytes })
+        Ok(Self { shape, distribution, parameters, name, exploration, scaling, reads_bytes, stamp: 0 })
     }
 
     /// Draws the noise of one action, `[K]`; `process` `[K]` is the state of its slot's exploration process.
@@ -229,9 +254,10 @@ impl ActingPolicy {
         observations: &[f32],
         masks: Option<&[bool]>,
         scratch: &'a mut ActingScratch,
-        rows: usize,
+        rows: Range<usize>,
     ) -> (Head<'a>, &'a mut Vec<f32>) {
-        let ActingScratch { workspace, observations: scaled, output, relaxed } = scratch;
+        let ActingScratch { workspace, observations: scaled, output, relaxed, kept } = scratch;
+        let (first, rows) = (rows.start, rows.len());
         output.resize(rows * self.distribution.outputs(), 0.0);
         let observations = match &self.scaling {
             Some(scaling) => {
@@ -244,12 +270,15 @@ impl ActingPolicy {
         };
         let (dim, outputs) = (self.shape.input(), self.distribution.outputs());
         assert_eq!(observations.len(), rows * dim, "length of the observations");
-        // So many at once that what they make of the hidden layers stays in the cache.
-        let tiles = observations.chunks(SHARD_ROWS * dim).zip(output.chunks_mut(SHARD_ROWS * outputs));
-        for (observations, output) in tiles {
-            if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
-                // The learner's own pass says why.
-                output.fill(f32::NAN);
+        let network = (&self.shape, &self.parameters[..]);
+        if !kept.is_open() || !kept.forward(network, observations, first..first + rows, output) {
+            // So many at once that what they make of the hidden layers stays in the cache.
+            let tiles = observations.chunks(SHARD_ROWS * dim).zip(output.chunks_mut(SHARD_ROWS * outputs));
+            for (observations, output) in tiles {
+                if self.shape.forward(&self.parameters, observations, workspace, output).is_err() {
+                    // The learner's own pass says why.
+                    output.fill(f32::NAN);
+                }
             }
         }
         if masks.is_some() {
@@ -275,7 +304,7 @@ impl ActingPolicy {
         scratch: &mut ActingScratch,
         gradient: &mut [f32],
     ) {
-        self.forward(observation, None, scratch, 1);
+        self.forward(observation, None, scratch, 0..1);
         let ActingScratch { workspace, observations: scaled, .. } = scratch;
         let observation = if self.scaling.is_some() { scaled } else { observation };
         let (to_network, to_tail) = estimate.split_at(self.distribution.outputs());
@@ -298,12 +327,18 @@ impl ActingPolicy {
         rows: Range<usize>,
         scratch: &mut ActingScratch,
     ) -> Result<(Vec<f32>, Vec<f64>), AgentError> {
-        let (head, _) = self.forward(observation, mask, scratch, 1);
+        let (head, _) = self.forward(observation, mask, scratch, 0..1);
         let output = head.output.repeat(rows.len());
         let mut samples = Samples::new(&*self.distribution)?;
         samples.prepare(Head { output: &output, tail: head.tail }, actions, rows);
         let information = samples.information();
         Ok((samples.moments.score, information))
+    }
+
+    /// Its network.
+    #[cfg(test)]
+    pub(crate) fn network(&self) -> &EncodedShape {
+        &self.shape
     }
 
     /// Number of the policy's weights.
@@ -356,7 +391,7 @@ impl ActingPolicy {
         if let Some(Exploration::Uniform) = self.exploration {
             return self.distribution.anywhere(noise, actions, rows);
         }
-        let (head, relaxed) = self.forward(observations, masks, scratch, rows.len());
+        let (head, relaxed) = self.forward(observations, masks, scratch, rows.clone());
         self.distribution.act(head, noise, relaxed, actions, rows);
     }
 
@@ -380,7 +415,7 @@ impl ActingPolicy {
         actions: &mut ActionBuffer,
         rows: Range<usize>,
     ) {
-        let (head, _) = self.forward(observations, masks, scratch, rows.len());
+        let (head, _) = self.forward(observations, masks, scratch, rows.clone());
         self.distribution.greedy(head, actions, rows);
     }
 }

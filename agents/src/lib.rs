@@ -27,6 +27,7 @@ pub mod ddpg;
 pub mod distribution;
 pub mod encoders;
 mod frames;
+mod kept;
 mod metrics;
 pub mod parts;
 pub mod ppo;

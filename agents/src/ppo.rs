@@ -210,11 +210,15 @@ impl Ppo {
 
 impl Agent for Ppo {
     fn acting_policy(&self) -> ActingPolicy {
-        self.policy.snapshot()
+        let mut policy = self.policy.snapshot();
+        // Minibatches mix the rows: nobody goes on from what it makes of them.
+        policy.set_stamp(0);
+        policy
     }
 
     fn refresh(&self, policy: &mut ActingPolicy) {
         self.policy.refresh(policy);
+        policy.set_stamp(0);
     }
 
     /// All epochs of the policy, with the critic as it was before the batch. The figures are those of the first step.

@@ -2,6 +2,7 @@
 
 use crate::compute::{ENCODED_SHARD_ROWS, shard_rows_of};
 use crate::frames::Pictures;
+use crate::kept::Kept;
 use relax_nn::{FrameLayout, Observations};
 use std::ops::Range;
 
@@ -161,6 +162,8 @@ pub struct Rollout {
     pub open: Vec<bool>,
     /// Episodes that ended, by level and slot.
     pub episodes: Vec<Episode>,
+    /// What the policy that acted made of the rows.
+    pub(crate) kept: Kept,
 }
 
 impl Rollout {
@@ -188,6 +191,7 @@ impl Rollout {
             next_masks: Vec::new(),
             open: vec![false; slots],
             episodes: Vec::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -352,6 +356,7 @@ impl Rollout {
         self.final_masks.clear();
         self.open.fill(false);
         self.episodes.clear();
+        self.kept.clear();
     }
 
     /// Fills this rollout with those of several workers, whose slots follow one another, level by level in slot order:
@@ -368,12 +373,17 @@ impl Rollout {
                 .extend(parts.clone().flat_map(|part| &part.pictures).map(|part| pictures.take_frames(part)));
         }
         let moved = |part: usize| moved.get(part).copied().unwrap_or(0);
+        self.kept.merge(parts.clone().map(|part| &part.kept));
+        let whole = parts.clone().nth(1).is_none();
         let levels = parts.clone().map(|part| part.levels.len() - 1).max().unwrap_or(0);
         for level in 0..levels {
             let mut first_slot = 0;
             for (i, part) in parts.clone().enumerate() {
                 if level + 1 < part.levels.len() {
                     self.extend(part, level, first_slot, moved(i));
+                    if !whole {
+                        self.kept.extend(&part.kept, part.levels[level]..part.levels[level + 1]);
+                    }
                 }
                 first_slot += part.slots() as u32;
             }

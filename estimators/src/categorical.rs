@@ -234,11 +234,39 @@ pub fn entropy_gradient<F: Real>(log_probs: &[F], k: usize, gradient: &mut [F]) 
         *g = l.exp();
     }
     for (g, l) in gradient.chunks_exact_mut(k).zip(log_probs.chunks_exact(k)) {
-        let h = -g.iter().zip(l).map(|(&p, &l)| p * finite(l)).sum::<F>();
-        for (g, &l) in g.iter_mut().zip(l) {
-            *g *= -(finite(l) + h);
-        }
+        slopes(l, g);
     }
+}
+
+/// [`entropy`] and [`entropy_gradient`] in one pass, of probabilities that are known already: the same numbers.
+/// # Shapes
+/// `log_probs`, `probs`, `gradient`: `[B, K]`; `entropy`: `[B]`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn entropy_and_gradient<F: Real>(
+    log_probs: &[F],
+    probs: &[F],
+    k: usize,
+    entropy: &mut [F],
+    gradient: &mut [F],
+) {
+    check_rows("log_probs", log_probs.len(), k);
+    check_len("probs", probs, log_probs.len());
+    check_len("entropy", entropy, log_probs.len() / k);
+    check_len("gradient", gradient, log_probs.len());
+    gradient.copy_from_slice(probs);
+    for ((h, g), l) in entropy.iter_mut().zip(gradient.chunks_exact_mut(k)).zip(log_probs.chunks_exact(k)) {
+        *h = slopes(l, g);
+    }
+}
+
+/// Makes of a row of p that of ∂H/∂l. Returns H.
+#[inline(always)]
+fn slopes<F: Real>(log_probs: &[F], p: &mut [F]) -> F {
+    let h = -p.iter().zip(log_probs).map(|(&p, &l)| p * finite(l)).sum::<F>();
+    for (p, &l) in p.iter_mut().zip(log_probs) {
+        *p *= -(finite(l) + h);
+    }
+    h
 }
 
 /// −log u: a standard exponential variable, positive and finite.
@@ -308,6 +336,20 @@ mod tests {
                     assert!(z.iter().chain(&w).chain(&h).all(|x| x.is_finite()));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn entropy_and_its_gradient_in_one_pass_are_the_same_numbers() {
+        for logits in [[0.5_f32, -0.2, 0.1], [f32::NEG_INFINITY, 3.0, -40.0]] {
+            let (mut l, mut p, mut h, mut g) = ([0.0; 3], [0.0; 3], [0.0], [0.0; 3]);
+            log_softmax(&logits, 3, &mut l);
+            probabilities(&l, &mut p);
+            entropy(&l, 3, &mut h);
+            entropy_gradient(&l, 3, &mut g);
+            let (mut both, mut gradient) = ([0.0], [0.0; 3]);
+            entropy_and_gradient(&l, &p, 3, &mut both, &mut gradient);
+            assert_eq!((both, gradient), (h, g));
         }
     }
 

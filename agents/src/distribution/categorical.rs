@@ -133,8 +133,8 @@ impl CategoricalShard {
         categorical::probabilities(&self.log_probs, fit(&mut self.probs, len));
         categorical::score(&self.probs, &self.choice, &mut moments.score);
         categorical::log_prob(&self.log_probs, &self.choice, &mut moments.log_prob);
-        categorical::entropy(&self.log_probs, k, &mut moments.entropy);
-        categorical::entropy_gradient(&self.log_probs, k, &mut moments.entropy_gradient);
+        let Moments { entropy, entropy_gradient, .. } = moments;
+        categorical::entropy_and_gradient(&self.log_probs, &self.probs, k, entropy, entropy_gradient);
         self.impossible = self.log_probs.iter().fold(false, |any, &l| any | (l == f32::NEG_INFINITY));
     }
 

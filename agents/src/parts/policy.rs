@@ -5,6 +5,7 @@ use super::networks::{self, Network};
 use crate::compute::{Compute, shard_rows_of, sum_into};
 use crate::config::OptimizerKind;
 use crate::distribution::{Distribution, Head, Samples, mask_logits};
+use crate::kept::{Found, stamp};
 use crate::rollout::Rollout;
 use crate::{ActingPolicy, AgentError, Observed};
 use relax_envs::EnvRng;
@@ -88,6 +89,8 @@ pub struct Policy<E> {
     shard_rows: usize,
     /// Whether its encoder is yet to be fitted to the first observations.
     fresh: bool,
+    /// Of these very weights: what a copy of them made of a batch while it acted is what the gradient's own pass would make.
+    stamp: u64,
 }
 
 impl<E: Default + Send> Policy<E> {
@@ -121,6 +124,7 @@ impl<E: Default + Send> Policy<E> {
             shards: Vec::new(),
             shard_rows: observed.shard_rows(),
             fresh: shape.encoder().is_some(),
+            stamp: stamp(),
             shape,
             parameters,
         })
@@ -130,6 +134,12 @@ impl<E: Default + Send> Policy<E> {
     #[must_use]
     pub fn distribution(&self) -> &Arc<dyn Distribution> {
         &self.distribution
+    }
+
+    /// Stamp of its weights as they are.
+    #[cfg(test)]
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp
     }
 
     /// The network's parameters, copied.
@@ -163,12 +173,14 @@ impl<E: Default + Send> Policy<E> {
         let mut policy =
             ActingPolicy::new(self.shape.clone(), distribution, self.parameters(), "policy.parameters");
         policy.set_reads_bytes(self.shape.encoder().is_some());
+        policy.set_stamp(self.stamp);
         policy
     }
 
     /// Brings a copy up to date without allocating.
     pub fn refresh(&self, policy: &mut ActingPolicy) {
         policy.set_parameters(&self.parameters);
+        policy.set_stamp(self.stamp);
     }
 
     /// Sends every shard forward and shows its samples, without any gradient.
@@ -182,14 +194,12 @@ impl<E: Default + Send> Policy<E> {
         see: impl Fn(usize, Range<usize>, &mut PolicyShard<E>) + Sync,
     ) -> Result<(), AgentError> {
         self.fit_shards(batch.rows())?;
-        let Self { shape, parameters, shards, shard_rows, .. } = self;
-        let (rows, outputs) = (batch.rows(), shape.output());
+        let Self { shape, parameters, shards, shard_rows, stamp, .. } = self;
+        let (network, all) = ((&*shape, &parameters[..], *stamp), batch.rows());
         compute.each(shards, |i, shard| {
-            let rows = shard_rows_of(*shard_rows, i, rows);
-            shard.failed = ACTIVATIONS.with_borrow_mut(|workspace| {
-                shard.output.resize(rows.len() * outputs, 0.0);
-                let output = &mut shard.output;
-                shape.forward(parameters, batch.seen(rows.clone()), workspace, output).err()
+            let rows = shard_rows_of(*shard_rows, i, all);
+            ACTIVATIONS.with_borrow_mut(|workspace| {
+                shard.forward(network, batch, (i, rows.clone()), workspace);
             });
             mask_logits(&mut shard.output, batch.mask_rows(rows.clone()));
             let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
@@ -234,14 +244,14 @@ impl<E: Default + Send> Policy<E> {
     ) -> Result<Sums, AgentError> {
         self.fit_shards(batch.rows())?;
         let extras = extras.into();
-        let Self { shape, parameters, shards, shard_rows, distribution, .. } = self;
-        let (rows, outputs, parameters_of_rows) = (batch.rows(), shape.output(), distribution.parameters());
+        let Self { shape, parameters, shards, shard_rows, distribution, stamp, .. } = self;
+        let (rows, parameters_of_rows) = (batch.rows(), distribution.parameters());
+        let network = (&*shape, &parameters[..], *stamp);
         compute.each(shards, |i, shard| {
             let rows_here = shard_rows_of(*shard_rows, i, rows);
             let observations = batch.seen(rows_here.clone());
             ACTIVATIONS.with_borrow_mut(|workspace| {
-                shard.output.resize(rows_here.len() * outputs, 0.0);
-                let failed = shape.forward(parameters, observations, workspace, &mut shard.output).err();
+                let mut found = shard.forward(network, batch, (i, rows_here.clone()), workspace);
                 mask_logits(&mut shard.output, batch.mask_rows(rows_here.clone()));
                 let head = Head { output: &shard.output, tail: &parameters[shape.tail()] };
                 shard.samples.prepare(head, &batch.actions, rows_here.clone());
@@ -251,17 +261,11 @@ impl<E: Default + Send> Policy<E> {
                     ..Sums::default()
                 };
                 estimate(i, rows_here, shard);
-                shard.failed = failed.or_else(|| {
-                    shard
-                        .reverse(
-                            (shape, parameters),
-                            observations,
-                            workspace,
-                            (&**distribution, extras),
-                            rows,
-                        )
-                        .err()
-                });
+                if shard.failed.is_none() {
+                    let (network, objective) = ((&*shape, &parameters[..]), (&**distribution, extras));
+                    let workspace = found.workspace();
+                    shard.failed = shard.reverse(network, observations, workspace, objective, rows).err();
+                }
             });
         });
         self.check()?;
@@ -292,6 +296,7 @@ impl<E: Default + Send> Policy<E> {
         let Self { centring, optimizer, parameters, gradient, shards, .. } = self;
         let shards = shards.iter().map(|shard| (shard.samples.moments.entropy.len(), &shard.means[..]));
         centring.step(shards, optimizer, parameters, gradient, (learning_rate, scale));
+        self.stamp = stamp();
         Ok(norm)
     }
 
@@ -299,6 +304,7 @@ impl<E: Default + Send> Policy<E> {
     /// then.
     pub fn initialise_encoder(&mut self, batch: &Rollout) {
         if std::mem::take(&mut self.fresh) {
+            self.stamp = stamp();
             self.shape.initialise_from(&mut self.parameters, &batch.seen_here_and_there());
         }
     }
@@ -351,6 +357,7 @@ impl<E: Default + Send> Policy<E> {
     /// # Errors
     /// If an array is missing or does not fit.
     pub fn restore(&mut self, state: &StateDict) -> Result<(), AgentError> {
+        self.stamp = stamp();
         networks::restore_into(&mut self.parameters, &mut self.optimizer, state)?;
         self.fresh = self.shape.encoder().is_some() && self.optimizer.steps() == 0;
         Ok(())
@@ -370,6 +377,28 @@ impl<E: Default> PolicyShard<E> {
             means: Vec::new(),
             failed: None,
         })
+    }
+
+    /// Brings what the network, with its stamp, says of `rows`, shard `i` of the batch, to `output`, and finds what its hidden layers made
+    /// of them: where the policy has kept it while it acted, or in `own`.
+    fn forward<'a>(
+        &mut self,
+        (shape, parameters, stamp): (&EncodedShape, &[f32], u64),
+        batch: &'a Rollout,
+        (i, rows): (usize, Range<usize>),
+        own: &'a mut EncodedWorkspace,
+    ) -> Found<'a> {
+        self.output.resize(rows.len() * shape.output(), 0.0);
+        match batch.kept.find(stamp, shape, (i, batch.rows()), own, &mut self.output) {
+            Ok(found) => {
+                self.failed = None;
+                found
+            }
+            Err(own) => {
+                self.failed = shape.forward(parameters, batch.seen(rows), own, &mut self.output).err();
+                Found::Here(own)
+            }
+        }
     }
 
     /// Sends −(ĝ + ∇extras)/rows back through the network.

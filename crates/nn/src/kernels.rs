@@ -29,6 +29,7 @@
 use crate::input::{Gradient, Input};
 use crate::shape::{Layer, MlpShape};
 use crate::{Real, product, thin};
+use std::ops::Range;
 
 /// What one network's passes leave for one another, `[B, width]` for each hidden layer. Grows to the largest batch it has
 /// seen and is then reused: no pass allocates after its first call at a batch size.
@@ -68,10 +69,33 @@ impl<F: Real> Workspace<F> {
         self.hidden.last().map_or(&[], Vec::as_slice)
     }
 
+    /// Takes the activations that the forward passes of `shape` have left in rows `rows` of `other` into its own rows from `at` on; those
+    /// before stay.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn take_rows(&mut self, shape: &MlpShape, other: &Self, rows: Range<usize>, at: usize) {
+        grow(&mut self.hidden, shape, at + rows.len());
+        for ((own, theirs), width) in self.hidden.iter_mut().zip(&other.hidden).zip(shape.hidden()) {
+            let theirs = &theirs[rows.start * width..rows.end * width];
+            own[at * width..][..theirs.len()].copy_from_slice(theirs);
+        }
+    }
+
     /// The activations h_l `[B, width]` of hidden layer `layer` that the last forward pass left.
     #[must_use]
     pub fn hidden(&self, layer: usize) -> &[F] {
         &self.hidden[layer]
+    }
+}
+
+/// Room for `rows` rows at least.
+fn grow<F: Real>(arrays: &mut Vec<Vec<F>>, shape: &MlpShape, rows: usize) {
+    arrays.resize_with(shape.hidden().len(), Vec::new);
+    for (array, &width) in arrays.iter_mut().zip(shape.hidden()) {
+        if array.len() < rows * width {
+            array.resize(rows * width, F::ZERO);
+        }
     }
 }
 
@@ -181,19 +205,49 @@ impl MlpShape {
         output: &mut [F],
     ) {
         let input = input.into();
+        fit(&mut workspace.hidden, self, self.rows(parameters, input));
+        self.forward_from(parameters, input, offset, (workspace, 0), output);
+    }
+
+    /// [`forward`](Self::forward) of rows that follow `first` others in `workspace`, whose activations stay there: a
+    /// [`reverse`](Self::reverse) then goes through all of them. Memory there only grows.
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub fn forward_behind<'a, F: Real>(
+        &self,
+        parameters: &[F],
+        input: impl Into<Input<'a, F>>,
+        first: usize,
+        workspace: &mut Workspace<F>,
+        output: &mut [F],
+    ) {
+        let input = input.into();
+        grow(&mut workspace.hidden, self, first + self.rows(parameters, input));
+        self.forward_from(parameters, input, None, (workspace, first), output);
+    }
+
+    fn forward_from<F: Real>(
+        &self,
+        parameters: &[F],
+        input: Input<'_, F>,
+        offset: Option<&[F]>,
+        (workspace, first): (&mut Workspace<F>, usize),
+        output: &mut [F],
+    ) {
         let rows = self.rows(parameters, input);
         assert_eq!(output.len(), rows * self.output(), "length of the output");
         assert!(offset.is_none() || !self.hidden().is_empty(), "an offset needs a hidden layer");
-        fit(&mut workspace.hidden, self, rows);
         let (last, below) = self.split();
+        let own = |width: usize| first * width..(first + rows) * width;
         for (l, layer) in below.iter().enumerate() {
             let (done, rest) = workspace.hidden.split_at_mut(l);
-            let x = done.last().map_or(input, Input::from);
-            let weight = &parameters[layer.weight.clone()];
-            x.product(&mut rest[0], weight, layer, offset.filter(|_| l == 0));
-            self.activation().add_bias_and_activate(&mut rest[0], &parameters[layer.bias.clone()]);
+            let x = done.last().map_or(input, |h| Input::from(&h[own(layer.input)]));
+            let h = &mut rest[0][own(layer.output)];
+            x.product(h, &parameters[layer.weight.clone()], layer, offset.filter(|_| l == 0));
+            self.activation().add_bias_and_activate(h, &parameters[layer.bias.clone()]);
         }
-        match workspace.hidden.last().map_or(input, Input::from) {
+        match workspace.hidden.last().map_or(input, |h| Input::from(&h[own(last.input)])) {
             Input::Dense(x) => F::with_scratch(|Scratch { transposed, sums, .. }| {
                 affine_output(parameters, last, x, output, true, transposed, sums);
             }),
@@ -262,13 +316,14 @@ impl MlpShape {
             let [current, next] = down;
             for (l, layer) in self.layers().iter().enumerate().rev() {
                 let d: &[F] = if l + 1 == self.layers().len() { d_output } else { current };
-                let x = if l == 0 { input } else { Input::from(&hidden[l - 1]) };
+                let h = |l: usize| &hidden[l][..rows * self.hidden()[l]];
+                let x = if l == 0 { input } else { Input::from(h(l - 1)) };
                 x.weight_gradient(how, &mut d_parameters[layer.weight.clone()], layer, d, sums);
                 product::add_rows(&mut d_parameters[layer.bias.clone()], d);
                 if l > 0 {
                     next.resize(rows * layer.input, F::ZERO);
                     back(parameters, layer, d, next, transposed);
-                    self.activation().multiply_by_slope(next, &hidden[l - 1]);
+                    self.activation().multiply_by_slope(next, h(l - 1));
                     std::mem::swap(current, next);
                 }
             }

@@ -8,6 +8,9 @@ use multiversion::multiversion;
 /// Sums longer than this are cut into pieces at other places for one row than for several (faer 0.24.4, measured).
 const LONG: usize = 512;
 
+/// Columns that [`add_rows`] adds up at a time: four AVX-512 registers of `f32`.
+const COLUMNS: usize = 64;
+
 /// dst `[m, n]` = a `[m, k]` · b `[k, n]`. A row has the same bits whatever the number of rows: actors share out the rows that
 /// one of them would have acted on.
 pub fn product<F: Real>(dst: &mut [F], a: &[F], b: &[F], k: usize, n: usize) {
@@ -86,9 +89,46 @@ fn outer_into<F: Real>(parts: usize, accumulate: Accum, dst: &mut [F], a: MatRef
 /// dst `[n]` += the sum of the rows of d `[m, n]`: the bias gradient of a layer.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn add_rows<F: Real>(dst: &mut [F], d: &[F]) {
-    for row in d.chunks_exact(dst.len()) {
-        for (sum, &x) in dst.iter_mut().zip(row) {
+    let n = dst.len();
+    let (blocks, rest) = dst.as_chunks_mut::<COLUMNS>();
+    // The sums of a block stay in registers while all rows pass.
+    for (i, block) in blocks.iter_mut().enumerate() {
+        let mut sums = *block;
+        for row in d.chunks_exact(n) {
+            let Some((x, _)) = row[i * COLUMNS..].split_first_chunk::<COLUMNS>() else { continue };
+            for (sum, &x) in sums.iter_mut().zip(x) {
+                *sum += x;
+            }
+        }
+        *block = sums;
+    }
+    if rest.is_empty() {
+        return;
+    }
+    let first = n - rest.len();
+    for row in d.chunks_exact(n) {
+        for (sum, &x) in rest.iter_mut().zip(&row[first..]) {
             *sum += x;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every column is added up in the order of the rows, whatever the width: the bits of the plain loop.
+    #[test]
+    fn rows_are_added_in_order() {
+        for n in [1, 3, 16, 63, 64, 65, 130, 192] {
+            let d: Vec<f32> = (0..37 * n).map(|i| ((i * i) as f32).sin() * 1e3).collect();
+            let mut sums: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
+            let mut expected = sums.clone();
+            for row in d.chunks_exact(n) {
+                expected.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
+            add_rows(&mut sums, &d);
+            assert_eq!(sums, expected, "{n} columns");
         }
     }
 }

@@ -302,3 +302,39 @@ fn wrong_shapes_are_errors_that_name_them() {
     assert!(net.value_and_gradient(&right).unwrap_err().to_string().contains("one output"));
     assert!(net.forward(&right.to_dtype(DType::F64).unwrap()).is_err());
 }
+
+/// Rows sent forward a few at a time, and taken from another workspace: the activations and the gradient of one pass, bit for bit.
+#[test]
+fn rows_may_come_one_after_another() {
+    let mut rng = Pcg64::new(5, 1);
+    for case in cases() {
+        let (input, outputs) = (case.shape.input(), case.shape.output());
+        let d = normals(&mut rng, ROWS * outputs);
+        let reverse = |workspace: &Workspace<f64>| {
+            let mut gradient = vec![0.0; case.parameters.len()];
+            case.shape.reverse(&case.parameters, &case.input, workspace, &d, &mut gradient, None);
+            gradient
+        };
+        let (mut whole, mut expected) = (Workspace::new(), vec![0.0; d.len()]);
+        case.shape.forward(&case.parameters, &case.input, &mut whole, &mut expected);
+        let gradient = reverse(&whole);
+
+        let (mut grown, mut output) = (Workspace::new(), vec![0.0; d.len()]);
+        // More rows than will be used.
+        case.shape.forward_behind(&case.parameters, &case.input, 2, &mut grown, &mut output);
+        let mut first = 0;
+        for rows in [1, 0, 2, ROWS - 3] {
+            let x = &case.input[first * input..(first + rows) * input];
+            let output = &mut output[first * outputs..(first + rows) * outputs];
+            case.shape.forward_behind(&case.parameters, x, first, &mut grown, output);
+            first += rows;
+        }
+        assert_eq!(output, expected);
+        assert_eq!(reverse(&grown), gradient);
+
+        let mut taken = Workspace::new();
+        taken.take_rows(&case.shape, &grown, 0..2, 0);
+        taken.take_rows(&case.shape, &whole, 2..ROWS, 2);
+        assert_eq!(reverse(&taken), gradient);
+    }
+}

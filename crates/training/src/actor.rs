@@ -209,10 +209,16 @@ impl Actor {
         rollout.clear();
         rollout.set_mask_dim(self.mask_dim);
         rollout.keep_bytes(policy.frames());
+        if !self.greedy {
+            self.scratch.keep_for(policy, rollout);
+        }
         let mut whole = self.fill(policy, plan, rollout, stop)?;
         if rollout.rows() == 0 && whole {
             // A single level in which all slots did nothing but start their next episode.
             whole = self.fill(policy, plan, rollout, stop)?;
+        }
+        if !self.greedy {
+            self.scratch.give(rollout);
         }
         rollout.set_next_observations(&self.buffers.observations);
         if let Some(masks) = self.env.action_masks() {

@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use relax_nn::{StateDict, StateError, StateTensor};
 
@@ -106,6 +107,18 @@ pub struct Schedule {
     pub evaluate_every: u64,
     /// Between checkpoints; 0: at the end and when the run is interrupted.
     pub save_every: u64,
+    /// Leave out those that come sooner than a hundred times as long after the last as that took to write.
+    pub sparing: bool,
+}
+
+/// A [sparing](Schedule::sparing) run spends one part in so many of its time on checkpoints, at most.
+const SPARED: u32 = 100;
+
+impl Schedule {
+    /// Whether a checkpoint may be written so long after the last, which took `took`.
+    fn is_due(&self, since: Duration, took: Duration) -> bool {
+        !self.sparing || since >= took * SPARED
+    }
 }
 
 /// How an evaluation ended.
@@ -141,6 +154,7 @@ pub struct Pause<'a> {
     schedule: Schedule,
     before: u64,
     evaluated: u64,
+    saves: bool,
     stop: &'a AtomicBool,
 }
 
@@ -148,7 +162,7 @@ impl Pause<'_> {
     /// Whether it does, `position` being the one after the step, and `over` whether the run ends there.
     #[must_use]
     pub fn wanted(&self, position: u64, over: bool) -> bool {
-        over || crossed(self.schedule.save_every, self.before, position)
+        over || (self.saves && crossed(self.schedule.save_every, self.before, position))
             || crossed(self.schedule.evaluate_every, self.evaluated, position)
             || self.stop.load(Ordering::Relaxed)
     }
@@ -164,6 +178,8 @@ fn crossed(every: u64, before: u64, now: u64) -> bool {
 pub struct Run<T> {
     task: T,
     journal: Journal,
+    /// When the newest checkpoint was there, and how long it took.
+    saved: (Instant, Duration),
 }
 
 /// How a run ended.
@@ -207,8 +223,8 @@ impl<T: Task> Run<T> {
         let mut logs = Logs::create(dir, &task.tables())?;
         logs.settings(&task.header().config)?;
         let mut journal = Journal { dir: dir.to_owned(), logs, progress, clock: Clock::new(), _owner: owner };
-        save(&mut task, &mut journal, &latest_checkpoint(dir))?;
-        Ok(Self { task, journal })
+        let saved = timed(|| save(&mut task, &mut journal, &latest_checkpoint(dir)))?;
+        Ok(Self { task, journal, saved })
     }
 
     /// Goes on with the run folder `dir` of `owner`, whose newest checkpoint holds `state`.
@@ -236,7 +252,8 @@ impl<T: Task> Run<T> {
         let progress = Progress::new(task.schedule().budget, task.position(), quiet);
         let mut clock = Clock::new();
         clock.restore(times);
-        Ok(Self { task, journal: Journal { dir: dir.to_owned(), logs, progress, clock, _owner: owner } })
+        let journal = Journal { dir: dir.to_owned(), logs, progress, clock, _owner: owner };
+        Ok(Self { task, journal, saved: (Instant::now(), Duration::ZERO) })
     }
 
     /// The task.
@@ -269,6 +286,7 @@ impl<T: Task> Run<T> {
     /// Returns whether the task came to its end.
     fn train(&mut self, stop: &AtomicBool) -> Result<bool, Error> {
         let mut before = self.task.position();
+        let mut saves = true;
         loop {
             let (schedule, position) = (self.task.schedule(), self.task.position());
             let over = self.task.is_over();
@@ -280,7 +298,7 @@ impl<T: Task> Run<T> {
             {
                 return Ok(false);
             }
-            if crossed(schedule.save_every, before, position) {
+            if saves && crossed(schedule.save_every, before, position) {
                 self.save()?;
             }
             if over {
@@ -291,7 +309,10 @@ impl<T: Task> Run<T> {
                 return Ok(false);
             }
             before = position;
-            let pause = Pause { schedule, before, evaluated: self.task.evaluated(), stop };
+            // Known before the step: a task that is not told of a pause cannot be saved.
+            let (at, took) = self.saved;
+            saves = schedule.is_due(at.elapsed(), took);
+            let pause = Pause { schedule, before, evaluated: self.task.evaluated(), saves, stop };
             if let Err(error) = self.task.step(&mut self.journal, &pause) {
                 if self.task.can_still_be_saved() {
                     self.save()?;
@@ -331,8 +352,16 @@ impl<T: Task> Run<T> {
 
     fn save(&mut self) -> Result<(), Error> {
         let path = latest_checkpoint(&self.journal.dir);
-        save(&mut self.task, &mut self.journal, &path)
+        self.saved = timed(|| save(&mut self.task, &mut self.journal, &path))?;
+        Ok(())
     }
+}
+
+/// When `save` was done, and how long it took.
+fn timed(save: impl FnOnce() -> Result<(), Error>) -> Result<(Instant, Duration), Error> {
+    let start = Instant::now();
+    save()?;
+    Ok((Instant::now(), start.elapsed()))
 }
 
 fn sign(owner: &mut Owner, dir: &Path) -> Result<(), Error> {

@@ -249,6 +249,7 @@ impl Task for Training {
             budget: self.config.run.iterations,
             evaluate_every: self.config.run.evaluate_every,
             save_every: self.config.checkpoint.every_iterations,
+            sparing: false,
         }
     }
 

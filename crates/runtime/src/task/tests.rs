@@ -8,6 +8,8 @@ struct Counter {
     count: u64,
     evaluated: u64,
     schedule: Schedule,
+    /// How long its state takes.
+    slowly: Duration,
     /// At this count the folder of the checkpoints becomes a file.
     breaks: Option<u64>,
     did: Vec<String>,
@@ -78,6 +80,7 @@ impl Task for Counter {
 
     fn state(&mut self) -> Result<StateDict, Error> {
         self.did.push(format!("save {}", self.count));
+        std::thread::sleep(self.slowly);
         let mut state = StateDict::new();
         state.insert("count", StateTensor::U64(vec![self.count, self.evaluated]));
         Ok(state)
@@ -91,8 +94,8 @@ impl Task for Counter {
 }
 
 fn counter(budget: u64, evaluate_every: u64, save_every: u64) -> Counter {
-    let schedule = Schedule { budget, evaluate_every, save_every };
-    Counter { count: 0, evaluated: 0, schedule, breaks: None, did: Vec::new() }
+    let schedule = Schedule { budget, evaluate_every, save_every, sparing: false };
+    Counter { count: 0, evaluated: 0, schedule, slowly: Duration::ZERO, breaks: None, did: Vec::new() }
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -126,6 +129,21 @@ fn steps_evaluations_and_checkpoints_come_in_their_order() {
     drop(ended.journal);
     let error = Run::fresh(counter(9, 5, 4), &dir, true).err().unwrap();
     assert!(error.exit_code() == 2 && error.hint().is_some_and(|hint| hint.contains("relax resume")));
+}
+
+/// A run that is to be sparing of them leaves out checkpoints that come soon after one that took long, but never the last.
+#[test]
+fn checkpoints_that_would_take_much_of_the_time_are_left_out() {
+    let (_root, dir) = place();
+    let mut task = counter(9, 0, 4);
+    (task.schedule.sparing, task.slowly) = (true, Duration::from_millis(100));
+    let ended = Run::fresh(task, &dir, true).unwrap().go(&AtomicBool::new(false)).unwrap();
+    let wanted =
+        ["save 0", "step 2", "step 4", "step 6", "step 8", "step 10 rests", "save 10", "judge 10", "save 10"];
+    assert_eq!(ended.task.did, wanted);
+    let (schedule, ms) = (ended.task.schedule, Duration::from_millis);
+    assert!(!schedule.is_due(ms(399), ms(4)) && schedule.is_due(ms(400), ms(4)));
+    assert!(Schedule { sparing: false, ..schedule }.is_due(ms(0), ms(4)));
 }
 
 #[test]

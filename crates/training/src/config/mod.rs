@@ -190,8 +190,10 @@ impl Default for RunConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Environment steps between checkpoints; 0: only at the end and when the run is interrupted.
-    pub every_env_steps: u64,
+    /// Environment steps between checkpoints; 0: only at the end and when the run is interrupted. If left out, 100 000, but for
+    /// checkpoints that would make all of them take more than a hundredth of the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_env_steps: Option<u64>,
     /// Keep what an agent has stored to learn from again (ddpg, td3, sac, relax-ddpg and the model's control variate). Without, a
     /// checkpoint is small, and a resumed run takes no gradient step on stored transitions until as many are stored again as it began with.
     pub replay: bool,
@@ -199,7 +201,18 @@ pub struct CheckpointConfig {
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_env_steps: 100_000, replay: true }
+        Self { every_env_steps: None, replay: true }
+    }
+}
+
+impl CheckpointConfig {
+    /// Environment steps between checkpoints where [`every_env_steps`](Self::every_env_steps) is left out.
+    pub const EVERY: u64 = 100_000;
+
+    /// Environment steps between checkpoints.
+    #[must_use]
+    pub fn every(&self) -> u64 {
+        self.every_env_steps.unwrap_or(Self::EVERY)
     }
 }
 

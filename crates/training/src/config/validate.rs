@@ -26,7 +26,7 @@ impl Config {
         within("run.evaluation_episodes", run.evaluation_episodes as u64, 0, MAX_COUNT)?;
         within("run.evaluation_every_env_steps", run.evaluation_every_env_steps, 0, i64::MAX as u64)?;
         within("run.log_every_updates", run.log_every_updates, 1, i64::MAX as u64)?;
-        within("checkpoint.every_env_steps", self.checkpoint.every_env_steps, 0, i64::MAX as u64)?;
+        within("checkpoint.every_env_steps", self.checkpoint.every(), 0, i64::MAX as u64)?;
         if self.env.id.trim().is_empty() {
             return Err(refuse("env.id", "\"\"", "the id of an environment; `relax envs list` shows them"));
         }

@@ -120,10 +120,11 @@ impl Task for Training {
             budget: config.run.env_steps,
             evaluate_every: match config.run.evaluation_episodes {
                 // The best by training return is looked for whenever the state is saved.
-                0 => config.checkpoint.every_env_steps,
+                0 => config.checkpoint.every(),
                 _ => config.run.evaluation_every_env_steps,
             },
-            save_every: config.checkpoint.every_env_steps,
+            save_every: config.checkpoint.every(),
+            sparing: config.checkpoint.every_env_steps.is_none(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Work cut into shards of fixed size, so that the numbers do not depend on who does it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
 /// Rows of a batch that one shard holds. Fixed: sums over a batch are sums over its shards in order, whatever number of
 /// threads computed them. 512 rows of a 64-64 network's activations fit a core's second-level cache.
@@ -21,6 +21,8 @@ pub struct Compute {
     stop: Option<Arc<AtomicBool>>,
     /// What is computed now can be taken back.
     undoable: AtomicBool,
+    /// Threads of others that are at work now.
+    others: Arc<AtomicUsize>,
 }
 
 /// What [`Compute::each`] unwinds with.
@@ -36,7 +38,7 @@ impl Compute {
     /// Shards spread over `threads` threads; with one or none, everything stays on the calling thread.
     #[must_use]
     pub fn with_threads(threads: usize) -> Self {
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads - 1);
         let named = builder.thread_name(|i| format!("learner-{i}"));
         Self { pool: if threads > 1 { named.build().ok() } else { None }, ..Self::default() }
     }
@@ -45,6 +47,18 @@ impl Compute {
     /// that are still to be taken for then.
     pub fn stop_when(&mut self, stop: Arc<AtomicBool>) {
         self.stop = Some(stop);
+    }
+
+    /// Leaves as many threads idle as `others` says that there are threads of others at work: actors that play the next batch. Two threads
+    /// that take turns on one core are both late for the next thing they are waited for at.
+    pub fn make_way_for(&mut self, others: Arc<AtomicUsize>) {
+        self.others = others;
+    }
+
+    /// Threads that may help this one now.
+    fn helpers(&self) -> usize {
+        let all = self.pool.as_ref().map_or(0, ThreadPool::current_num_threads);
+        all.saturating_sub(self.others.load(Ordering::Relaxed))
     }
 
     /// Whether somebody wants the learner to stop.
@@ -81,14 +95,59 @@ impl Compute {
             }
         };
         match &self.pool {
-            Some(pool) if shards.len() > 1 => {
-                pool.install(|| shards.par_iter_mut().enumerate().for_each(|(i, shard)| work(i, shard)));
-            }
+            Some(pool) if shards.len() > 1 => self.share(pool, shards, work),
             _ => shards.iter_mut().enumerate().for_each(|(i, shard)| work(i, shard)),
         }
         if skipped.into_inner() {
             // No panic: nothing is printed, and `until_stopped` is there to catch it.
             resume_unwind(Box::new(Stopped));
+        }
+    }
+
+    /// Calls `work(i, shard)` for every shard, on this thread and those of `pool` that may help it, whoever is free next.
+    fn share<T: Send>(&self, pool: &ThreadPool, shards: &mut [T], work: impl Fn(usize, &mut T) + Sync) {
+        let open = Mutex::new(shards.iter_mut().enumerate());
+        let left = || open.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = AtomicUsize::new(0);
+        let help = || {
+            while let Some((i, shard)) = { left().next() } {
+                work(i, shard);
+            }
+            busy.fetch_sub(1, Ordering::Release);
+        };
+        pool.in_place_scope(|scope| {
+            let mut called = 0;
+            while let Some((i, shard)) = { left().next() } {
+                // Others may have come to the end of their work meanwhile.
+                let wanted = self.helpers().min(called + left().len());
+                while called < wanted {
+                    called += 1;
+                    busy.fetch_add(1, Ordering::Relaxed);
+                    scope.spawn(|_| help());
+                }
+                work(i, shard);
+            }
+            if called > 0 {
+                soon(|| (busy.load(Ordering::Acquire) == 0).then_some(()));
+            }
+        });
+    }
+}
+
+/// What `look` finds within the next moment, in which this thread does nothing but look: what threads of one batch wait for comes sooner
+/// than a thread that has gone to sleep wakes up.
+pub fn soon<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    const MOMENT: Duration = Duration::from_micros(150);
+    let start = Instant::now();
+    loop {
+        for _ in 0..32 {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() > MOMENT {
+            return None;
         }
     }
 }
@@ -119,5 +178,52 @@ pub fn sum_into<'a>(sum: &mut [f32], shards: impl Iterator<Item = &'a [f32]>) {
         } else {
             sum.iter_mut().zip(shard).for_each(|(s, x)| *s += x);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::{ThreadId, current, sleep};
+
+    /// Who does which shard, all of them slow, if `others` are at work until the second shard.
+    fn who(threads: usize, others: usize, until_second: usize) -> Vec<ThreadId> {
+        let at_work = Arc::new(AtomicUsize::new(others));
+        let mut compute = Compute::with_threads(threads);
+        compute.make_way_for(Arc::clone(&at_work));
+        let mut shards = vec![None; 6];
+        compute.each(&mut shards, |i, shard| {
+            if i == 1 {
+                at_work.store(until_second, Ordering::Relaxed);
+            }
+            sleep(Duration::from_millis(30));
+            *shard = Some(current().id());
+        });
+        shards.into_iter().flatten().collect()
+    }
+
+    /// Nobody helps while others are at work, and from then on somebody does.
+    #[test]
+    fn threads_make_way_for_others() {
+        let own = current().id();
+        let alone = vec![own; 6];
+        assert_eq!(who(1, 0, 0), alone);
+        assert_eq!(who(2, 1, 1), alone);
+        assert_eq!(who(2, 9, 9), alone);
+        let helped = who(2, 0, 0);
+        assert!(helped.len() == 6 && helped.contains(&own) && helped.iter().any(|&id| id != own));
+        let later = who(2, 1, 0);
+        assert!(later[..2] == [own; 2] && later.iter().any(|&id| id != own), "{later:?}");
+    }
+
+    #[test]
+    fn a_moment_ends() {
+        let mut looks = 0;
+        let found = soon(|| {
+            looks += 1;
+            (looks == 100).then_some(looks)
+        });
+        assert_eq!(found, Some(100));
+        assert_eq!(soon(|| None::<()>), None);
     }
 }

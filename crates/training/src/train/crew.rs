@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam::channel::bounded;
 use relax_agents::{ActingPolicy, Rollout};
@@ -37,6 +37,8 @@ pub(crate) struct Crew {
     keep: Keep,
     /// A rollout has failed or was abandoned: no other can be started.
     failed: bool,
+    /// Threads of this process that act now.
+    acting: Arc<AtomicUsize>,
 }
 
 impl Crew {
@@ -51,6 +53,7 @@ impl Crew {
         }
         let mut first = 0;
         let mut workers = Vec::with_capacity(actors.len());
+        let acting = Arc::<AtomicUsize>::default();
         for (i, actor) in actors.into_iter().enumerate() {
             let (orders, inbox) = bounded(1);
             let (outbox, reports) = bounded(1);
@@ -59,9 +62,10 @@ impl Crew {
             first = slots.end;
             let watch = actor.env().watch();
             let settled = watch.is_some().then(|| Box::new(actor.state()));
+            let own = Arc::clone(&acting);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{i}"))
-                .spawn(move || work(actor, &inbox, &outbox))
+                .spawn(move || work(actor, &inbox, &outbox, &own))
                 .map_err(|error| Error::runtime(format!("cannot start worker thread {i}: {error}")))?;
             workers.push(Worker {
                 orders,
@@ -75,7 +79,14 @@ impl Crew {
                 before: None,
             });
         }
-        Ok(Self::of(Hands::Workers(workers), policy))
+        let mut crew = Self::of(Hands::Workers(workers), policy);
+        crew.acting = acting;
+        Ok(crew)
+    }
+
+    /// Threads of this process that act now.
+    pub fn acting(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.acting)
     }
 
     /// A crew that is not of this process.
@@ -89,7 +100,8 @@ impl Crew {
     }
 
     fn of(hands: Hands, policy: ActingPolicy) -> Self {
-        Self { hands, policy: Arc::new(policy), plan: None, keep: Keep::Nothing, failed: false }
+        let (policy, keep, acting) = (Arc::new(policy), Keep::Nothing, Arc::default());
+        Self { hands, policy, plan: None, keep, failed: false, acting }
     }
 
     /// Once `stop` is set, nobody waits for a crew elsewhere any more.
@@ -115,6 +127,7 @@ impl Crew {
             elsewhere.start(&self.policy, plan, env_steps)?;
         }
         if let Hands::Workers(workers) = &mut self.hands {
+            self.acting.store(workers.len(), Ordering::Relaxed);
             for worker in workers {
                 let Some(rollout) = worker.rollout.take() else {
                     unreachable!("a rollout is under way already")

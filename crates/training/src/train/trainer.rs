@@ -162,9 +162,11 @@ impl Trainer {
     ) -> Self {
         let learner = |key: &str| config.learner.get(key);
         let encoded = agent.acting_policy().frames().is_some();
+        let mut compute = Compute::with_threads(threads);
+        compute.make_way_for(crew.acting());
         Self {
             crew,
-            compute: Compute::with_threads(threads),
+            compute,
             agent,
             batch,
             tracker: Tracker::new(&spec.id, spec.reward_threshold),

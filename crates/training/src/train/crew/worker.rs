@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use relax_agents::compute::soon;
 use relax_agents::{ActingPolicy, Rollout};
 use relax_envs::{EnvError, Watch};
 use relax_runtime::Error;
@@ -74,6 +75,9 @@ pub(super) struct Worker {
 impl Worker {
     /// The next report; an error if the worker is stuck or gone. One that is stuck is left behind.
     pub(super) fn wait(&mut self) -> Result<Report, Error> {
+        if let Some(report) = soon(|| self.reports.try_recv().ok()) {
+            return Ok(report);
+        }
         let Some(watch) = &self.watch else { return self.reports.recv().map_err(|_| gone(self)) };
         loop {
             match self.reports.recv_timeout(Watch::LOOK) {
@@ -119,7 +123,13 @@ pub(super) fn gather(workers: &mut [Worker]) -> Result<bool, Error> {
     failed.map_or(Ok(all_whole), Err)
 }
 
-pub(super) fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<Report>) {
+/// Does what it is told; takes itself off those that act after every rollout.
+pub(super) fn work(
+    mut actor: Actor,
+    orders: &Receiver<Order>,
+    reports: &Sender<Report>,
+    acting: &AtomicUsize,
+) {
     while let Ok(order) = orders.recv() {
         let report = match order {
             Order::Roll { policy, plan, mut rollout, keep } => {
@@ -130,6 +140,7 @@ pub(super) fn work(mut actor: Actor, orders: &Receiver<Order>, reports: &Sender<
                     actor.roll_until(&policy, plan, &mut rollout, keep.stop())
                 }));
                 drop(policy);
+                acting.fetch_sub(1, Ordering::Relaxed);
                 match outcome(rolled) {
                     Ok(whole) => {
                         let after = watched.then(|| Box::new(actor.state()));

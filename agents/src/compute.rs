@@ -1,5 +1,6 @@
 //! Work cut into shards of fixed size, so that the numbers do not depend on who does it.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,13 +171,20 @@ pub fn shard_rows(i: usize, rows: usize) -> std::ops::Range<usize> {
     shard_rows_of(SHARD_ROWS, i, rows)
 }
 
-/// sum ← the sum of the shards' arrays, in order.
-pub fn sum_into<'a>(sum: &mut [f32], shards: impl Iterator<Item = &'a [f32]>) {
+/// The numbers `range` of `sum` ← the sums of those of the shards' arrays, in order. What else is in any of them is lost.
+pub fn add_up<'a>(
+    sum: &mut Vec<f32>,
+    range: Range<usize>,
+    shards: impl ExactSizeIterator<Item = &'a mut Vec<f32>>,
+) {
+    let alone = shards.len() == 1 && range.len() == sum.len();
     for (i, shard) in shards.enumerate() {
-        if i == 0 {
-            sum.copy_from_slice(shard);
+        if alone && shard.len() == sum.len() {
+            std::mem::swap(sum, shard);
+        } else if i == 0 {
+            sum[range.clone()].copy_from_slice(&shard[range.clone()]);
         } else {
-            sum.iter_mut().zip(shard).for_each(|(s, x)| *s += x);
+            sum[range.clone()].iter_mut().zip(&shard[range.clone()]).for_each(|(s, x)| *s += x);
         }
     }
 }

@@ -349,7 +349,7 @@ impl Agent for RelaxA2c {
             if epoch == 0 {
                 metrics.control_variate_loss = loss;
             }
-            let shards = self.policy.shards_mut().iter().map(|shard| &shard.extra);
+            let shards = self.policy.shards_mut().iter_mut().map(|shard| &mut shard.extra);
             self.control_variate.step(shards, rate, self.learner.critic_max_grad_norm)?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::networks::{self, Network};
 use super::policy::PolicyShard;
 use crate::AgentError;
+use crate::compute::add_up;
 use crate::config::OptimizerKind;
 use crate::distribution::Samples;
 use relax_envs::EnvRng;
@@ -68,11 +69,12 @@ impl ControlVariate {
     /// If the gradient is not finite; the weights are then unchanged.
     pub fn step<'a>(
         &mut self,
-        shards: impl Iterator<Item = &'a ControlVariateShard>,
+        shards: impl ExactSizeIterator<Item = &'a mut ControlVariateShard>,
         learning_rate: f64,
         max_norm: f64,
     ) -> Result<(), AgentError> {
-        crate::compute::sum_into(&mut self.gradient, shards.map(|shard| shard.parameter_gradient.as_slice()));
+        let all = 0..self.gradient.len();
+        add_up(&mut self.gradient, all, shards.map(|shard| &mut shard.parameter_gradient));
         let norm = global_norm(&self.gradient);
         if !norm.is_finite() {
             return Err(AgentError::NotFinite { what: "control variate's gradient" });

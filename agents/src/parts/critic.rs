@@ -7,7 +7,7 @@ use super::centred::Centred;
 use super::networks::{self, Network};
 use super::normalize::Moved;
 use super::returns::{Beyond, ReturnScratch, advantages, explained_variance};
-use crate::compute::{Compute, shard_rows_of, sum_into};
+use crate::compute::{Compute, add_up, shard_rows_of};
 use crate::config::OptimizerKind;
 use crate::rollout::Rollout;
 use crate::{AgentError, Observed};
@@ -234,11 +234,10 @@ impl Critic {
                 *squared_error = d_values.iter().map(|&e| f64::from(e) * f64::from(e)).sum();
                 d_values.iter_mut().for_each(|e| *e /= rows as f32);
                 gradient.resize(parameters.len(), 0.0);
-                gradient[moved.clone()].fill(0.0);
                 if moved == head {
-                    shape.reverse_head(parameters, x, workspace, d_values, gradient);
+                    shape.reverse_head_replacing(parameters, x, workspace, d_values, gradient);
                 } else {
-                    *failed = shape.reverse(parameters, x, workspace, d_values, gradient).err();
+                    *failed = shape.reverse_replacing(parameters, x, workspace, d_values, gradient).err();
                     shape.encoder_means(workspace, &mut means[1]);
                 }
             });
@@ -248,7 +247,7 @@ impl Critic {
             if epoch == 0 {
                 loss = 0.5 * shards.iter().map(|shard| shard.squared_error).sum::<f64>() / rows as f64;
             }
-            sum_into(&mut gradient[moved.clone()], shards.iter().map(|shard| &shard.gradient[moved.clone()]));
+            add_up(gradient, moved.clone(), shards.iter_mut().map(|shard| &mut shard.gradient));
             let norm = global_norm(&gradient[moved.clone()]);
             if !norm.is_finite() {
                 return Err(AgentError::NotFinite { what: "critic's gradient" });

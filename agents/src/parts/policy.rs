@@ -2,7 +2,7 @@
 
 use super::centred::Centred;
 use super::networks::{self, Network};
-use crate::compute::{Compute, shard_rows_of, sum_into};
+use crate::compute::{Compute, add_up, shard_rows_of};
 use crate::config::OptimizerKind;
 use crate::distribution::{Distribution, Head, Samples, mask_logits};
 use crate::kept::{Found, stamp};
@@ -269,7 +269,8 @@ impl<E: Default + Send> Policy<E> {
             });
         });
         self.check()?;
-        sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
+        let all = 0..self.gradient.len();
+        add_up(&mut self.gradient, all, self.shards.iter_mut().map(|shard| &mut shard.gradient));
         Ok(self.shards.iter().fold(Sums::default(), |a, shard| {
             let b = shard.sums;
             Sums {
@@ -328,7 +329,8 @@ impl<E: Default + Send> Policy<E> {
                     .err();
             });
         });
-        sum_into(&mut self.gradient, self.shards.iter().map(|shard| shard.gradient.as_slice()));
+        let all = 0..self.gradient.len();
+        add_up(&mut self.gradient, all, self.shards.iter_mut().map(|shard| &mut shard.gradient));
         let (gradient, k, p) = (&self.gradient, self.distribution.outputs(), self.distribution.parameters());
         compute.each(&mut self.shards, |i, shard| {
             let x = batch.seen(shard_rows_of(size, i, rows)).numbers();
@@ -413,10 +415,10 @@ impl<E: Default> PolicyShard<E> {
         let entropy = extras.entropy;
         let (k, scale) = (shape.output(), -1.0 / rows as f32);
         let p = k + shape.tail().len();
-        self.gradient.clear();
         self.gradient.resize(parameters.len(), 0.0);
         self.d_output.resize(self.output.len(), 0.0);
         let tail = &mut self.gradient[shape.tail()];
+        tail.fill(0.0);
         let rows = self.estimate.chunks_exact(p).zip(self.samples.moments.entropy_gradient.chunks_exact(p));
         for (d, (g, h)) in self.d_output.chunks_exact_mut(k).zip(rows) {
             d.iter_mut().zip(g.iter().zip(h)).for_each(|(d, (g, h))| *d = scale * (g + entropy * h));
@@ -429,7 +431,7 @@ impl<E: Default> PolicyShard<E> {
             distribution.pull(head, scale * extras.bounds_loss, &mut self.d_output);
         }
         let Self { d_output, gradient, means, .. } = self;
-        shape.reverse(parameters, observations, workspace, d_output, gradient)?;
+        shape.reverse_replacing(parameters, observations, workspace, d_output, gradient)?;
         means.clear();
         shape.encoder_means(workspace, means);
         shape.feature_means(workspace, means);

@@ -217,6 +217,31 @@ impl EncodedShape {
         encoder.reverse(of_encoder, observations.into(), passes, d_features, d_encoder)
     }
 
+    /// As [`reverse`](Self::reverse), but the gradient takes the place of what was in `d_parameters`; that of the
+    /// [tail](Self::tail) is left alone.
+    ///
+    /// # Errors
+    /// As `reverse`.
+    ///
+    /// # Panics
+    /// As `reverse`.
+    pub fn reverse_replacing<'a>(
+        &self,
+        parameters: &[f32],
+        observations: impl Into<Observations<'a>>,
+        workspace: &mut EncodedWorkspace,
+        d_output: &[f32],
+        d_parameters: &mut [f32],
+    ) -> Result<(), NnError> {
+        if self.encoder.is_some() {
+            d_parameters[..self.tail().start].fill(0.0);
+            return self.reverse(parameters, observations, workspace, d_output, d_parameters);
+        }
+        let x = observations.into().numbers();
+        self.head.reverse_replacing(parameters, x, &workspace.head, d_output, d_parameters, None);
+        Ok(())
+    }
+
     /// The layers whose steps are [centred](crate::Centring), those of the encoder, with their places among
     /// [`encoder_means`](Self::encoder_means), and the head's first, which takes the features, with its places in the head's vector and
     /// among [`feature_means`](Self::feature_means). None without an encoder, and none of one that has none.
@@ -258,11 +283,11 @@ impl EncodedShape {
         self.head.forward(&parameters[self.encoded..], seen, head, output);
     }
 
-    /// As [`reverse`](Self::reverse), of the head's weights only: the encoder's gradient is left alone.
+    /// As [`reverse_replacing`](Self::reverse_replacing), of the head's weights only: the encoder's gradient is left alone.
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn reverse_head<'a>(
+    pub fn reverse_head_replacing<'a>(
         &self,
         parameters: &[f32],
         observations: impl Into<Observations<'a>>,
@@ -272,7 +297,7 @@ impl EncodedShape {
     ) {
         let seen = self.seen(observations.into(), workspace);
         let (of_head, d_head) = (&parameters[self.encoded..], &mut d_parameters[self.encoded..]);
-        self.head.reverse(of_head, seen, &workspace.head, d_output, d_head, None);
+        self.head.reverse_replacing(of_head, seen, &workspace.head, d_output, d_head, None);
     }
 
     /// What the head sees of a batch that has gone [`forward`](Self::forward): the features, or the observations themselves.

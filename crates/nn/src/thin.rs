@@ -12,12 +12,26 @@ const LANES: usize = 16;
 
 /// Writes the transpose of `weight` `[k, n]` to `transposed` `[n, k]`.
 pub(crate) fn transpose<F: Real>(transposed: &mut Vec<F>, weight: &[F], n: usize) {
-    let k = weight.len() / n;
     transposed.resize(weight.len(), F::ZERO);
-    for (i, row) in weight.chunks_exact(n).enumerate() {
-        for (j, &w) in row.iter().enumerate() {
-            transposed[j * k + i] = w;
+    // The narrowest, which are the most frequent, as loops that the compiler knows.
+    match n {
+        1 => transposed.copy_from_slice(weight),
+        2 => transpose_columns::<F, 2>(transposed, weight),
+        3 => transpose_columns::<F, 3>(transposed, weight),
+        4 => transpose_columns::<F, 4>(transposed, weight),
+        _ => {
+            let k = weight.len() / n;
+            for (j, out) in transposed.chunks_exact_mut(k.max(1)).enumerate() {
+                out.iter_mut().zip(weight[j..].iter().step_by(n)).for_each(|(x, &w)| *x = w);
+            }
         }
+    }
+}
+
+fn transpose_columns<F: Real, const N: usize>(transposed: &mut [F], weight: &[F]) {
+    let (rows, _) = weight.as_chunks::<N>();
+    for (j, out) in transposed.chunks_exact_mut(rows.len().max(1)).enumerate() {
+        out.iter_mut().zip(rows).for_each(|(x, row)| *x = row[j]);
     }
 }
 

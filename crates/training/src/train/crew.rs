@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam::channel::bounded;
 use relax_agents::{ActingPolicy, Rollout};
 use relax_runtime::Error;
+use relax_runtime::jobs::cores;
 
 use crate::actor::{Actor, ActorState, Plan};
 
@@ -39,6 +40,8 @@ pub(crate) struct Crew {
     failed: bool,
     /// Threads of this process that act now.
     acting: Arc<AtomicUsize>,
+    /// Of this machine.
+    cores: usize,
 }
 
 impl Crew {
@@ -101,7 +104,7 @@ impl Crew {
 
     fn of(hands: Hands, policy: ActingPolicy) -> Self {
         let (policy, keep, acting) = (Arc::new(policy), Keep::Nothing, Arc::default());
-        Self { hands, policy, plan: None, keep, failed: false, acting }
+        Self { hands, policy, plan: None, keep, failed: false, acting, cores: cores() }
     }
 
     /// Once `stop` is set, nobody waits for a crew elsewhere any more.
@@ -170,7 +173,8 @@ impl Crew {
                 std::mem::swap(batch, rollout);
             }
             Hands::Workers(workers) => {
-                let whole = gather(workers).inspect_err(|_| self.failed = true)?;
+                let whole =
+                    gather(workers, (&self.acting, self.cores)).inspect_err(|_| self.failed = true)?;
                 if !whole {
                     self.failed = true;
                     workers.iter_mut().for_each(Worker::settle_before);
@@ -212,7 +216,7 @@ impl Crew {
             Hands::Learner { .. } => {}
             Hands::Workers(workers) => {
                 self.failed = true;
-                gather(workers)?;
+                gather(workers, (&self.acting, self.cores))?;
                 workers.iter_mut().for_each(Worker::settle_before);
             }
             Hands::Elsewhere(elsewhere) => {
@@ -232,7 +236,7 @@ impl Crew {
             Hands::Learner { .. } => {}
             Hands::Workers(workers) => {
                 if rolling {
-                    gather(workers)?;
+                    gather(workers, (&self.acting, self.cores))?;
                 }
                 for worker in workers {
                     worker.settled = worker.before.take();

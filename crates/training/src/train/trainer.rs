@@ -9,6 +9,7 @@ use relax_agents::{ActingPolicy, Agent, Compute, Metrics, Rollout, make_agent};
 use relax_envs::{Action, EnvSpec, Space, VecEnv};
 use relax_nn::StateDict;
 use relax_runtime::Error;
+use relax_runtime::jobs::cores;
 
 use super::crew::Crew;
 use super::health::{Circumstances, Complaint, Health};
@@ -349,10 +350,6 @@ fn parts(config: &Config) -> impl Iterator<Item = Range<usize>> + use<> {
 /// `slots` slots in `count` parts, as even as can be.
 fn cut(slots: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| i * slots / count..(i + 1) * slots / count)
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What cannot be made is a mistake in the configuration.

@@ -73,9 +73,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// The next report; an error if the worker is stuck or gone. One that is stuck is left behind.
-    pub(super) fn wait(&mut self) -> Result<Report, Error> {
-        if let Some(report) = soon(|| self.reports.try_recv().ok()) {
+    /// The next report; an error if the worker is stuck or gone. One that is stuck is left behind. Where there is a core for it, this
+    /// thread stays `awake` for a moment.
+    pub(super) fn wait(&mut self, awake: bool) -> Result<Report, Error> {
+        if awake && let Some(report) = soon(|| self.reports.try_recv().ok()) {
             return Ok(report);
         }
         let Some(watch) = &self.watch else { return self.reports.recv().map_err(|_| gone(self)) };
@@ -102,11 +103,11 @@ impl Worker {
     }
 }
 
-/// Waits for the rollouts of all workers, and says whether all are whole. The first failure is returned when all have answered.
-pub(super) fn gather(workers: &mut [Worker]) -> Result<bool, Error> {
+/// Waits for the rollouts of all workers, of which `acting` still act on a machine of `cores` cores, and says whether all are whole. The first failure is returned when all have answered.
+pub(super) fn gather(workers: &mut [Worker], (acting, cores): (&AtomicUsize, usize)) -> Result<bool, Error> {
     let (mut failed, mut all_whole) = (None, true);
     for worker in workers {
-        match worker.wait() {
+        match worker.wait(acting.load(Ordering::Relaxed) < cores) {
             Ok(Report::Rolled(rollout, whole, state)) => {
                 (worker.rollout, worker.rolled) = (Some(rollout), state);
                 all_whole &= whole;

@@ -55,6 +55,7 @@ fn cases() -> Vec<Vec<&'static str>> {
         vec!["agent.kind=relax-a2c", "env.id=Pendulum-v1"],
         vec!["agent.kind=relax-a2c", "env.id=TicTacToe-v0"],
         vec!["agent.kind=relax-a2c", "agent.control_variate=model"],
+        vec!["agent.kind=relax-a2c", "agent.control_variate=dae"],
         vec!["agent.kind=ppo", "env.id=MountainCarContinuous-v0"],
         vec!["agent.kind=ppo", "env.id=MiniGrid-Empty-5x5-v0"],
         vec!["agent.kind=reinforce"],

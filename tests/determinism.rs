@@ -102,6 +102,13 @@ fn relax_a2c_with_a_model() {
 }
 
 #[test]
+fn relax_a2c_with_direct_advantages() {
+    for id in ["env.id=CartPole-v1", "env.id=TicTacToe-v0"] {
+        check(id, &["agent.kind=relax-a2c", "agent.control_variate=dae", id]);
+    }
+}
+
+#[test]
 fn relax_a2c_elsewhere() {
     for id in ["env.id=Acrobot-v1", "env.id=MountainCar-v0", "env.id=Pendulum-v1"] {
         check(id, &["agent.kind=relax-a2c", id, "agent.gain=1", "agent.noise=independent"]);

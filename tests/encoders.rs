@@ -236,6 +236,10 @@ fn what_an_encoder_cannot_do_is_refused_before_anything_runs() {
             &["agent.control_variate = \"model\"", "\"mlp\""],
         ),
         (
+            &["agent.encoder=small-cnn", "agent.kind=relax-a2c", "agent.control_variate=dae"],
+            &["agent.control_variate = \"dae\"", "\"mlp\""],
+        ),
+        (
             &["agent.encoder=small-cnn", "agent.kind=relax-a2c", "agent.variance_objective=weights"],
             &["agent.variance_objective = \"weights\""],
         ),

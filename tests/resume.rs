@@ -189,7 +189,7 @@ fn stopped_in_the_middle_of_a_rollout() {
     let kept = |sets: &[&'static str]| [&scaled[..], &["learner.preserve_values=true"], sets].concat();
     let model = kept(&["agent.kind=relax-a2c", "agent.control_variate=model"]);
     let window = kept(&["agent.kind=a2c", "agent.baseline_window=4"]);
-    let variants: [&[&str]; 10] = [
+    let variants: [&[&str]; 11] = [
         &model,
         &window,
         &["rollout.workers=0"],
@@ -198,6 +198,7 @@ fn stopped_in_the_middle_of_a_rollout() {
         &["agent.noise=independent", "agent.variance_objective=weights", "learner.anneal=true"],
         &["agent.kind=relax-a2c", "agent.control_variate=model", "learner.normalize_observations=true"],
         &["agent.kind=relax-a2c", "agent.control_variate=model", "agent.own_action=relaxed"],
+        &["agent.kind=relax-a2c", "agent.control_variate=dae"],
         &["agent.kind=reinforce", "rollout.mode=episodes", "agent.baseline=learned"],
         &["agent.kind=a2c", "learner.optimizer=rmsprop-tf", "rollout.workers=3"],
         &["agent.kind=ppo", "learner.normalize_rewards=true"],

@@ -48,6 +48,8 @@ pub enum ControlVariateKind {
     /// One step of a learned model and V, for the own action and for all that follow; nothing is relaxed unless [`OwnActionKind`]
     /// says so.
     Model,
+    /// Advantages of a single choice, estimated directly (Pan et al. 2022), for the own action and for all that follow; nothing is relaxed.
+    Dae,
 }
 
 /// How the own action's part of a model's control variate is made.

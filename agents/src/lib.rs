@@ -34,6 +34,7 @@ pub mod ppo;
 pub mod registry;
 pub mod reinforce;
 pub mod relax_a2c;
+pub mod relax_a2c_dae;
 pub mod relax_a2c_model;
 pub mod relax_ddpg;
 pub mod rollout;

@@ -26,6 +26,7 @@ use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
 use crate::parts::critic::Critic;
 use crate::parts::normalize::{Moved, Normalized};
 use crate::parts::policy::{Policy, PolicyShard};
+use crate::relax_a2c_dae::RelaxA2cDae;
 use crate::relax_a2c_model::RelaxA2cModel;
 use crate::{
     ActingPolicy, Agent, AgentError, AgentSpec, Compute, Metrics, Refusal, Rollout, Task, distribution, role,
@@ -57,7 +58,7 @@ keys! {
         /// Widths of the hidden layers of the critics V, r and Q, where they differ from `hidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         critic_hidden: Option<Vec<usize>> = None,
-        /// "residual" (c = V + r), "pure" (one network), or "model" (a learned one-step model, trajectory-wise).
+        /// "residual" (c = V + r), "pure" (one network), "model" (a learned one-step model, trajectory-wise), or "dae" (directly estimated advantages of a single choice, trajectory-wise).
         control_variate: ControlVariateKind = ControlVariateKind::Residual,
         /// With a "model", the own action's part: by an "expectation" over actions, by "relaxed" samples of choices, the model differentiated, or "per-factor".
         own_action: OwnActionKind = OwnActionKind::Expectation,
@@ -108,7 +109,7 @@ keys! {
         critic_max_grad_norm: f64 = 0.5,
         /// Gradient steps of the critic per batch; they run while the next batch is played.
         value_epochs: usize = 16,
-        /// Gradient steps of the control variate per batch.
+        /// Gradient steps of the control variate per batch; "dae" takes as many as V, and a "model" has its own.
         control_variate_epochs: usize = 1,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
         normalize_advantages: bool = false,
@@ -140,7 +141,13 @@ pub(crate) fn spec() -> AgentSpec {
             // It keeps the environment's own numbers, and normalises what it draws from them itself.
             return Ok(Box::new(RelaxA2cModel::new(task, agent, learner)?));
         }
-        let made = Box::new(RelaxA2c::new(task, agent, learner)?);
+        let made: Box<dyn Agent> = if agent.control_variate == ControlVariateKind::Dae {
+            agent.observed(task.observations)?
+                .refuse("agent.control_variate = \"dae\"")?;
+            Box::new(RelaxA2cDae::new(task, agent, learner)?)
+        } else {
+            Box::new(RelaxA2c::new(task, agent, learner)?)
+        };
         let observed = agent.observed(task.observations)?;
         Ok(Normalized::around(made, task.observations, observed.normalization(learner.normalization())))
     })
@@ -164,7 +171,9 @@ pub(crate) fn spec() -> AgentSpec {
                 "leave it out, or set agent.control_variate = \"model\" and agent.own_action = \"relaxed\"",
             ));
         }
-        refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")
+        refuse_normalized(learner.normalize_advantages && model, "agent.control_variate = \"model\"")?;
+        let dae = agent.control_variate == ControlVariateKind::Dae;
+        refuse_normalized(learner.normalize_advantages && dae, "agent.control_variate = \"dae\"")
     })
     .dissect(|_: &RelaxA2cKeys, learner: &RelaxA2cLearner| refuse_tied_rows(learner.normalize_advantages))
     .describe(|agent: &RelaxA2cKeys| {
@@ -177,6 +186,9 @@ pub(crate) fn spec() -> AgentSpec {
                     format!("relax-a2c, a model's relaxed c, {} noise, gain {}", word(&agent.noise), agent.gain)
                 }
             };
+        }
+        if agent.control_variate == ControlVariateKind::Dae {
+            return format!("relax-a2c, directly estimated advantages, gain {}", agent.gain);
         }
         let (form, noise) = (word(&agent.control_variate), word(&agent.noise));
         format!("relax-a2c, {form} c, {noise} noise, gain {}", agent.gain)

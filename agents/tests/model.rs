@@ -1,4 +1,4 @@
-//! The control variate of a learned model is unbiased at every age of model and V, and its mistakes are found out.
+//! The control variates of a learned model and of directly estimated advantages are unbiased at every age of theirs and of V, and its mistakes are found out.
 
 use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
 use relax_estimators::certify::{Settings, Verdict, check};
@@ -151,4 +151,39 @@ fn with_a_model_the_values_rate_is_not_annealed() {
             "{control_variate}"
         );
     }
+}
+
+#[test]
+fn direct_advantages_are_unbiased_unless_they_have_seen_the_batch() {
+    let text = |gain: &str| format!("kind = 'relax-a2c'\ncontrol_variate = 'dae'\ngain = {gain}");
+    for (gain, problem, age) in [
+        ("1", Problem::Enumerable, Age::Fresh),
+        ("1", Problem::Enumerable, Age::Trained),
+        ("1", Problem::Enumerable, Age::Stale),
+        ("'adaptive'", Problem::Enumerable, Age::Trained),
+        ("1", Problem::Masked, Age::Trained),
+    ] {
+        assert!(of(&text(gain), problem, AgentBug::None, age).p_value > 1e-4);
+    }
+    let found = of(&text("1"), Problem::Enumerable, AgentBug::FittedFirst, Age::Trained);
+    assert!(found.p_value < 1e-6, "{}", found.p_value);
+}
+
+#[test]
+fn direct_advantages_are_those_of_one_choice() {
+    use relax_agents::{AgentSettings, RolloutShape, agent_spec, make_agent};
+    use relax_envs::Space;
+    let settings = |learner: &str| {
+        AgentSettings::from_texts("kind = 'relax-a2c'\ncontrol_variate = 'dae'", learner)
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let observations = Space::uniform_box(-1.0, 1.0, &[3]);
+    for actions in [Space::uniform_box(-1.0, 1.0, &[1]), Space::MultiBinary { n: 3 }] {
+        let made = make_agent(&settings(""), &observations, &actions, 0);
+        let message = made.map(|_| ()).map_err(|error| error.to_string());
+        assert!(message.as_ref().is_err_and(|m| m.contains("of which one is made")), "{message:?}");
+    }
+    let refused = agent_spec("relax-a2c")
+        .map(|spec| spec.refuse(&settings("normalize_advantages = true"), RolloutShape::default()));
+    assert!(matches!(&refused, Some(Err(r)) if r.key == "learner.normalize_advantages"), "{refused:?}");
 }

@@ -31,6 +31,7 @@
 //! | [`streams`] | random streams in a saved state |
 //! | [`networks`] | how all of an agent's networks start, are saved and come back |
 
+pub mod advantage;
 pub mod baseline;
 pub mod candidates;
 mod centred;

@@ -148,6 +148,16 @@ const RELAXED_MODELS: &[(&str, Problem, Age)] = &[
     (PER_FACTOR, Problem::MaskedMultiDiscrete, Age::Trained),
 ];
 
+/// The control variate of directly estimated advantages, at every age.
+const DAE: &str = "kind = 'relax-a2c'\ncontrol_variate = 'dae'\ngain = 1";
+const DAES: &[(&str, Problem, Age)] = &[
+    (DAE, Problem::Enumerable, Age::Fresh),
+    (DAE, Problem::Enumerable, Age::Trained),
+    (DAE, Problem::Enumerable, Age::Stale),
+    ("kind = 'relax-a2c'\ncontrol_variate = 'dae'\ngain = 'adaptive'", Problem::Enumerable, Age::Trained),
+    (DAE, Problem::Masked, Age::Trained),
+];
+
 /// Where choices are masked.
 const MASKED: &[(&str, Problem)] = &[
     ("kind = 'reinforce'\nbaseline = 'value'", Problem::Masked),
@@ -201,6 +211,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         "the model behind a baseline for each choice is fitted to a batch before that batch is used",
         PER_FACTOR,
         Problem::MultiDiscrete,
+        AgentBug::FittedFirst,
+    ),
+    (
+        "advantages-fitted-first",
+        "directly estimated advantages are fitted to a batch before that batch is used",
+        DAE,
+        Problem::Enumerable,
         AgentBug::FittedFirst,
     ),
     (
@@ -297,12 +314,13 @@ pub fn certify(
             let agents = agents.map(line);
             // Last, so that the others keep their noise.
             let minimized = minimized::LINES.iter().map(|line| Line::Minimized(*line));
-            let relaxed = RELAXED_MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
-            let relaxed = relaxed.map(line);
+            let later = RELAXED_MODELS.iter().chain(DAES);
+            let later = later.map(|&(text, problem, age)| (text.to_owned(), problem, age));
+            let later = later.map(line);
             match options.scope {
-                Scope::All => nodes.chain(agents).chain(minimized).chain(relaxed).collect(),
+                Scope::All => nodes.chain(agents).chain(minimized).chain(later).collect(),
                 Scope::Estimators => nodes.chain(minimized).collect(),
-                Scope::Agents => agents.chain(relaxed).collect(),
+                Scope::Agents => agents.chain(later).collect(),
             }
         }
     };

@@ -42,10 +42,10 @@ pub struct Critic {
     /// Steps of the head, and of the encoder.
     centred: [Centred; 2],
     gradient: Vec<f32>,
+    /// Those of the batch's rows, as many as `of_rows`; then those of the observations beyond it.
     shards: Vec<CriticShard>,
+    of_rows: usize,
     shard_rows: usize,
-    /// For the observations beyond the batch.
-    workspace: EncodedWorkspace,
     truncated_values: Vec<f32>,
     next_values: Vec<f32>,
     scratch: ReturnScratch,
@@ -79,8 +79,8 @@ impl Critic {
             shape,
             parameters,
             shards: Vec::new(),
+            of_rows: 0,
             shard_rows: observed.shard_rows(),
-            workspace: EncodedWorkspace::default(),
             truncated_values: Vec::new(),
             next_values: Vec::new(),
             scratch: ReturnScratch::default(),
@@ -93,30 +93,45 @@ impl Critic {
     /// Evaluates V on the batch and on what lies beyond it, and from that the λ-returns and advantages.
     pub fn evaluate(&mut self, batch: &Rollout, gamma: f64, lambda: f64, compute: &Compute) {
         let (rows, dim, size) = (batch.rows(), batch.observation_dim, self.shard_rows);
-        self.shards.resize_with(rows.div_ceil(size), CriticShard::default);
-        self.truncated_values.resize(batch.truncated_rows.len(), 0.0);
-        self.next_values.resize(batch.slots(), 0.0);
-        let Self { shape, parameters, shards, workspace, .. } = self;
-        compute.each(shards, |i, shard| {
-            let rows = shard_rows_of(size, i, rows);
-            shard.values.resize(rows.len(), 0.0);
-            let x = batch.seen(rows);
+        let (finals, nexts) = (batch.truncated_rows.len(), batch.slots());
+        let [of_rows, of_finals, of_nexts] = [rows, finals, nexts].map(|rows| rows.div_ceil(size));
+        let (beyond, all) = (of_rows + of_finals, of_rows + of_finals + of_nexts);
+        self.of_rows = of_rows;
+        if self.shards.len() < all {
+            self.shards.resize_with(all, CriticShard::default);
+        }
+        let Self { shape, parameters, shards, .. } = self;
+        let evaluate = |i: usize, shard: &mut CriticShard| {
+            let x = if i < of_rows {
+                batch.seen(shard_rows_of(size, i, rows))
+            } else if i < beyond {
+                batch.seen_finally().rows(shard_rows_of(size, i - of_rows, finals), dim)
+            } else {
+                batch.seen_next().rows(shard_rows_of(size, i - beyond, nexts), dim)
+            };
+            shard.values.resize(x.count(dim), 0.0);
             // What fails here fails in the policy as well, and is said when V is fitted at the latest.
             shard.failed = shape.forward(parameters, x, &mut shard.workspace, &mut shard.values).err();
-        });
-        for (x, values) in
-            [(batch.seen_finally(), &mut self.truncated_values), (batch.seen_next(), &mut self.next_values)]
-        {
-            for (i, values) in values.chunks_mut(size).enumerate() {
-                let x = x.rows(i * size..i * size + values.len(), dim);
-                let failed = shape.forward(parameters, x, workspace, values).err();
-                if let (Some(failed), Some(shard)) = (failed, shards.first_mut()) {
-                    shard.failed = Some(failed);
-                }
-            }
+        };
+        if of_rows > 1 {
+            compute.each(&mut shards[..all], evaluate);
+        } else {
+            // What lies beyond a single shard is not worth another thread.
+            shards[..all].iter_mut().enumerate().for_each(|(i, shard)| evaluate(i, shard));
         }
-        self.values.clear();
-        self.shards.iter().for_each(|shard| self.values.extend_from_slice(&shard.values));
+        let (own, others) = self.shards.split_at_mut(of_rows);
+        let failed = others[..all - of_rows].iter_mut().find_map(|shard| shard.failed.take());
+        if let (Some(failed), Some(shard)) = (failed, own.first_mut()) {
+            shard.failed = Some(failed);
+        }
+        for (values, shards) in [
+            (&mut self.values, 0..of_rows),
+            (&mut self.truncated_values, of_rows..beyond),
+            (&mut self.next_values, beyond..all),
+        ] {
+            values.clear();
+            self.shards[shards].iter().for_each(|shard| values.extend_from_slice(&shard.values));
+        }
         self.advantages.resize(rows, 0.0);
         advantages(
             batch,
@@ -133,7 +148,7 @@ impl Critic {
 
     /// What the passes over the shards of the batch last evaluated left, until V is fitted.
     pub fn workspaces(&self) -> impl Iterator<Item = &Workspace<f32>> {
-        self.shards.iter().map(|shard| shard.workspace.head())
+        self.shards[..self.of_rows].iter().map(|shard| shard.workspace.head())
     }
 
     /// Calls `f` with V's network and weights, without its encoder if it has one.
@@ -209,7 +224,8 @@ impl Critic {
         let (rows, size) = (batch.rows(), self.shard_rows);
         let mut loss = f64::NAN;
         for epoch in 0..epochs {
-            let Self { shape, parameters, shards, returns, gradient, .. } = self;
+            let Self { shape, parameters, shards, of_rows, returns, gradient, .. } = self;
+            let shards = &mut shards[..*of_rows];
             let head = shape.head_range();
             // The last step moves the encoder as well: until then the features are those of its weights.
             let moved = if epoch + 1 == epochs { 0..head.end } else { head.clone() };

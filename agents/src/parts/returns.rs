@@ -80,12 +80,14 @@ pub fn complete_rows(rollout: &Rollout, complete: &mut [bool], scratch: &mut Vec
 #[must_use]
 pub fn explained_variance(values: &[f32], advantages: &[f32]) -> f64 {
     let n = values.len() as f64;
-    let variance = |x: &dyn Fn(usize) -> f64| {
-        let mean = (0..values.len()).map(x).sum::<f64>() / n;
-        (0..values.len()).map(|i| (x(i) - mean).powi(2)).sum::<f64>() / n
-    };
-    let residual = variance(&|i| f64::from(advantages[i]));
-    let total = variance(&|i| f64::from(advantages[i]) + f64::from(values[i]));
+    // R̂ − V and R̂ at a time, so that one sum need not wait for the other.
+    let pairs = || advantages.iter().zip(values).map(|(&a, &v)| (f64::from(a), f64::from(a) + f64::from(v)));
+    let mean = pairs().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
+    let mean = (mean.0 / n, mean.1 / n);
+    let squares = pairs().fold((0.0, 0.0), |sums: (f64, f64), (residual, total)| {
+        (sums.0 + (residual - mean.0).powi(2), sums.1 + (total - mean.1).powi(2))
+    });
+    let (residual, total) = (squares.0 / n, squares.1 / n);
     if total > 0.0 { 1.0 - residual / total } else { f64::NAN }
 }
 

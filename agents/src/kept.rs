@@ -2,8 +2,9 @@
 //! of sending every row forward once more.
 //!
 //! The numbers are those that the gradient's own pass would make, to the bit: a row's do not depend on how many are sent forward
-//! together. Whether they are of the same policy and of the same rows is known by two stamps that nothing in this process shares, so that
-//! whoever finds others (another policy by now, a buffer that has been filled anew) computes them himself.
+//! together. Whether they are of the same policy and of the same rows is known by two stamps that nothing in this process shares, and by
+//! the observations themselves, so that whoever finds others (another policy by now, a buffer that has been filled anew, observations that
+//! have been changed since) computes them himself.
 
 use crate::compute::{SHARD_ROWS, shard_rows_of};
 use relax_nn::{EncodedShape, EncodedWorkspace};
@@ -27,6 +28,8 @@ struct Chunk {
     /// Stamp of the filling.
     filling: u64,
     workspace: EncodedWorkspace,
+    /// What the network saw, `[rows, D]`.
+    input: Vec<f32>,
     /// What the network said, `[rows, outputs]`, before anything was masked.
     output: Vec<f32>,
 }
@@ -82,6 +85,15 @@ impl Found<'_> {
     }
 }
 
+impl Chunk {
+    /// What the network said of `rows`, if they are of this filling and it saw `x` there.
+    fn rows(&self, filling: u64, shape: &EncodedShape, rows: Range<usize>, x: &[f32]) -> Option<&[f32]> {
+        let of = |width: usize| rows.start * width..rows.end * width;
+        let seen = self.input.get(of(shape.input()))?;
+        self.output.get(of(shape.output())).filter(|_| self.filling == filling && seen == x)
+    }
+}
+
 fn lock(chunk: &Mutex<Chunk>) -> MutexGuard<'_, Chunk> {
     // Whatever a panic has left there: it is overwritten or not asked for.
     chunk.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,13 +146,15 @@ impl Kept {
             }
             let taken = (SHARD_ROWS - first).min(rows.len() - done);
             let mut chunk = lock(&self.chunks[i]);
-            let Chunk { filling, workspace, output: kept } = &mut *chunk;
+            let Chunk { filling, workspace, input, output: kept } = &mut *chunk;
             *filling = self.filling;
             let x = &observations[done * dim..(done + taken) * dim];
             let output = &mut output[done * outputs..(done + taken) * outputs];
             head.forward_behind(parameters, x, first, workspace.head_mut(), output);
             kept.truncate(first * outputs);
             kept.extend_from_slice(output);
+            input.truncate(first * dim);
+            input.extend_from_slice(x);
             drop(chunk);
             match self.pieces.last_mut() {
                 Some(piece) if first > 0 => piece.rows.end += taken,
@@ -189,13 +203,13 @@ impl Kept {
         &self.pieces[first.min(behind)..behind]
     }
 
-    /// Where the activations of shard `i` of `rows` lie, if they are those of the network `shape` with the stamp `policy`, and what it
-    /// said there in `output` `[r, outputs]`. They are brought to `own` if they are not all in one place.
+    /// Where the activations of shard `i` of `rows` lie, if they are those of the network `shape` with the stamp `policy` at observations
+    /// `x` `[r, D]`, and what it said there in `output` `[r, outputs]`. They are brought to `own` if they are not all in one place.
     pub(crate) fn find<'a>(
         &'a self,
         policy: u64,
         shape: &EncodedShape,
-        (i, rows): (usize, usize),
+        (i, rows, x): (usize, usize, &[f32]),
         own: &'a mut EncodedWorkspace,
         output: &mut [f32],
     ) -> Result<Found<'a>, &'a mut EncodedWorkspace> {
@@ -209,8 +223,7 @@ impl Kept {
             && piece.first == 0
         {
             let chunk = lock(&piece.chunk);
-            let kept = chunk.output.get(..output.len()).filter(|_| chunk.filling == piece.filling);
-            let Some(kept) = kept else { return Err(own) };
+            let Some(kept) = chunk.rows(piece.filling, shape, 0..rows.len(), x) else { return Err(own) };
             output.copy_from_slice(kept);
             return Ok(Found::There(There(chunk)));
         }
@@ -219,11 +232,10 @@ impl Kept {
             let here = piece.rows.start.max(rows.start)..piece.rows.end.min(rows.end);
             let first = piece.first + here.start - piece.rows.start;
             let chunk = lock(&piece.chunk);
-            let kept = chunk.output.get(first * outputs..(first + here.len()) * outputs);
-            let Some(kept) = kept.filter(|_| chunk.filling == piece.filling && here.start == next) else {
-                return Err(own);
-            };
             let at = here.start - rows.start;
+            let seen = &x[at * shape.input()..(at + here.len()) * shape.input()];
+            let kept = chunk.rows(piece.filling, shape, first..first + here.len(), seen);
+            let Some(kept) = kept.filter(|_| here.start == next) else { return Err(own) };
             output[at * outputs..(at + here.len()) * outputs].copy_from_slice(kept);
             let theirs = chunk.workspace.head();
             own.head_mut().take_rows(shape.head(), theirs, first..first + here.len(), at);

@@ -73,7 +73,8 @@ fn places(batch: &Rollout, policy: &Policy<()>) -> Vec<&'static str> {
     let place = |i: usize| {
         let rows = shard_rows_of(SHARD_ROWS, i, batch.rows());
         let (mut own, mut output) = (EncodedWorkspace::default(), vec![0.0; rows.len() * CHOICES]);
-        match batch.kept.find(policy.stamp(), &shape, (i, batch.rows()), &mut own, &mut output) {
+        let x = batch.seen(rows).numbers();
+        match batch.kept.find(policy.stamp(), &shape, (i, batch.rows(), x), &mut own, &mut output) {
             Ok(Found::There(_)) => "there",
             Ok(Found::Here(_)) => "here",
             Err(_) => "nowhere",
@@ -146,6 +147,16 @@ fn what_belongs_to_others_is_not_found() {
     let mut mixed = empty(600);
     mixed.merge([&first, &foreign].into_iter());
     assert_eq!(places(&mixed, &policy), ["nowhere"; 3]);
+
+    // Observations that an agent has changed since.
+    let (mut changed, mut merged) = (foreign.clone(), empty(600));
+    changed.observations[600 * DIM] += 1.0;
+    assert_eq!(places(&changed, &policy), ["there", "nowhere"]);
+    merged.merge([&foreign, &changed].into_iter());
+    assert_eq!(places(&merged, &policy), ["here", "here", "nowhere", "here"]);
+    let with_kept = gradient(&mut policy, &changed);
+    changed.kept.clear();
+    assert_eq!(gradient(&mut policy, &changed), with_kept);
 
     let state = policy.state();
     policy.restore(&state).unwrap();

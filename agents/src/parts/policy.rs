@@ -391,16 +391,20 @@ impl<E: Default> PolicyShard<E> {
         own: &'a mut EncodedWorkspace,
     ) -> Found<'a> {
         self.output.resize(rows.len() * shape.output(), 0.0);
-        match batch.kept.find(stamp, shape, (i, batch.rows()), own, &mut self.output) {
-            Ok(found) => {
-                self.failed = None;
-                found
+        self.failed = None;
+        let seen = batch.seen(rows);
+        let own = match shape.encoder() {
+            Some(_) => own,
+            None => {
+                let shard = (i, batch.rows(), seen.numbers());
+                match batch.kept.find(stamp, shape, shard, own, &mut self.output) {
+                    Ok(found) => return found,
+                    Err(own) => own,
+                }
             }
-            Err(own) => {
-                self.failed = shape.forward(parameters, batch.seen(rows), own, &mut self.output).err();
-                Found::Here(own)
-            }
-        }
+        };
+        self.failed = shape.forward(parameters, seen, own, &mut self.output).err();
+        Found::Here(own)
     }
 
     /// Sends −(ĝ + ∇extras)/rows back through the network.

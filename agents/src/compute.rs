@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
@@ -135,10 +136,11 @@ impl Compute {
     }
 }
 
-/// What `look` finds within the next moment, in which this thread does nothing but look: what threads of one batch wait for comes sooner
+/// What `look` finds within the next moment, in which this thread does nothing but look and give way: what threads of one batch wait for comes sooner
 /// than a thread that has gone to sleep wakes up.
 pub fn soon<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     const MOMENT: Duration = Duration::from_micros(150);
+    const BUSY: Duration = Duration::from_micros(30);
     let start = Instant::now();
     loop {
         for _ in 0..32 {
@@ -147,8 +149,13 @@ pub fn soon<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
             }
             std::hint::spin_loop();
         }
-        if start.elapsed() > MOMENT {
+        let waited = start.elapsed();
+        if waited > MOMENT {
             return None;
+        }
+        if waited > BUSY {
+            // Whoever else wants this core, another run's learner perhaps, has it.
+            thread::yield_now();
         }
     }
 }

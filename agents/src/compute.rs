@@ -40,7 +40,7 @@ impl Compute {
     /// Shards spread over `threads` threads; with one or none, everything stays on the calling thread.
     #[must_use]
     pub fn with_threads(threads: usize) -> Self {
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads - 1);
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.saturating_sub(1));
         let named = builder.thread_name(|i| format!("learner-{i}"));
         Self { pool: if threads > 1 { named.build().ok() } else { None }, ..Self::default() }
     }
@@ -222,6 +222,7 @@ mod tests {
     fn threads_make_way_for_others() {
         let own = current().id();
         let alone = vec![own; 6];
+        assert_eq!(who(0, 0, 0), alone);
         assert_eq!(who(1, 0, 0), alone);
         assert_eq!(who(2, 1, 1), alone);
         assert_eq!(who(2, 9, 9), alone);

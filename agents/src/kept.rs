@@ -24,7 +24,7 @@ pub(crate) fn stamp() -> u64 {
 
 /// [`SHARD_ROWS`] rows of one filling.
 #[derive(Debug, Default)]
-struct Chunk {
+pub(crate) struct Chunk {
     /// Stamp of the filling.
     filling: u64,
     workspace: EncodedWorkspace,
@@ -69,18 +69,15 @@ impl PartialEq for Kept {
 pub(crate) enum Found<'a> {
     /// In the workspace that was given.
     Here(&'a mut EncodedWorkspace),
-    /// Where they were made.
-    There(There<'a>),
+    /// Where they were made: a chunk that nobody else uses meanwhile.
+    There(MutexGuard<'a, Chunk>),
 }
-
-/// A chunk that nobody else uses meanwhile.
-pub(crate) struct There<'a>(MutexGuard<'a, Chunk>);
 
 impl Found<'_> {
     pub(crate) fn workspace(&mut self) -> &mut EncodedWorkspace {
         match self {
             Self::Here(workspace) => workspace,
-            Self::There(There(chunk)) => &mut chunk.workspace,
+            Self::There(chunk) => &mut chunk.workspace,
         }
     }
 }
@@ -225,7 +222,7 @@ impl Kept {
             let chunk = lock(&piece.chunk);
             let Some(kept) = chunk.rows(piece.filling, shape, 0..rows.len(), x) else { return Err(own) };
             output.copy_from_slice(kept);
-            return Ok(Found::There(There(chunk)));
+            return Ok(Found::There(chunk));
         }
         let mut next = rows.start;
         for piece in pieces {

@@ -19,7 +19,7 @@ use crate::parts::advantage::{AdvantageFunction, Advantages};
 use crate::parts::critic::Critic;
 use crate::parts::gains::{Products, combine};
 use crate::parts::guard::VERSIONS;
-use crate::parts::later::{later_sums, mean_squared_delta};
+use crate::parts::later::Futures;
 use crate::parts::lookahead::Actions;
 use crate::parts::normalize::Moved;
 use crate::parts::policy::Policy;
@@ -52,10 +52,8 @@ pub struct RelaxA2cDae {
     advantage: AdvantageFunction,
     versions: Versions<2>,
     updates: u64,
-    /// C and F of the batch at hand, by version; then in `future` both together.
-    c: [Vec<f32>; VERSIONS],
-    future: [Vec<f32>; VERSIONS],
-    sums: Vec<f32>,
+    /// C and F of the batch at hand.
+    futures: Futures,
     /// Version and gains of the batch at hand.
     used: (usize, [f64; 2]),
 }
@@ -86,9 +84,7 @@ impl RelaxA2cDae {
             agent: agent.clone(),
             learner: learner.clone(),
             updates: 0,
-            c: Default::default(),
-            future: Default::default(),
-            sums: Vec::new(),
+            futures: Futures::default(),
             used: (0, [0.0; 2]),
         })
     }
@@ -132,14 +128,11 @@ impl Agent for RelaxA2cDae {
             shard.extra.probs.clear();
             shard.extra.probs.extend_from_slice(probs);
         })?;
-        for (of, (c, future)) in self.c.iter_mut().zip(&mut self.future).enumerate() {
-            c.clear();
-            self.policy.shards().iter().for_each(|shard| c.extend_from_slice(&shard.extra.versions[of].c));
-            future.resize(batch.rows(), 0.0);
-            later_sums(batch, c, decay, &mut self.sums, future);
-        }
+        let shards = self.policy.shards();
+        let of = |version: usize| shards.iter().map(move |shard| &shard.extra.versions[version].c[..]);
+        self.futures.collect(batch, decay, of);
 
-        let (futures, k) = (&self.future, self.policy.distribution().parameters());
+        let (futures, k) = (&self.futures.later, self.policy.distribution().parameters());
         let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let Shard { versions, products, a, b: [first, second], .. } = &mut shard.extra;
             let score = &shard.samples.moments.score;
@@ -174,7 +167,7 @@ impl Agent for RelaxA2cDae {
             products.iter_mut().zip(&shard.extra.products).for_each(|(sum, own)| sum.merge(own));
             self.advantage.remember(i, &shard.extra.probs);
         }
-        let error = mean_squared_delta(batch, self.critic.advantages(), decay, &mut self.sums);
+        let error = self.futures.mean_squared_delta(batch, self.critic.advantages(), decay);
         self.versions.update(&products, error, metrics.variance_ratio);
         self.updates += 1;
         Ok(())
@@ -195,9 +188,8 @@ impl Agent for RelaxA2cDae {
             self.advantage.fit(batch, advantages, epochs, (rate, max_norm), compute)?;
 
         let (version, [gain, _]) = self.used;
-        let (c, future) = (&self.c[version], &mut self.future[version]);
-        future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
-        self.critic.correct_returns(gain as f32, future);
+        let Futures { c, later, .. } = &self.futures;
+        self.critic.correct_returns(gain as f32, &c[version], &later[version]);
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss = self.critic.fit(batch, epochs, rate, max_norm, compute)?;
         Ok(())

@@ -35,7 +35,7 @@ use crate::parts::factor_baselines::FactorBaselines;
 use crate::parts::gains::{Products, combine};
 use crate::parts::guard::VERSIONS;
 use crate::parts::horizon::{Horizon, Present};
-use crate::parts::later::{later_sums, mean_squared_delta};
+use crate::parts::later::Futures;
 use crate::parts::lookahead::Lookahead;
 use crate::parts::normalize::Normalizer;
 use crate::parts::own_action::OwnAction;
@@ -85,10 +85,8 @@ pub struct RelaxA2cModel {
     updates: u64,
     /// The batch as V and the policy see it.
     own: Option<Rollout>,
-    /// C and F of the batch at hand, by version; then in `future` both together.
-    c: [Vec<f32>; VERSIONS],
-    future: [Vec<f32>; VERSIONS],
-    sums: Vec<f32>,
+    /// C and F of the batch at hand.
+    futures: Futures,
     missed: Vec<f32>,
     /// Version and gains of the batch at hand.
     used: (usize, [f64; 4]),
@@ -151,9 +149,7 @@ impl RelaxA2cModel {
             seed: task.seed,
             updates: 0,
             own: None,
-            c: Default::default(),
-            future: Default::default(),
-            sums: Vec::new(),
+            futures: Futures::default(),
             missed: Vec::new(),
             used: (0, [0.0; 4]),
         })
@@ -244,20 +240,14 @@ impl Agent for RelaxA2cModel {
                 }
             })
         })?;
-        for version in 0..VERSIONS {
-            let (c, future) = (&mut self.c[version], &mut self.future[version]);
-            c.clear();
-            for shard in self.policy.shards_mut() {
-                c.extend_from_slice(&shard.extra.lookahead.terms[version].c);
-            }
-            future.resize(batch.rows(), 0.0);
-            later_sums(own, c, decay, &mut self.sums, future);
-        }
+        let shards = self.policy.shards();
+        let of = |version: usize| shards.iter().map(move |shard| &shard.extra.lookahead.terms[version].c[..]);
+        self.futures.collect(own, decay, of);
 
         // What V misses at the rows themselves; V's own passes over them are still in its workspaces.
         self.horizon.missed(&self.critic, &mut self.missed);
 
-        let (futures, missed) = (&self.future, &self.missed);
+        let (futures, missed) = (&self.futures.later, &self.missed);
         let sums = self.policy.gradient(own, compute, learner.extras(), |_, rows, shard| {
             let Shard { lookahead, own_action, factors, a, b: [first, second, third, fourth] } =
                 &mut shard.extra;
@@ -305,7 +295,7 @@ impl Agent for RelaxA2cModel {
             let terms = &shard.extra.lookahead.terms;
             products.iter_mut().zip(terms).for_each(|(sum, terms)| sum.merge(&terms.products));
         }
-        let error = mean_squared_delta(own, self.critic.advantages(), decay, &mut self.sums);
+        let error = self.futures.mean_squared_delta(own, self.critic.advantages(), decay);
         self.versions.update(&products, error, metrics.variance_ratio);
         self.normalizer.end(batch);
         self.updates += 1;
@@ -330,9 +320,8 @@ impl Agent for RelaxA2cModel {
 
         let Some(own) = &self.own else { return Ok(()) };
         let (version, [gain, ..]) = self.used;
-        let (c, future) = (&self.c[version], &mut self.future[version]);
-        future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
-        self.critic.correct_returns(gain as f32, future);
+        let Futures { c, later, .. } = &self.futures;
+        self.critic.correct_returns(gain as f32, &c[version], &later[version]);
         // Not annealed: the scales of observations and rewards move to the end, and a V that is behind them is so in all states alike, which
         // is most of a whole batch's variance where returns vary little.
         let rate = learner.value_learning_rate;
@@ -340,7 +329,7 @@ impl Agent for RelaxA2cModel {
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
 
         let unit = gain as f32 / self.normalizer.reward_factor();
-        self.horizon.take(batch, self.c[version].iter().map(|c| unit * c));
+        self.horizon.take(batch, self.futures.c[version].iter().map(|c| unit * c));
         if let Some(moved) = self.normalizer.advance() {
             self.critic.keep(moved);
         }

@@ -37,7 +37,7 @@ use crate::parts::experience::Experience;
 use crate::parts::gains::{self, Products};
 use crate::parts::guard::VERSIONS;
 use crate::parts::horizon::Horizon;
-use crate::parts::later::{later_sums, mean_squared_delta};
+use crate::parts::later::Futures;
 use crate::parts::normalize::normalized;
 use crate::parts::policy::{Policy, PolicyShard};
 use crate::parts::q_critic::QCritic;
@@ -187,10 +187,8 @@ pub struct RelaxDdpg {
     scratch: ActingScratch,
     noise: Vec<f32>,
     next_actions: ActionBuffer,
-    /// C of the newest batch, and the sums of what follows, by version.
-    c: [Vec<f32>; VERSIONS],
-    future: [Vec<f32>; VERSIONS],
-    sums: Vec<f32>,
+    /// C and F of the batch at hand.
+    futures: Futures,
     /// V₂ − V at the newest batch's rows.
     missed: Vec<f32>,
     /// Version and η of the newest batch.
@@ -233,9 +231,7 @@ impl RelaxDdpg {
             scratch: ActingScratch::default(),
             noise: vec![0.0; learner.replay.batch_size * k],
             next_actions,
-            c: Default::default(),
-            future: Default::default(),
-            sums: Vec::new(),
+            futures: Futures::default(),
             missed: Vec::new(),
             used: (0, [0.0; 4]),
             seed: task.seed,
@@ -294,16 +290,11 @@ impl Agent for RelaxDdpg {
             shard.extra.ahead.evaluate(q, (observations, &values[rows]), actions, bounds, &mut rng);
         })?;
         let decay = (learner.gamma * learner.lambda) as f32;
-        for (version, (c, future)) in self.c.iter_mut().zip(&mut self.future).enumerate() {
-            c.clear();
-            for shard in self.policy.shards_mut() {
-                c.extend_from_slice(&shard.extra.ahead.terms[version].c);
-            }
-            future.resize(batch.rows(), 0.0);
-            later_sums(batch, c, decay, &mut self.sums, future);
-        }
+        let shards = self.policy.shards();
+        let of = |version: usize| shards.iter().map(move |shard| &shard.extra.ahead.terms[version].c[..]);
+        self.futures.collect(batch, decay, of);
 
-        let (futures, missed) = (&self.future, &self.missed);
+        let (futures, missed) = (&self.futures.later, &self.missed);
         let p = self.policy.distribution().parameters();
         let sums = self.policy.gradient(batch, compute, learner.extras(), |_, rows, shard| {
             let observations = &batch.observations[rows.start * dim..rows.end * dim];
@@ -351,7 +342,7 @@ impl Agent for RelaxDdpg {
         for shard in self.policy.shards() {
             products.iter_mut().zip(&shard.extra.products).for_each(|(sum, own)| sum.merge(own));
         }
-        let error = mean_squared_delta(batch, self.critic.advantages(), decay, &mut self.sums);
+        let error = self.futures.mean_squared_delta(batch, self.critic.advantages(), decay);
         self.versions.update(&products, error, metrics.variance_ratio);
         self.updates += 1;
         self.experience.normalizer.end(stored);
@@ -369,13 +360,12 @@ impl Agent for RelaxDdpg {
         let Some(own) = &self.batch else { return Ok(()) };
         // Neither what follows by chance nor the action's own part is V's to learn.
         let (version, [gain, ..]) = self.used;
-        let (c, future) = (&self.c[version], &mut self.future[version]);
-        future.iter_mut().zip(c).for_each(|(f, c)| *f += c);
-        self.critic.correct_returns(gain as f32, future);
+        let Futures { c, later, .. } = &self.futures;
+        self.critic.correct_returns(gain as f32, &c[version], &later[version]);
         let rate = learner.annealed(learner.value_learning_rate, progress);
         metrics.value_loss =
             self.critic.fit(own, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
-        self.horizon.take(own, self.c[version].iter().map(|c| gain as f32 * c));
+        self.horizon.take(own, self.futures.c[version].iter().map(|c| gain as f32 * c));
         let (horizon, gamma, lambda) = (&mut self.horizon, learner.gamma as f32, learner.lambda as f32);
         self.critic.read(|shape, parameters| horizon.fit_scaled(shape, parameters, (gamma, lambda), compute));
 

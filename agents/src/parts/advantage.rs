@@ -7,6 +7,7 @@
 //! The advantages of the actions taken are what is left of a return once its expectation is known (Pan, Gürtler, Neitz & Schölkopf
 //! 2022, "Direct Advantage Estimation", eq. 10 and 11). Deviations: λ-returns in place of n-step ones, and V is fitted by itself.
 
+use super::later::later_sums;
 use super::networks::{self, Network};
 use super::target_network::TargetNetwork;
 use crate::AgentError;
@@ -42,6 +43,7 @@ pub struct AdvantageFunction {
     shards: Vec<Shard>,
     /// Residuals of L `[rows]`, and sums by slot.
     residuals: Vec<f32>,
+    later: Vec<f32>,
     sums: Vec<f32>,
 }
 
@@ -62,6 +64,7 @@ impl AdvantageFunction {
             net: TargetNetwork::alone(shape, 0.01, optimizer, rng),
             shards: Vec::new(),
             residuals: Vec::new(),
+            later: Vec::new(),
             sums: Vec::new(),
         })
     }
@@ -158,15 +161,10 @@ impl AdvantageFunction {
             let taken = &taken[shard_rows(i, rows)];
             self.residuals.extend(of_shard.zip(taken).map(|((f, p), &taken)| f[taken as usize] - mean(p, f)));
         }
-        self.sums.clear();
-        self.sums.resize(batch.slots(), 0.0);
-        for row in (0..rows).rev() {
-            let sum = &mut self.sums[batch.slot[row] as usize];
-            if batch.terminated[row] || batch.truncated[row] {
-                *sum = 0.0;
-            }
-            *sum = self.residuals[row] + decay * *sum;
-            self.residuals[row] = advantages[row] - *sum;
+        self.later.resize(rows, 0.0);
+        later_sums(batch, &self.residuals, decay, &mut self.sums, &mut self.later);
+        for ((e, later), advantage) in self.residuals.iter_mut().zip(&self.later).zip(advantages) {
+            *e = advantage - (*e + later);
         }
     }
 

@@ -170,9 +170,10 @@ impl Critic {
         self.shape.head().input()
     }
 
-    /// Takes `gain`·`x` `[rows]` off the returns that [`fit`](Self::fit) aims at.
-    pub fn correct_returns(&mut self, gain: f32, x: &[f32]) {
-        self.returns.iter_mut().zip(x).for_each(|(r, x)| *r -= gain * x);
+    /// Takes `gain`·(C + F), what a control variate says of the actions taken and of those that follow, both `[rows]`, off the returns
+    /// that [`fit`](Self::fit) aims at.
+    pub fn correct_returns(&mut self, gain: f32, c: &[f32], later: &[f32]) {
+        self.returns.iter_mut().zip(c.iter().zip(later)).for_each(|(r, (c, later))| *r -= gain * (later + c));
     }
 
     /// V(s_t) `[rows]` of the last batch evaluated, before it was fitted to it.

@@ -1,6 +1,40 @@
 //! Discounted sums over what follows in a rollout, up to the end of the episode or of the rollout.
 
+use super::guard::VERSIONS;
 use crate::rollout::Rollout;
+
+/// What a trajectory-wise control variate says of a batch's actions, by version.
+#[derive(Debug, Default)]
+pub struct Futures {
+    /// C_t `[rows]`: of the action taken.
+    pub c: [Vec<f32>; VERSIONS],
+    /// F_t = Σ_{k>t} decay^{k−t} C_k `[rows]`: of those to come.
+    pub later: [Vec<f32>; VERSIONS],
+    sums: Vec<f32>,
+}
+
+impl Futures {
+    /// Takes C of every version from the shards, `of(version)` giving theirs in order, and adds up F.
+    pub fn collect<'a, I: Iterator<Item = &'a [f32]>>(
+        &mut self,
+        rollout: &Rollout,
+        decay: f32,
+        of: impl Fn(usize) -> I,
+    ) {
+        for (version, (c, later)) in self.c.iter_mut().zip(&mut self.later).enumerate() {
+            c.clear();
+            of(version).for_each(|shard| c.extend_from_slice(shard));
+            later.resize(rollout.rows(), 0.0);
+            later_sums(rollout, c, decay, &mut self.sums, later);
+        }
+    }
+
+    /// [`mean_squared_delta`] of the batch.
+    #[must_use]
+    pub fn mean_squared_delta(&mut self, rollout: &Rollout, advantages: &[f32], decay: f32) -> f64 {
+        mean_squared_delta(rollout, advantages, decay, &mut self.sums)
+    }
+}
 
 /// later_t ← Σ_{k>t} decay^{k−t} x_k, over the rows of the same episode within the rollout. `x`, `later` `[rows]`; `sums` is
 /// scratch.

@@ -119,7 +119,7 @@ impl Task for Training {
         Schedule {
             budget: config.run.env_steps,
             evaluate_every: match config.run.evaluation_episodes {
-                // The best by training return is looked for whenever the state is saved.
+                // The best by training return is looked for as often as the state may be saved.
                 0 => config.checkpoint.every(),
                 _ => config.run.evaluation_every_env_steps,
             },

@@ -190,8 +190,8 @@ impl Default for RunConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Environment steps between checkpoints; 0: only at the end and when the run is interrupted. If left out, 100 000, but for
-    /// checkpoints that would make all of them take more than a hundredth of the time.
+    /// Environment steps between checkpoints; 0: only at the end and when the run is interrupted.
+    /// If left out, 100 000, but for checkpoints that would make all of them take more than a hundredth of the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_env_steps: Option<u64>,
     /// Keep what an agent has stored to learn from again (ddpg, td3, sac, relax-ddpg and the model's control variate). Without, a

@@ -10,5 +10,6 @@ mod ppo;
 mod replaying;
 mod rollouts;
 mod sac;
+mod scales;
 mod td3;
 mod unbiased;

@@ -18,6 +18,7 @@ mod combined;
 mod encoded;
 mod linear_quadratic;
 mod net;
+mod scales;
 mod target;
 mod tasks;
 

@@ -1,9 +1,12 @@
 //! [`AgentTarget`]: an agent, trained for a while, on a problem with a known gradient.
 
 use super::encoded::{self, ENCODER, FEATURES};
+use super::scales::Scales;
 use super::{Aim, Combined, LinearQuadratic, Net, Task, finite_differences};
 use crate::parts::versions::NAMES as GAINS;
-use crate::{Agent, AgentError, AgentSettings, Compute, Metrics, Rollout, agent_spec, make_agent};
+use crate::{
+    ActingPolicy, Agent, AgentError, AgentSettings, Compute, Metrics, Rollout, agent_spec, make_agent,
+};
 use relax_envs::{EnvRng, Space};
 use relax_estimators::certify::Target;
 use relax_nn::StateDict;
@@ -24,12 +27,14 @@ const MEMORISING_MODEL: &str = "model = { capacity = 32, steps = 100, learning_r
 /// A correction of V that is made of one batch only.
 const MEMORISING_CORRECTION: &str = "model = { steps = 10, learning_rate = 1e-2, window = 1 }";
 /// Without discount, so that the expected return is what the agent climbs.
-/// Nothing that would bias: λ = 1, and rewards and observations as they are. PPO takes two steps a batch, not forty.
-const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nnormalize_observations = false\nnormalize_rewards = false\n\
-                       max_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
+/// Nothing that would bias: λ = 1. PPO takes two steps a batch, not forty.
+const LEARNER: &str = "gamma = 1.0\nlambda = 1.0\nmax_grad_norm = 0.0\ncritic_max_grad_norm = 0.0\n\
                        learning_rate = 3e-3\nvalue_learning_rate = 1e-2\ncontrol_variate_learning_rate = 1e-2\n\
                        value_epochs = 4\ncontrol_variate_epochs = 4\nnormalize_advantages = false\n\
                        policy_epochs = 1\nminibatches = 2";
+/// Rewards and observations as they are; or on the scales of all that was seen before, V rewritten as they move.
+const AS_THEY_ARE: &str = "normalize_observations = false\nnormalize_rewards = false";
+const SCALED: &str = "normalize_observations = true\nnormalize_rewards = true\npreserve_values = true";
 
 /// Where the exact gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub enum AgentBug {
     CorrectionFittedFirst,
     /// What was drawn among the allowed choices is learned from as if all had been.
     ForgottenMask,
+    /// The scales of observations and rewards are those of all that was seen before, and of the batch that they are used on.
+    ScaledByBatch,
 }
 
 /// What critics and control variates know when the gradient is taken.
@@ -86,6 +93,7 @@ pub struct AgentTarget {
     problem: Problem,
     bug: AgentBug,
     agent: Box<dyn Agent>,
+    scales: Scales,
     /// The agent's state, to which it returns after each batch.
     state: StateDict,
     exact: Vec<f64>,
@@ -114,6 +122,32 @@ impl AgentTarget {
         bug: AgentBug,
         age: Age,
     ) -> Result<Self, AgentError> {
+        Self::made(text, problem, seed, bug, age, bug == AgentBug::ScaledByBatch)
+    }
+
+    /// As [`aged`](Self::aged), with observations and rewards on running scales, as they are by default. The gradient is that of the scaled
+    /// return by the weights behind the scaled observations, both on the scales of all that was seen before the batch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); if the agent does not scale what it sees, or has an encoder.
+    pub fn scaled(
+        text: &str,
+        problem: Problem,
+        seed: u64,
+        bug: AgentBug,
+        age: Age,
+    ) -> Result<Self, AgentError> {
+        Self::made(text, problem, seed, bug, age, true)
+    }
+
+    fn made(
+        text: &str,
+        problem: Problem,
+        seed: u64,
+        bug: AgentBug,
+        age: Age,
+        scaled: bool,
+    ) -> Result<Self, AgentError> {
         // What a good model accounts for is no noise that a correction could learn by heart.
         let age = if bug == AgentBug::CorrectionFittedFirst { Age::Fresh } else { age };
         let model = match bug {
@@ -121,7 +155,8 @@ impl AgentTarget {
             AgentBug::CorrectionFittedFirst => MEMORISING_CORRECTION,
             _ => MODEL,
         };
-        let mut settings = AgentSettings::from_texts(text, &format!("{LEARNER}\n{model}"))?;
+        let scales = if scaled { SCALED } else { AS_THEY_ARE };
+        let mut settings = AgentSettings::from_texts(text, &format!("{LEARNER}\n{scales}\n{model}"))?;
         let hidden = if problem == Problem::LinearQuadratic { Vec::new() } else { vec![HIDDEN.into()] };
         for (key, widths) in [("hidden", hidden), ("critic_hidden", vec![8.into()])] {
             let has = agent_spec(&settings.kind).is_some_and(|spec| spec.has(&format!("agent.{key}")));
@@ -146,19 +181,27 @@ impl AgentTarget {
             Some(ENCODER) => format!("{} behind an encoder", described(&settings)),
             _ => described(&settings),
         };
-        let name = format!("{name}{} on {}", age.name(), problem.name());
+        let scales = if scaled { ", running scales" } else { "" };
+        let name = format!("{name}{}{scales} on {}", age.name(), problem.name());
         let mut this = Self {
             name,
             problem,
             bug,
             state: agent.state(),
             agent,
+            scales: Scales::none(dim),
             exact: Vec::new(),
             rng: EnvRng::from_seed_sequence(seed, &[0xce47]),
             estimates: Vec::new(),
         };
-        for _ in 0..if age == Age::Fresh { 0 } else { UPDATES } {
-            let batch = this.roll(TRAINING_SLOTS);
+        let (updates, slots) = match (age, bug) {
+            // A batch weighs little among many.
+            (_, AgentBug::ScaledByBatch) => (1, FEW_SLOTS),
+            (Age::Fresh, _) => (0, 0),
+            _ => (UPDATES, TRAINING_SLOTS),
+        };
+        for _ in 0..updates {
+            let batch = this.roll(slots);
             this.improve(&batch)?;
             this.fit(&batch)?;
         }
@@ -170,6 +213,10 @@ impl AgentTarget {
             this.agent.restore(&state)?;
         }
         this.state = this.agent.state();
+        if scaled {
+            let batch = this.roll(this.slots());
+            this.scales = Scales::of(&this.state, &this.agent.acting_policy(), &batch, &observations)?;
+        }
         let batch = this.roll(2);
         this.improve(&batch)?;
         if this.agent.last_gradient(&mut this.estimates).is_none() {
@@ -207,8 +254,21 @@ impl AgentTarget {
     /// The gradient of the expected return by the weights, over the steps of an episode: the agent averages over steps.
     fn exact_gradient(&self) -> Vec<f64> {
         let policy = self.agent.acting_policy();
+        let parameters: Vec<f64> = policy.parameters().iter().map(|&x| f64::from(x)).collect();
+        let card = policy.card();
+        if card.encoder.is_some() {
+            return self.gradient_at(&parameters, &policy);
+        }
+        let width = card.network.hidden.first().copied().unwrap_or(policy.distribution().outputs());
+        let mut gradient = self.gradient_at(&self.scales.absorbed(&parameters, width), &policy);
+        self.scales.back(&mut gradient, width);
+        gradient.iter_mut().for_each(|g| *g *= self.scales.reward);
+        gradient
+    }
+
+    /// The same at the weights `wide` of a policy that sees what there is.
+    fn gradient_at(&self, wide: &[f64], policy: &ActingPolicy) -> Vec<f64> {
         let parameters = policy.parameters();
-        let wide: Vec<f64> = parameters.iter().map(|&x| f64::from(x)).collect();
         let card = policy.card();
         let net = |outputs| match card.encoder {
             None => Net::new(Task::DIM, &card.network.hidden, outputs, parameters),
@@ -219,13 +279,13 @@ impl AgentTarget {
         };
         let combined = |task: Combined| {
             let net = net(task.width());
-            finite_differences(&wide, |p| task.expected_return(&net, p) / Task::HORIZON as f64)
+            finite_differences(wide, |p| task.expected_return(&net, p) / Task::HORIZON as f64)
         };
         match self.problem {
             Problem::Enumerable => {
                 let net = net(Task::ACTIONS);
                 let encoded = card.encoder.is_some();
-                finite_differences(&wide, |p| {
+                finite_differences(wide, |p| {
                     let p = if encoded { encoded::by_layer(p) } else { p.to_vec() };
                     Task::expected_return(&net, &p) / Task::HORIZON as f64
                 })
@@ -236,7 +296,7 @@ impl AgentTarget {
             Problem::MaskedMultiDiscrete => combined(Combined::MASKED_MULTI_DISCRETE),
             Problem::Aim => {
                 let net = net(1);
-                finite_differences(&wide, |p| Aim::expected_return(&net, p))
+                finite_differences(wide, |p| Aim::expected_return(&net, p))
             }
             Problem::LinearQuadratic => {
                 let steps = LinearQuadratic::HORIZON as f64;
@@ -246,12 +306,18 @@ impl AgentTarget {
         }
     }
 
+    /// Episodes of the batch whose gradient is taken.
+    fn slots(&self) -> usize {
+        match self.bug {
+            AgentBug::GainFromBatch | AgentBug::CorrectionFittedFirst | AgentBug::ScaledByBatch => FEW_SLOTS,
+            _ => SLOTS,
+        }
+    }
+
     /// One batch's gradient, from the state that the agent was in when it was made.
     fn draw(&mut self) -> Result<Vec<f64>, AgentError> {
         self.agent.restore(&self.state)?;
-        let few = matches!(self.bug, AgentBug::GainFromBatch | AgentBug::CorrectionFittedFirst);
-        let slots = if few { FEW_SLOTS } else { SLOTS };
-        let mut batch = self.roll(slots);
+        let mut batch = self.roll(self.slots());
         // Every batch has noise of its own behind an independent z̃: it is named by the number of updates.
         let mut state = self.state.clone();
         if state.get("updates").is_ok() {
@@ -294,6 +360,10 @@ impl AgentTarget {
                 }
             }
             AgentBug::ForgottenMask => batch.set_mask_dim(0),
+            AgentBug::ScaledByBatch => {
+                self.improve(&batch)?;
+                state.insert_all("normalizer", self.agent.state().subset("normalizer"));
+            }
             AgentBug::OtherNoise => {
                 for u in &mut batch.noise {
                     *u = self.rng.uniform_open_f32();

@@ -158,6 +158,23 @@ const DAES: &[(&str, Problem, Age)] = &[
     (DAE, Problem::Masked, Age::Trained),
 ];
 
+/// On running scales, as agents have them by default.
+const SCALED: &[(&str, Problem)] = &[
+    ("kind = 'reinforce'\nbaseline = 'value'", Problem::Enumerable),
+    ("kind = 'a2c'", Problem::Enumerable),
+    ("kind = 'a2c'", Problem::LinearQuadratic),
+    ("kind = 'ppo'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1\nnoise = 'coupled'", Problem::Enumerable),
+    ("kind = 'relax-a2c'\ngain = 1", Problem::LinearQuadratic),
+    ("kind = 'relax-ddpg'\ngain = 1", Problem::LinearQuadratic),
+    (MODEL, Problem::Enumerable),
+    (MODEL, Problem::LinearQuadratic),
+    (ADAPTIVE_MODEL, Problem::LinearQuadratic),
+    (RELAXED, Problem::MultiDiscrete),
+    (PER_FACTOR, Problem::MultiBinary),
+    (DAE, Problem::Enumerable),
+];
+
 /// Where choices are masked.
 const MASKED: &[(&str, Problem)] = &[
     ("kind = 'reinforce'\nbaseline = 'value'", Problem::Masked),
@@ -242,6 +259,13 @@ const AGENT_BUGS: &[(&str, &str, &str, Problem, AgentBug)] = &[
         AgentBug::ForgottenMask,
     ),
     (
+        "scaled-by-batch",
+        "observations and rewards are put on scales that the batch itself has a part in",
+        "kind = 'a2c'",
+        Problem::Enumerable,
+        AgentBug::ScaledByBatch,
+    ),
+    (
         "no-correction",
         "the critic's gradient alone, without the term that removes its bias",
         "kind = 'relax-ddpg'\ngain = 1\ncorrection = false",
@@ -267,6 +291,7 @@ enum Line {
     Surrogate(surrogate::Case),
     Minimized(minimized::Line),
     Agent(String, Problem, AgentBug, Age),
+    Scaled(&'static str, Problem),
 }
 
 /// Certifies everything in the scope; or, with `inject`, one mistake alone.
@@ -316,7 +341,8 @@ pub fn certify(
             let minimized = minimized::LINES.iter().map(|line| Line::Minimized(*line));
             let later = RELAXED_MODELS.iter().chain(DAES);
             let later = later.map(|&(text, problem, age)| (text.to_owned(), problem, age));
-            let later = later.map(line);
+            let later =
+                later.map(line).chain(SCALED.iter().map(|&(text, problem)| Line::Scaled(text, problem)));
             match options.scope {
                 Scope::All => nodes.chain(agents).chain(minimized).chain(later).collect(),
                 Scope::Estimators => nodes.chain(minimized).collect(),
@@ -359,6 +385,9 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
         Line::Minimized(line) => checked(line.target(seed), &of_minimized),
         Line::Agent(text, problem, bug, age) => {
             checked(AgentTarget::aged(&text, problem, seed, bug, age), &of_agents)
+        }
+        Line::Scaled(text, problem) => {
+            checked(AgentTarget::scaled(text, problem, seed, AgentBug::None, Age::Trained), &of_agents)
         }
     }
 }

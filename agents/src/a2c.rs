@@ -9,7 +9,7 @@
 
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, OptimizerKind, distribution_options, extras, keys, networks, observed,
-    scaling,
+    scaling, value_epochs,
 };
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::baseline::CorrectedBaseline;
@@ -80,6 +80,10 @@ keys! {
         critic_max_grad_norm: f64 = 0.5,
         /// Gradient steps of the critic per batch; they run while the next batch is played.
         value_epochs: usize = 16,
+        /// As many on the first batch, and linearly fewer down to `value_epochs` over the first quarter of the run: a critic that knows
+        /// nothing yet learns more of a batch than it can later. If left out, `value_epochs` throughout.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_value_epochs: Option<usize> = None,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
         normalize_advantages: bool = false,
         /// Scale the learning rates linearly down to 0 over the run, so that what is learned stays.
@@ -96,6 +100,7 @@ keys! {
 }
 scaling!(A2cLearner, preserve_values);
 extras!(A2cLearner);
+value_epochs!(A2cLearner);
 
 /// A2C's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -248,8 +253,13 @@ impl Agent for A2c {
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
         let rate = learner.annealed(learner.value_learning_rate, progress);
-        metrics.value_loss =
-            self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+        metrics.value_loss = self.critic.fit(
+            batch,
+            learner.value_epochs_at(progress),
+            rate,
+            learner.critic_max_grad_norm,
+            compute,
+        )?;
         if let Some(baseline) = &mut self.baseline {
             baseline.fit(batch, &self.critic, (learner.gamma, learner.lambda), compute);
         }

@@ -361,6 +361,31 @@ macro_rules! distribution_options {
     };
 }
 
+/// Share of a run over which the critic's steps a batch fall from their initial number to their own.
+const YOUNG: f64 = 0.25;
+
+/// Gradient steps of a critic on a batch after `progress` ∈ [0, 1] of the run: `epochs`, or before a quarter of it linearly fewer from
+/// `initial` to those.
+#[must_use]
+pub fn epochs_at(initial: Option<usize>, epochs: usize, progress: f64) -> usize {
+    let initial = initial.map_or(epochs as f64, |initial| initial as f64);
+    let young = (1.0 - progress / YOUNG).max(0.0);
+    (epochs as f64 + (initial - epochs as f64) * young).round() as usize
+}
+
+/// Gradient steps of a critic, of keys called `value_epochs` and `initial_value_epochs`.
+macro_rules! value_epochs {
+    ($name:ident) => {
+        impl $name {
+            /// Gradient steps of the critic on a batch after `progress` ∈ [0, 1] of the run.
+            #[must_use]
+            pub fn value_epochs_at(&self, progress: f64) -> usize {
+                $crate::config::epochs_at(self.initial_value_epochs, self.value_epochs, progress)
+            }
+        }
+    };
+}
+
 /// What a policy's objective has beside the return, of keys called `entropy` and `bounds_loss`.
 macro_rules! extras {
     ($name:ident) => {
@@ -424,4 +449,18 @@ macro_rules! scaling {
     };
 }
 
-pub(crate) use {distribution_options, extras, keys, networks, observed, scaling};
+pub(crate) use {distribution_options, extras, keys, networks, observed, scaling, value_epochs};
+
+#[cfg(test)]
+mod tests {
+    use super::epochs_at;
+
+    #[test]
+    fn a_critics_steps_fall_to_their_own_number_over_the_first_quarter() {
+        let steps =
+            |initial, epochs| [0.0, 0.0625, 0.125, 0.25, 0.6, 1.0].map(|p| epochs_at(initial, epochs, p));
+        assert_eq!(steps(None, 16), [16; 6]);
+        assert_eq!(steps(Some(48), 8), [48, 38, 28, 8, 8, 8]);
+        assert_eq!(steps(Some(0), 10), [0, 3, 5, 10, 10, 10]);
+    }
+}

@@ -20,6 +20,7 @@ use crate::a2c::{refuse_normalized, refuse_single_rows, refuse_tied_rows};
 use crate::config::{
     ActivationKind, BOUNDS_LOSS, ControlVariateKind, Gain, GainName, ModelConfig, OptimizerKind,
     OwnActionKind, VarianceObjective, distribution_options, extras, keys, networks, observed, scaling,
+    value_epochs,
 };
 use crate::encoders::{refuse_device, refuse_unknown};
 use crate::parts::control_variate::{ControlVariate, ControlVariateShard};
@@ -109,6 +110,10 @@ keys! {
         critic_max_grad_norm: f64 = 0.5,
         /// Gradient steps of the critic per batch; they run while the next batch is played.
         value_epochs: usize = 16,
+        /// As many on the first batch, and linearly fewer down to `value_epochs` over the first quarter of the run: a critic that knows
+        /// nothing yet learns more of a batch than it can later. If left out, `value_epochs` throughout.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_value_epochs: Option<usize> = None,
         /// Gradient steps of the control variate per batch; "dae" takes as many as V, and a "model" has its own.
         control_variate_epochs: usize = 1,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).
@@ -130,6 +135,7 @@ keys! {
 }
 scaling!(RelaxA2cLearner, preserve_values);
 extras!(RelaxA2cLearner);
+value_epochs!(RelaxA2cLearner);
 
 /// RELAX-A2C's line of the registry.
 pub(crate) fn spec() -> AgentSpec {
@@ -352,8 +358,13 @@ impl Agent for RelaxA2c {
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
         let rate = learner.annealed(learner.value_learning_rate, progress);
-        metrics.value_loss =
-            self.critic.fit(batch, learner.value_epochs, rate, learner.critic_max_grad_norm, compute)?;
+        metrics.value_loss = self.critic.fit(
+            batch,
+            learner.value_epochs_at(progress),
+            rate,
+            learner.critic_max_grad_norm,
+            compute,
+        )?;
 
         let rate = learner.annealed(learner.control_variate_learning_rate, progress);
         for epoch in 0..learner.control_variate_epochs {

@@ -181,7 +181,7 @@ impl Agent for RelaxA2cDae {
         metrics: &mut Metrics,
     ) -> Result<(), AgentError> {
         let (decay, learner) = (self.decay(), &self.learner);
-        let (epochs, max_norm) = (learner.value_epochs, learner.critic_max_grad_norm);
+        let (epochs, max_norm) = (learner.value_epochs_at(progress), learner.critic_max_grad_norm);
         let rate = learner.annealed(learner.control_variate_learning_rate, progress);
         let advantages = (self.critic.advantages(), decay);
         metrics.control_variate_loss =

@@ -180,6 +180,7 @@ const RANGES: &[(&str, Range)] = &[
     ("learner.temperature_learning_rate", Range::Positive),
     ("learner.target_entropy", Range::Finite("a finite number")),
     ("learner.value_epochs", Range::Whole(0, MAX_COUNT)),
+    ("learner.initial_value_epochs", Range::Whole(0, MAX_COUNT)),
     ("learner.control_variate_epochs", Range::Whole(0, MAX_COUNT)),
 ];
 

@@ -40,8 +40,35 @@ pub(super) struct Rows {
     figures: Vec<usize>,
     row: Vec<Cell>,
     scalars: Vec<(&'static str, f64)>,
-    /// Number and summed length of the episodes since the last row of metrics.csv.
+    /// Number and summed length of the episodes since the last event.
     lengths: (u64, u64),
+    events: Thinned,
+}
+
+/// TensorBoard shows no more points of a curve than these, drawn from all there are (its `--samples_per_plugin`). A quick run has a
+/// hundred times as many updates.
+const POINTS: u64 = 1000;
+
+/// Which of a run's rows become events: no more than [`POINTS`] of them, evenly spread.
+struct Thinned {
+    stride: u64,
+    /// Of the last event, in strides.
+    last: Option<u64>,
+}
+
+impl Thinned {
+    /// Of a run of `budget` steps.
+    fn new(budget: u64) -> Self {
+        Self { stride: budget.div_ceil(POINTS).max(1), last: None }
+    }
+
+    /// Whether the row at `position` becomes one.
+    fn takes(&mut self, position: u64) -> bool {
+        let now = Some(position / self.stride);
+        let takes = self.last != now;
+        self.last = now;
+        takes
+    }
 }
 
 /// TensorBoard's names of [`Metrics::NAMES`], in the same order: what `relax vae` has too is called the same there.
@@ -64,12 +91,13 @@ fn tags() -> impl Iterator<Item = &'static str> {
 }
 
 impl Rows {
-    /// For the tables of a run of the agent `kind`.
-    pub fn new(kind: &str) -> Self {
-        Self { figures: figures(kind).collect(), row: Vec::new(), scalars: Vec::new(), lengths: (0, 0) }
+    /// For the tables of a run of the agent `kind` and so many steps.
+    pub fn new(kind: &str, budget: u64) -> Self {
+        let figures = figures(kind).collect();
+        Self { figures, row: Vec::new(), scalars: Vec::new(), lengths: (0, 0), events: Thinned::new(budget) }
     }
 
-    /// One row of `metrics.csv`.
+    /// One row of `metrics.csv`, and an event if one is due.
     pub fn update(
         &mut self,
         logs: &mut Logs,
@@ -89,6 +117,9 @@ impl Rows {
         self.row.push(Cell::Number(env_steps_per_second.round()));
         self.row.push(Cell::Seconds(wall_seconds));
         logs.row(METRICS, &self.row)?;
+        if !self.events.takes(trainer.env_steps()) {
+            return Ok(());
+        }
 
         self.scalars.clear();
         self.scalars.extend(mean.map(|mean| ("rollout/return_mean_100", mean)));
@@ -154,6 +185,19 @@ mod tests {
             assert_eq!(columns.iter().any(|name| name == "temperature"), has, "{kind}");
             assert_eq!(columns.len(), 6 + figures(kind).count(), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_run_has_a_thousand_events_evenly_spread_or_one_a_row() {
+        let taken = |budget: u64, batch: u64| {
+            let mut events = Thinned::new(budget);
+            (1..=budget / batch).map(|i| i * batch).filter(|&at| events.takes(at)).collect::<Vec<_>>()
+        };
+        let many = taken(6_000_000, 40);
+        assert!((1000..=1001).contains(&many.len()), "{}", many.len());
+        assert!(many.windows(2).all(|pair| (5_960..=6_040).contains(&(pair[1] - pair[0]))));
+        assert_eq!(taken(100_000, 4096).len(), 24);
+        assert_eq!(taken(600, 40).len(), 15);
     }
 
     #[test]

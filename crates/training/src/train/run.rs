@@ -38,7 +38,7 @@ pub(super) struct Training {
 impl Training {
     pub fn new(trainer: Trainer) -> Self {
         Self {
-            rows: Rows::new(&trainer.config().agent.kind),
+            rows: Rows::new(&trainer.config().agent.kind, trainer.config().run.env_steps),
             trainer,
             best: None,
             evaluated: 0,

@@ -80,8 +80,8 @@ keys! {
         critic_max_grad_norm: f64 = 0.5,
         /// Gradient steps of the critic per batch; they run while the next batch is played.
         value_epochs: usize = 16,
-        /// As many on the first batch, and linearly fewer down to `value_epochs` over the first quarter of the run: a critic that knows
-        /// nothing yet learns more of a batch than it can later. If left out, `value_epochs` throughout.
+        /// Gradient steps of a critic that knows nothing yet, on the first batch; over the first quarter of the run they fall linearly to
+        /// `value_epochs`. If left out, `value_epochs` throughout.
         #[serde(skip_serializing_if = "Option::is_none")]
         initial_value_epochs: Option<usize> = None,
         /// Subtract the mean and divide by the standard deviation of the batch's advantages (A2C's habit; biased).

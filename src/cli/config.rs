@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use relax_lab::vae::{VaeConfig, is_vae_config};
 use relax_runtime::Error;
-use relax_runtime::config::{read_text, schema_of};
+use relax_runtime::config::{first_paragraph, read_text, schema_of};
 use relax_training::config::{Config, json_schema};
 use serde_json::Value;
 
@@ -114,10 +114,10 @@ fn explain(root: &Value, section: &Value, path: &str, text: &mut String) {
     }
 }
 
-/// The first line of what `property` means.
+/// The first paragraph of what `property` means.
 fn description(root: &Value, property: &Value) -> String {
     let own = property.get("description").or_else(|| resolve(root, property).get("description"));
-    own.and_then(Value::as_str).and_then(|text| text.lines().next()).unwrap_or_default().to_owned()
+    own.and_then(Value::as_str).map(first_paragraph).unwrap_or_default()
 }
 
 /// What may stand behind the equals sign.

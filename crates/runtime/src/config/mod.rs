@@ -13,4 +13,4 @@ pub use error::{ConfigError, Origin};
 pub use load::{from_toml, load, misread, read, read_text, to_toml};
 pub use overrides::{Override, check_resume};
 pub use ranges::{finite, refuse, within};
-pub use schema::{Keys, schema_of};
+pub use schema::{Keys, first_paragraph, schema_of};

@@ -96,10 +96,10 @@ impl Keys {
         self.places.range(start.clone()..).next().is_some_and(|(key, _)| key.starts_with(&start))
     }
 
-    /// The first line of the key's documentation.
+    /// The first paragraph of the key's documentation, as one line.
     #[must_use]
-    pub fn describe(&self, path: &str) -> Option<&str> {
-        self.get(path)?.get("description")?.as_str()?.lines().next()
+    pub fn describe(&self, path: &str) -> Option<String> {
+        self.get(path)?.get("description")?.as_str().map(first_paragraph)
     }
 
     /// Whether the key wants a whole number.
@@ -166,4 +166,10 @@ fn collect(root: &Value, schema: &Value, path: &str, entries: &mut Vec<(String, 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema.get("$ref").and_then(Value::as_str);
     reference.and_then(|name| root.pointer(name.strip_prefix('#')?)).unwrap_or(schema)
+}
+/// What a documentation comment says up to its first empty line, as one line.
+#[must_use]
+pub fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

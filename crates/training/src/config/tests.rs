@@ -324,8 +324,12 @@ mod keys {
             assert!(keys.get(key).is_some(), "{key}");
         }
         for key in keys.names() {
-            assert!(keys.describe(key).is_some_and(|text| text.len() > 5), "{key} is not documented");
+            // Hints and `relax config schema` show the first paragraph, which is whole sentences then.
+            let text = keys.describe(key).unwrap_or_default();
+            assert!(text.len() > 5 && text.ends_with('.'), "{key} is documented by: {text}");
         }
+        let several_lines = keys.describe("learner.bounds_loss").unwrap_or_default();
+        assert!(several_lines.ends_with("are the same action; 0: none."), "{several_lines}");
         assert!(keys.is_integer("run.env_steps") && keys.is_integer("env.max_episode_steps"));
         assert!(!keys.is_integer("learner.gamma"));
         assert!(keys.is_section("learner") && !keys.is_section("env.kwargs"));

@@ -33,14 +33,22 @@ pub fn encode(format: &Format, words: &Words, state: &StateDict) -> (Vec<u8>, St
     bytes.extend_from_slice(text.as_bytes());
     for (_, tensor) in &tensors {
         match tensor {
-            StateTensor::F32 { data, .. } => bytes.extend(data.iter().flat_map(|x| x.to_le_bytes())),
-            StateTensor::F64(data) => bytes.extend(data.iter().flat_map(|x| x.to_le_bytes())),
-            StateTensor::U64(data) => bytes.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+            StateTensor::F32 { data, .. } => append(&mut bytes, data, |x| x.to_le_bytes()),
+            StateTensor::F64(data) => append(&mut bytes, data, |x| x.to_le_bytes()),
+            StateTensor::U64(data) => append(&mut bytes, data, |x| x.to_le_bytes()),
             StateTensor::U8(data) => bytes.extend_from_slice(data),
         }
     }
     let checksum = seal(&mut bytes, 8 + text.len());
     (bytes, checksum)
+}
+
+/// Appends the `N` bytes that each number is written as.
+fn append<T: Copy, const N: usize>(bytes: &mut Vec<u8>, numbers: &[T], of: impl Fn(T) -> [u8; N]) {
+    let start = bytes.len();
+    bytes.resize(start + numbers.len() * N, 0);
+    let places = bytes[start..].as_chunks_mut::<N>().0;
+    places.iter_mut().zip(numbers).for_each(|(place, &number)| *place = of(number));
 }
 
 fn metadata(format: &Format, words: &Words) -> Value {

@@ -1,6 +1,7 @@
 //! The files a run grows: metrics, episodes, evaluations, TensorBoard events.
 
 use relax_agents::Metrics;
+use relax_nn::{StateDict, StateError, StateTensor};
 use relax_runtime::Error;
 use relax_runtime::logging::{Cell, Logs, Table};
 
@@ -95,6 +96,29 @@ impl Rows {
     pub fn new(kind: &str, budget: u64) -> Self {
         let figures = figures(kind).collect();
         Self { figures, row: Vec::new(), scalars: Vec::new(), lengths: (0, 0), events: Thinned::new(budget) }
+    }
+
+    /// What decides about the next event and goes into it: the last one's place, and the episodes since.
+    pub fn state(&self) -> StateTensor {
+        let (episodes, steps) = self.lengths;
+        StateTensor::U64([episodes, steps].into_iter().chain(self.events.last).collect())
+    }
+
+    /// Takes over what [`state`](Self::state) gave as `name`; earlier versions had an event for every row, and none of this.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), StateError> {
+        (self.lengths, self.events.last) = ((0, 0), None);
+        if state.get(name).is_err() {
+            return Ok(());
+        }
+        let numbers = state.u64(name)?;
+        self.events.last = numbers.get(2).copied();
+        if let [episodes, steps, ..] = *numbers {
+            self.lengths = (episodes, steps);
+        }
+        Ok(())
     }
 
     /// One row of `metrics.csv`, and an event if one is due.

@@ -223,6 +223,7 @@ impl Task for Training {
         let evaluation = self.evaluation.map(|found| [found.episodes as f64, found.mean, found.std]);
         state.insert("evaluated", StateTensor::U64(vec![self.evaluated]));
         state.insert("evaluation", StateTensor::F64(evaluation.into_iter().flatten().collect()));
+        state.insert("events", self.rows.state());
         Ok(state)
     }
 
@@ -238,6 +239,7 @@ impl Task for Training {
                 evaluation = Some(EvaluationSummary { episodes: episodes as u64, mean, std });
             }
         }
+        self.rows.restore("events", state).map_err(bad)?;
         self.whole = self.trainer.restore(state)?;
         // What `adopt_best` found, if it was asked.
         let kept = self.best.take().filter(|kept| best.is_none_or(|best| *kept > best));

@@ -53,22 +53,20 @@ const POINTS: u64 = 1000;
 /// Which of a run's rows become events: no more than [`POINTS`] of them, evenly spread.
 struct Thinned {
     stride: u64,
-    /// Of the last event, in strides.
-    last: Option<u64>,
+    /// Strides up to the end of that of the last event; 0 before the first.
+    past: u64,
 }
 
 impl Thinned {
     /// Of a run of `budget` steps.
     fn new(budget: u64) -> Self {
-        Self { stride: budget.div_ceil(POINTS).max(1), last: None }
+        Self { stride: budget.div_ceil(POINTS).max(1), past: 0 }
     }
 
     /// Whether the row at `position` becomes one.
     fn takes(&mut self, position: u64) -> bool {
-        let now = Some(position / self.stride);
-        let takes = self.last != now;
-        self.last = now;
-        takes
+        let now = position / self.stride + 1;
+        std::mem::replace(&mut self.past, now) != now
     }
 }
 
@@ -101,7 +99,7 @@ impl Rows {
     /// What decides about the next event and goes into it: the last one's place, and the episodes since.
     pub fn state(&self) -> StateTensor {
         let (episodes, steps) = self.lengths;
-        StateTensor::U64([episodes, steps].into_iter().chain(self.events.last).collect())
+        StateTensor::U64(vec![episodes, steps, self.events.past])
     }
 
     /// Takes over what [`state`](Self::state) gave as `name`; earlier versions had an event for every row, and none of this.
@@ -109,14 +107,9 @@ impl Rows {
     /// # Errors
     /// If it is something else.
     pub fn restore(&mut self, name: &str, state: &StateDict) -> Result<(), StateError> {
-        (self.lengths, self.events.last) = ((0, 0), None);
-        if state.get(name).is_err() {
-            return Ok(());
-        }
-        let numbers = state.u64(name)?;
-        self.events.last = numbers.get(2).copied();
-        if let [episodes, steps, ..] = *numbers {
-            self.lengths = (episodes, steps);
+        if state.get(name).is_ok() {
+            let [episodes, steps, past] = state.u64_array(name)?;
+            (self.lengths, self.events.past) = ((episodes, steps), past);
         }
         Ok(())
     }

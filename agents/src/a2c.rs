@@ -253,13 +253,8 @@ impl Agent for A2c {
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
         let rate = learner.annealed(learner.value_learning_rate, progress);
-        metrics.value_loss = self.critic.fit(
-            batch,
-            learner.value_epochs_at(progress),
-            rate,
-            learner.critic_max_grad_norm,
-            compute,
-        )?;
+        let (epochs, max_norm) = (learner.value_epochs_at(progress), learner.critic_max_grad_norm);
+        metrics.value_loss = self.critic.fit(batch, epochs, rate, max_norm, compute)?;
         if let Some(baseline) = &mut self.baseline {
             baseline.fit(batch, &self.critic, (learner.gamma, learner.lambda), compute);
         }

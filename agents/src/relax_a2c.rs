@@ -358,13 +358,8 @@ impl Agent for RelaxA2c {
     ) -> Result<(), AgentError> {
         let learner = &self.learner;
         let rate = learner.annealed(learner.value_learning_rate, progress);
-        metrics.value_loss = self.critic.fit(
-            batch,
-            learner.value_epochs_at(progress),
-            rate,
-            learner.critic_max_grad_norm,
-            compute,
-        )?;
+        let (epochs, max_norm) = (learner.value_epochs_at(progress), learner.critic_max_grad_norm);
+        metrics.value_loss = self.critic.fit(batch, epochs, rate, max_norm, compute)?;
 
         let rate = learner.annealed(learner.control_variate_learning_rate, progress);
         for epoch in 0..learner.control_variate_epochs {

@@ -325,13 +325,8 @@ impl Agent for RelaxA2cModel {
         // Not annealed: the scales of observations and rewards move to the end, and a V that is behind them is so in all states alike, which
         // is most of a whole batch's variance where returns vary little.
         let rate = learner.value_learning_rate;
-        metrics.value_loss = self.critic.fit(
-            own,
-            learner.value_epochs_at(progress),
-            rate,
-            learner.critic_max_grad_norm,
-            compute,
-        )?;
+        let (epochs, max_norm) = (learner.value_epochs_at(progress), learner.critic_max_grad_norm);
+        metrics.value_loss = self.critic.fit(own, epochs, rate, max_norm, compute)?;
 
         let unit = gain as f32 / self.normalizer.reward_factor();
         self.horizon.take(batch, self.futures.c[version].iter().map(|c| unit * c));

@@ -167,6 +167,7 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema.get("$ref").and_then(Value::as_str);
     reference.and_then(|name| root.pointer(name.strip_prefix('#')?)).unwrap_or(schema)
 }
+
 /// What a documentation comment says up to its first empty line, as one line.
 #[must_use]
 pub fn first_paragraph(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! The control variates of a learned model and of directly estimated advantages are unbiased at every age of theirs and of V, and its mistakes are found out.
 
-use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
+use relax_agents::certify::{Age, AgentBug, AgentTarget, Conditions, Problem};
 use relax_estimators::certify::{Settings, Verdict, check};
 
 fn verdict(gain: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
@@ -8,7 +8,8 @@ fn verdict(gain: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
 }
 
 fn of(text: &str, problem: Problem, bug: AgentBug, age: Age) -> Verdict {
-    let mut target = AgentTarget::aged(text, problem, 7, bug, age).unwrap_or_else(|error| panic!("{error}"));
+    let mut target = AgentTarget::under(text, problem, 7, Conditions { bug, age, ..Conditions::default() })
+        .unwrap_or_else(|error| panic!("{error}"));
     let settings = Settings { pilot: 300, limit: 3_000, detectable: 0.2, ..Settings::default() };
     let verdict = check(&mut target, &settings).unwrap_or_else(|error| panic!("{error}"));
     println!("{}: worst |z| {:.1}, p {:.1e}", verdict.name, verdict.worst(), verdict.p_value);

@@ -1,10 +1,11 @@
 //! On running scales an agent's gradient is unbiased, for the scaled return, unless the scales have seen the batch.
 
-use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
+use relax_agents::certify::{Age, AgentBug, AgentTarget, Conditions, Problem};
 use relax_estimators::certify::{Settings, check};
 
 fn p_value(text: &str, problem: Problem, bug: AgentBug) -> f64 {
-    let target = AgentTarget::scaled(text, problem, 7, bug, Age::Trained);
+    let target =
+        AgentTarget::under(text, problem, 7, Conditions { bug, scaled: true, ..Conditions::default() });
     let mut target = target.unwrap_or_else(|error| panic!("{error}"));
     let settings = Settings { pilot: 300, limit: 3_000, detectable: 0.2, ..Settings::default() };
     let verdict = check(&mut target, &settings).unwrap_or_else(|error| panic!("{error}"));
@@ -31,12 +32,11 @@ fn scales_of_the_past_leave_gradients_unbiased_and_scales_of_the_batch_do_not() 
 
 #[test]
 fn scales_behind_an_encoder_are_refused() {
-    let made = AgentTarget::scaled(
+    let made = AgentTarget::under(
         "kind = 'a2c'\nencoder = 'certify'",
         Problem::Enumerable,
         7,
-        AgentBug::None,
-        Age::Fresh,
+        Conditions { scaled: true, age: Age::Fresh, ..Conditions::default() },
     );
     let message = made.map(|_| ()).map_err(|error| error.to_string());
     assert!(message.as_ref().is_err_and(|m| m.contains("behind an encoder")), "{message:?}");

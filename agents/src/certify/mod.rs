@@ -25,7 +25,7 @@ mod tasks;
 pub use combined::Combined;
 pub use linear_quadratic::LinearQuadratic;
 pub use net::{Net, finite_differences, log_probs};
-pub use target::{Age, AgentBug, AgentTarget, Problem};
+pub use target::{Age, AgentBug, AgentTarget, Conditions, Problem};
 pub use tasks::{Aim, Task};
 
 #[cfg(doc)]

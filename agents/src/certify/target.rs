@@ -87,6 +87,17 @@ pub enum Age {
     Stale,
 }
 
+/// What an agent's gradient is taken under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conditions {
+    /// The mistake that is made.
+    pub bug: AgentBug,
+    /// What critics and control variates know.
+    pub age: Age,
+    /// Observations and rewards are on running scales, as they are by default; otherwise as they are.
+    pub scaled: bool,
+}
+
 /// An agent whose weight gradient is compared with the exact one.
 pub struct AgentTarget {
     name: String,
@@ -108,46 +119,22 @@ impl AgentTarget {
     /// # Errors
     /// If the agent cannot be made or trained, or does not show its gradient.
     pub fn new(text: &str, problem: Problem, seed: u64, bug: AgentBug) -> Result<Self, AgentError> {
-        Self::aged(text, problem, seed, bug, Age::Trained)
+        Self::under(text, problem, seed, Conditions { bug, ..Conditions::default() })
     }
 
-    /// As [`new`](Self::new), with critics and control variates of another age.
+    /// As [`new`](Self::new), under other conditions. On running scales the gradient is that of the scaled return by the weights behind
+    /// the scaled observations, both on the scales of all that was seen before the batch.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
-    pub fn aged(
+    /// As [`new`](Self::new); if it is to be on running scales, and does not scale what it sees, or has an encoder.
+    pub fn under(
         text: &str,
         problem: Problem,
         seed: u64,
-        bug: AgentBug,
-        age: Age,
+        conditions: Conditions,
     ) -> Result<Self, AgentError> {
-        Self::made(text, problem, seed, bug, age, bug == AgentBug::ScaledByBatch)
-    }
-
-    /// As [`aged`](Self::aged), with observations and rewards on running scales, as they are by default. The gradient is that of the scaled
-    /// return by the weights behind the scaled observations, both on the scales of all that was seen before the batch.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new); if the agent does not scale what it sees, or has an encoder.
-    pub fn scaled(
-        text: &str,
-        problem: Problem,
-        seed: u64,
-        bug: AgentBug,
-        age: Age,
-    ) -> Result<Self, AgentError> {
-        Self::made(text, problem, seed, bug, age, true)
-    }
-
-    fn made(
-        text: &str,
-        problem: Problem,
-        seed: u64,
-        bug: AgentBug,
-        age: Age,
-        scaled: bool,
-    ) -> Result<Self, AgentError> {
+        let Conditions { bug, age, scaled } = conditions;
+        let scaled = scaled || bug == AgentBug::ScaledByBatch;
         // What a good model accounts for is no noise that a correction could learn by heart.
         let age = if bug == AgentBug::CorrectionFittedFirst { Age::Fresh } else { age };
         let model = match bug {

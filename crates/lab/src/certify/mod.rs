@@ -13,7 +13,7 @@ mod surrogate;
 
 use std::fmt::Display;
 
-use relax_agents::certify::{Age, AgentBug, AgentTarget, Problem};
+use relax_agents::certify::{Age, AgentBug, AgentTarget, Conditions, Problem};
 use relax_estimators::EstimatorError;
 use relax_estimators::certify::{Settings, Target, Verdict, check, holm};
 use serde_json::json;
@@ -290,8 +290,7 @@ enum Line {
     OneCall(one_call::Case),
     Surrogate(surrogate::Case),
     Minimized(minimized::Line),
-    Agent(String, Problem, AgentBug, Age),
-    Scaled(&'static str, Problem),
+    Agent(String, Problem, Conditions),
 }
 
 /// Certifies everything in the scope; or, with `inject`, one mistake alone.
@@ -310,7 +309,7 @@ pub fn certify(
         Some(name) => {
             let node = BUGS.iter().find(|bug| bug.0 == name).map(|(name, _, e)| (*name, Line::Node(*e)));
             let agent = AGENT_BUGS.iter().find(|bug| bug.0 == name).map(|&(name, _, text, problem, bug)| {
-                (name, Line::Agent(text.to_owned(), problem, bug, Age::Trained))
+                (name, Line::Agent(text.to_owned(), problem, Conditions { bug, ..Conditions::default() }))
             });
             let relaxed = (name == RELAXED_OBJECTIVE.0)
                 .then_some((RELAXED_OBJECTIVE.0, Line::OneCall(RELAXED_OBJECTIVE.2)));
@@ -335,14 +334,18 @@ pub fn certify(
             let models = MODELS.iter().map(|&(text, problem, age)| (text.to_owned(), problem, age));
             let masked = MASKED.iter().map(|&(text, problem)| (text.to_owned(), problem, Age::Trained));
             let agents = agents.chain(models).chain(masked);
-            let line = |(text, problem, age)| Line::Agent(text, problem, AgentBug::None, age);
+            let line = |(text, problem, age)| {
+                Line::Agent(text, problem, Conditions { age, ..Conditions::default() })
+            };
             let agents = agents.map(line);
             // Last, so that the others keep their noise.
             let minimized = minimized::LINES.iter().map(|line| Line::Minimized(*line));
             let later = RELAXED_MODELS.iter().chain(DAES);
             let later = later.map(|&(text, problem, age)| (text.to_owned(), problem, age));
-            let later =
-                later.map(line).chain(SCALED.iter().map(|&(text, problem)| Line::Scaled(text, problem)));
+            let on_scales = Conditions { scaled: true, ..Conditions::default() };
+            let scaled =
+                SCALED.iter().map(|&(text, problem)| Line::Agent(text.to_owned(), problem, on_scales));
+            let later = later.map(line).chain(scaled);
             match options.scope {
                 Scope::All => nodes.chain(agents).chain(minimized).chain(later).collect(),
                 Scope::Estimators => nodes.chain(minimized).collect(),
@@ -383,11 +386,8 @@ fn one(line: Line, seed: u64, settings: &Settings) -> Result<Verdict, Error> {
         Line::OneCall(case) => checked(OneCallTarget::new(case, seed), &of_nodes),
         Line::Surrogate(case) => checked(SurrogateTarget::new(case, seed), &of_nodes),
         Line::Minimized(line) => checked(line.target(seed), &of_minimized),
-        Line::Agent(text, problem, bug, age) => {
-            checked(AgentTarget::aged(&text, problem, seed, bug, age), &of_agents)
-        }
-        Line::Scaled(text, problem) => {
-            checked(AgentTarget::scaled(text, problem, seed, AgentBug::None, Age::Trained), &of_agents)
+        Line::Agent(text, problem, conditions) => {
+            checked(AgentTarget::under(&text, problem, seed, conditions), &of_agents)
         }
     }
 }
